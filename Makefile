@@ -1,0 +1,62 @@
+# Needs make and Python 3.11 or newer with pip; uses uv instead of pip where uv is installed.
+# Every target sets up what it needs in .venv, once, and again when pyproject.toml changes.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check install clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+ARGS ?=
+
+# Compiled programs are kept between runs; a second `make test` spends little time in XLA.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@echo 'Options go in ARGS: make demo ARGS="--quick", make test ARGS="-k quadratic -x"'
+
+demo: $(VENV)/.demo ## Train an optimizer, compare it with tuned baselines, write a report
+	$(BIN)/learned-opt demo $(ARGS)
+
+test: $(VENV)/.dev ## Run the tests and every documented example
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 $(ARGS)
+
+check: $(VENV)/.dev ## Lint, format, types, layers, and documentation of everything public
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_public_api.py
+
+install: $(VENV)/.dev ## Set up the development environment in .venv
+
+clean: ## Remove the environment, caches and builds
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ifneq ($(UV),)
+VENV_CREATE = $(UV) venv --quiet --python '>=3.11' $(VENV)
+PIP_INSTALL = $(UV) pip install --python $(BIN)/python
+else
+# The newest interpreter is not always `python3`: take the first that is new enough.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+    $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# Without pip inside, so that no ensurepip (a package of its own on Debian) is needed.
+VENV_CREATE = $(PYTHON) -m venv --without-pip $(VENV)
+PIP_INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
+endif
+
+$(BIN)/python:
+	@test -n "$(UV)$(PYTHON)" || { \
+	    echo "learned-opt needs Python 3.11 or newer; found: $$(python3 --version 2>&1)."; \
+	    echo "Install one (or uv), or name it: make PYTHON=/path/to/python3.11 ..."; exit 1; } >&2
+	$(VENV_CREATE)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[plots]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
