@@ -1,0 +1,46 @@
+"""The 8x8 digits that scikit-learn carries in its wheel: real data that is always there.
+
+They are the test part of the "Optical Recognition of Handwritten Digits" data (E. Alpaydin and
+C. Kaynak, UCI Machine Learning Repository, 1998): 1,797 images, intensities 0 to 16.
+"""
+
+import numpy as np
+
+from learned_opt.datasets.image_data import ImageData
+
+_NUM_CLASSES = 10
+_TEST_IMAGES_PER_CLASS = 36
+_SPLIT_SEED = 0
+
+
+def load_digits() -> dict[str, ImageData]:
+    """Both splits of scikit-learn's digits.
+
+    All images are put into one order drawn with a fixed seed. The first 36 images of each class
+    in that order are the test split (360 images), the other 1,437 are the training split; both
+    keep the order. Intensities are scaled from 0..16 to 0..255 and rounded to the nearest (half
+    up), so that all image data sets share one range.
+
+    Returns:
+        `{"train": ..., "test": ...}` with images of shape `[num_images, 8, 8, 1]`.
+
+    Example:
+        >>> splits = load_digits()
+        >>> splits["train"].images.shape, np.bincount(splits["test"].labels).tolist()
+        ((1437, 8, 8, 1), [36, 36, 36, 36, 36, 36, 36, 36, 36, 36])
+    """
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    images = ((digits.images.astype(np.int32) * 255 + 8) // 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int32)
+    # The stream of the legacy generator is frozen: the split is the same under every numpy.
+    order = np.random.RandomState(_SPLIT_SEED).permutation(len(labels))  # noqa: NPY002
+    is_test = np.zeros(len(labels), bool)
+    for label in range(_NUM_CLASSES):
+        is_test[order[labels[order] == label][:_TEST_IMAGES_PER_CLASS]] = True
+    train, test = order[~is_test[order]], order[is_test[order]]
+    return {
+        "train": ImageData(images[train], labels[train]),
+        "test": ImageData(images[test], labels[test]),
+    }

@@ -1,0 +1,98 @@
+"""Reading a data set, or a slice of it, into memory."""
+
+import functools
+import os
+import re
+from pathlib import Path
+
+from learned_opt.core.errors import unknown_name
+from learned_opt.datasets.digits import load_digits
+from learned_opt.datasets.errors import DataNotPreparedError
+from learned_opt.datasets.image_data import ImageData
+from learned_opt.datasets.preparation import check_name, resolve_data_dir
+
+_SPLITS = ("train", "test")
+_BOUND = r"(-?\d+%?)?"
+_SPLIT_PATTERN = re.compile(rf"(\w+)(?:\[{_BOUND}:{_BOUND}\])?")
+
+
+def load(
+    name: str, split: str = "train", data_dir: str | os.PathLike[str] | None = None
+) -> ImageData:
+    """Loads images and labels into host memory.
+
+    A split is read from disk once in a process; further calls and slices share its memory.
+
+    Args:
+        name: one of `names()`.
+        split: `"train"` or `"test"`, or a slice of one as TFDS spells it: `"train[:50000]"`,
+            `"train[50000:]"`, `"test[-10%:]"`. Percentages round to the nearest image.
+        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
+            `~/tensorflow_datasets`.
+
+    Returns:
+        uint8 images `[num_images, height, width, channels]` and int32 labels `[num_images]`, both
+        read-only. 8x8 images for `"digits"`, 28x28 for `"mnist"` and `"fashion_mnist"`, one
+        channel each. The order is fixed and mixes the classes.
+
+    Raises:
+        ValueError: for an unknown name or split, or a slice that is empty or reaches beyond the
+            split.
+        DataNotPreparedError: if the data set has not been prepared in that directory.
+
+    Example:
+        >>> data = load("digits", "train[:100]")
+        >>> data.images.shape, data.images.dtype, data.labels.dtype
+        ((100, 8, 8, 1), dtype('uint8'), dtype('int32'))
+    """
+    check_name(name)
+    match = _SPLIT_PATTERN.fullmatch(split)
+    if match is None:
+        raise ValueError(
+            f"cannot read the split {split!r}; write 'train', 'test', or a slice such as "
+            "'train[:50000]' or 'test[10%:20%]'"
+        )
+    whole, start, stop = match.groups()
+    if whole not in _SPLITS:
+        raise unknown_name(f"split of {name}", whole, _SPLITS)
+    images, labels = _load_whole(name, whole, resolve_data_dir(data_dir))
+    first = _position(start, len(labels), default=0)
+    last = _position(stop, len(labels), default=len(labels))
+    if not 0 <= first < last <= len(labels):
+        raise ValueError(
+            f"the split {split!r} means images {first} to {last} of {name}, of which there are "
+            f"{len(labels)}; it must select at least one and none beyond the last"
+        )
+    return ImageData(images[first:last], labels[first:last])
+
+
+def _position(bound: str | None, length: int, default: int) -> int:
+    """Turns one end of a slice into a position: `"50"`, `"-50"`, `"10%"`, `"-10%"` or nothing."""
+    if not bound:
+        return default
+    if bound.endswith("%"):
+        position = round(length * int(bound[:-1]) / 100)
+    else:
+        position = int(bound)
+    return position + length if position < 0 else position
+
+
+@functools.lru_cache(maxsize=8)
+def _load_whole(name: str, split: str, root: Path) -> ImageData:
+    data = load_digits()[split] if name == "digits" else _load_prepared(name, split, root)
+    for array in data:
+        array.flags.writeable = False
+    return data
+
+
+def _load_prepared(name: str, split: str, root: Path) -> ImageData:
+    from learned_opt.datasets import mnist_builders
+
+    builder = mnist_builders.open_prepared(name, root)
+    if builder is None:
+        variable = "" if root == resolve_data_dir(None) else f"TFDS_DATA_DIR={root} "
+        raise DataNotPreparedError(
+            f"{name} is not prepared in {root}. Prepare it once with\n"
+            f"  {variable}learned-opt prepare-data {name} [--manual-dir DIR]"
+        )
+    return mnist_builders.read_split(builder, split)

@@ -1,0 +1,184 @@
+"""Which data sets there are, where they live, and how they come to be there."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learned_opt.core.errors import unknown_name
+from learned_opt.datasets import source_files
+from learned_opt.datasets.errors import DataSourceError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_NAMES = ("digits", "mnist", "fashion_mnist")
+_EMBEDDED = "digits"
+
+
+def names() -> tuple[str, ...]:
+    """The names of the data sets.
+
+    Example:
+        >>> names()
+        ('digits', 'mnist', 'fashion_mnist')
+    """
+    return _NAMES
+
+
+def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
+    """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own.
+
+    Example:
+        >>> resolve_data_dir("/data/tfds").name
+        'tfds'
+    """
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(default if data_dir is None else data_dir).expanduser().absolute()
+
+
+def check_name(name: str) -> None:
+    """Raises a `ValueError` with the nearest match for the name of no data set.
+
+    Example:
+        >>> check_name("mnist")
+    """
+    if name not in _NAMES:
+        raise unknown_name("data set", name, _NAMES)
+
+
+def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a data set can be loaded right away.
+
+    Args:
+        name: one of `names()`.
+        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
+            `~/tensorflow_datasets`.
+
+    Returns:
+        `True` for `"digits"`, which need no preparation; otherwise whether all files of the
+        data set are there in the array_record format.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+        >>> is_prepared("digits"), is_prepared("mnist", data_dir="/nowhere")
+        (True, False)
+    """
+    check_name(name)
+    if name == _EMBEDDED:
+        return True
+    from learned_opt.datasets import mnist_builders
+
+    return mnist_builders.open_prepared(name, resolve_data_dir(data_dir)) is not None
+
+
+def prepare(
+    name: str,
+    manual_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Path:
+    """Builds a data set once, so that `load` finds it; returns at once if that has been done.
+
+    The source files come from `manual_dir` or are downloaded, and are checked against their
+    registered checksums before anything is built. An interrupted preparation leaves nothing that
+    looks prepared, and is repeated from the start by the next call.
+
+    Args:
+        name: one of `names()`.
+        manual_dir: a directory with the four original files, which is only read. With it,
+            nothing is downloaded.
+        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
+            `~/tensorflow_datasets`.
+        progress: whether to show a progress bar with the time left on standard error. Default:
+            only if that is a terminal.
+
+    Returns:
+        The directory that holds the data set.
+
+    Raises:
+        ValueError: for an unknown name.
+        DataSourceError: if a source file is missing, out of reach or has the wrong content, or
+            if something else lies where the data set belongs. The message says what to do.
+
+    Example:
+        >>> prepare("digits").is_dir()
+        True
+    """
+    check_name(name)
+    if name == _EMBEDDED:
+        from sklearn import datasets
+
+        return Path(datasets.__file__).parent / "data"
+    from learned_opt.datasets import mnist_builders
+
+    root = resolve_data_dir(data_dir)
+    target = mnist_builders.prepared_dir(name, root)
+    if is_prepared(name, root):
+        return target
+    if target.exists():
+        raise DataSourceError(
+            f"{target} exists, but does not hold all of {name} in the array_record format (other "
+            "formats cannot be read without TensorFlow). Remove that directory, or choose another "
+            "data_dir or TFDS_DATA_DIR, and prepare again."
+        )
+    files = mnist_builders.source_files(name)
+    with _progress_bar(progress) as bar:
+        if manual_dir is None:
+            source_dir = root / "downloads" / name
+            _download(name, files, source_dir, bar)
+        else:
+            source_dir = Path(manual_dir).expanduser().absolute()
+            _check_manual_dir(name, files, source_dir)
+        task = bar.add_task(f"preparing {name}", total=mnist_builders.num_examples(source_dir))
+        try:
+            mnist_builders.build(name, root, source_dir, on_example=lambda: bar.advance(task))
+        except OSError:
+            # Another process may have finished first: the rename at the end then fails.
+            if not is_prepared(name, root):
+                raise
+    return target
+
+
+def _download(
+    name: str, files: list[source_files.SourceFile], directory: Path, bar: "Progress"
+) -> None:
+    task = bar.add_task(f"downloading {name}", total=sum(file.size for file in files))
+    try:
+        source_files.download(files, directory, lambda count: bar.advance(task, count))
+    except DataSourceError as error:
+        raise DataSourceError(f"{error}\n{source_files.instructions(name, files)}") from error
+    bar.remove_task(task)
+
+
+def _check_manual_dir(name: str, files: list[source_files.SourceFile], directory: Path) -> None:
+    if not directory.is_dir():
+        problems = ["no such directory"]
+    else:
+        problems = source_files.check(files, directory)
+    if problems:
+        listing = "".join(f"\n  {problem}" for problem in problems)
+        raise DataSourceError(
+            f"cannot prepare {name} from {directory}:{listing}\n"
+            f"{source_files.instructions(name, files)}"
+        )
+
+
+@contextlib.contextmanager
+def _progress_bar(shown: bool | None) -> Iterator["Progress"]:
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    disabled = not (console.is_terminal if shown is None else shown)
+    with progress.Progress(*columns, console=console, disable=disabled) as bar:
+        yield bar

@@ -1,0 +1,124 @@
+"""The files that a data set is built from: checked against their checksums, or downloaded."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from learned_opt.datasets.errors import DataSourceError
+
+_TIMEOUT_SECONDS = 10
+_BLOCK_BYTES = 1 << 16
+
+
+class SourceFile(NamedTuple):
+    """One file of the original distribution.
+
+    Attributes:
+        name: the file's name, which is also its name in a manual directory.
+        url: where it is published.
+        size: bytes.
+        sha256: hexadecimal digest of the content.
+    """
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+
+
+def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
+    """What is wrong with the source files in a directory.
+
+    Args:
+        files: the files that should be there.
+        directory: where they should be.
+
+    Returns:
+        One line for each file that is missing or has another content; empty if all is well.
+    """
+    return [f"{file.name}: {problem}" for file in files if (problem := _problem(file, directory))]
+
+
+def download(files: Sequence[SourceFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
+    """Downloads the files that are not in a directory yet; each appears whole or not at all.
+
+    Args:
+        files: the files to fetch.
+        directory: where to put them; made if need be.
+        on_bytes: called with the number of bytes that have arrived since the last call.
+
+    Raises:
+        DataSourceError: if a file is out of reach or does not have its registered content.
+    """
+    for file in files:
+        if _problem(file, directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            _fetch(file, directory, on_bytes)
+        else:
+            on_bytes(file.size)
+
+
+def instructions(name: str, files: Sequence[SourceFile]) -> str:
+    """How to prepare a data set from files fetched by hand: which, from where, and what to run."""
+    rows = [f"  {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files]
+    return "\n".join(
+        [
+            f"{name} is built from these {len(files)} files:",
+            *rows,
+            f"published at {os.path.dirname(files[0].url)}/ . Put them into one directory DIR and "
+            "run:",
+            f"  learned-opt prepare-data {name} --manual-dir DIR",
+        ]
+    )
+
+
+def _problem(file: SourceFile, directory: Path) -> str | None:
+    path = directory / file.name
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != file.sha256:
+        size = path.stat().st_size
+        return f"expected sha256 {file.sha256} ({file.size} bytes), found sha256 {found} ({size} bytes)"
+    return None
+
+
+def _fetch(file: SourceFile, directory: Path, on_bytes: Callable[[int], None]) -> None:
+    import requests
+
+    digest = hashlib.sha256()
+    try:
+        with (
+            _scratch_file(directory) as scratch,
+            # One try and short timeouts: without a network, fail within seconds.
+            requests.get(file.url, stream=True, timeout=_TIMEOUT_SECONDS) as response,
+        ):
+            response.raise_for_status()
+            with scratch.open("wb") as stream:
+                for block in response.iter_content(_BLOCK_BYTES):
+                    stream.write(block)
+                    digest.update(block)
+                    on_bytes(len(block))
+            if digest.hexdigest() != file.sha256:
+                raise DataSourceError(
+                    f"{file.url} sent sha256 {digest.hexdigest()}, expected {file.sha256}"
+                )
+            scratch.replace(directory / file.name)
+    except requests.RequestException as error:
+        raise DataSourceError(f"cannot download {file.url}: {error}") from error
+
+
+@contextlib.contextmanager
+def _scratch_file(directory: Path) -> Iterator[Path]:
+    """A path for an unfinished download, with nothing left there in the end."""
+    handle, path = tempfile.mkstemp(prefix="incomplete.", dir=directory)
+    os.close(handle)
+    try:
+        yield Path(path)
+    finally:
+        Path(path).unlink(missing_ok=True)
