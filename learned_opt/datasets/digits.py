@@ -31,11 +31,12 @@ def load_digits() -> dict[str, ImageData]:
     """
     from sklearn import datasets
 
-    digits = datasets.load_digits()
-    images = ((digits.images.astype(np.int32) * 255 + 8) // 16).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int32)
+    intensities, targets = datasets.load_digits(return_X_y=True)
+    images = (intensities.astype(np.int32) * 255 + 8) // 16
+    images = images.astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = targets.astype(np.int32)
     # The stream of the legacy generator is frozen: the split is the same under every numpy.
-    order = np.random.RandomState(_SPLIT_SEED).permutation(len(labels))  # noqa: NPY002
+    order = np.random.RandomState(_SPLIT_SEED).permutation(len(labels))
     is_test = np.zeros(len(labels), bool)
     for label in range(_NUM_CLASSES):
         is_test[order[labels[order] == label][:_TEST_IMAGES_PER_CLASS]] = True

@@ -38,8 +38,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     content = gzip.decompress(Path(path).read_bytes())
     if len(content) < 4 or content[:3] != bytes((0, 0, _UINT8)):
         raise ValueError(
-            f"{path} is not an IDX file of unsigned bytes: it starts with {content[:4].hex(' ')!r}, "
-            "not with '00 00 08' and the rank; fetch it again"
+            f"{path} is not an IDX file of unsigned bytes: it starts with "
+            f"{content[:4].hex(' ')!r}, not with '00 00 08' and the rank; fetch it again"
         )
     start = 4 + 4 * content[3]
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())

@@ -9,7 +9,7 @@ from learned_opt.core.errors import unknown_name
 from learned_opt.datasets.digits import load_digits
 from learned_opt.datasets.errors import DataNotPreparedError
 from learned_opt.datasets.image_data import ImageData
-from learned_opt.datasets.preparation import check_name, resolve_data_dir
+from learned_opt.datasets.preparation import check_name, prepare_command, resolve_data_dir
 
 _SPLITS = ("train", "test")
 _BOUND = r"(-?\d+%?)?"
@@ -38,7 +38,8 @@ def load(
     Raises:
         ValueError: for an unknown name or split, or a slice that is empty or reaches beyond the
             split.
-        DataNotPreparedError: if the data set has not been prepared in that directory.
+        DataNotPreparedError: if the data set has not been prepared in that directory, or has
+            been damaged since.
 
     Example:
         >>> data = load("digits", "train[:100]")
@@ -70,10 +71,8 @@ def _position(bound: str | None, length: int, default: int) -> int:
     """Turns one end of a slice into a position: `"50"`, `"-50"`, `"10%"`, `"-10%"` or nothing."""
     if not bound:
         return default
-    if bound.endswith("%"):
-        position = round(length * int(bound[:-1]) / 100)
-    else:
-        position = int(bound)
+    number = int(bound.rstrip("%"))
+    position = round(length * number / 100) if bound.endswith("%") else number
     return position + length if position < 0 else position
 
 
@@ -90,9 +89,14 @@ def _load_prepared(name: str, split: str, root: Path) -> ImageData:
 
     builder = mnist_builders.open_prepared(name, root)
     if builder is None:
-        variable = "" if root == resolve_data_dir(None) else f"TFDS_DATA_DIR={root} "
         raise DataNotPreparedError(
             f"{name} is not prepared in {root}. Prepare it once with\n"
-            f"  {variable}learned-opt prepare-data {name} [--manual-dir DIR]"
+            f"  {prepare_command(name, root)} [--manual-dir DIR]"
         )
-    return mnist_builders.read_split(builder, split)
+    try:
+        return mnist_builders.read_split(builder, split)
+    except RuntimeError as error:  # the records carry checksums
+        raise DataNotPreparedError(
+            f"{builder.data_path} is damaged: {error}. Remove that directory and run\n"
+            f"  {prepare_command(name, root)} [--manual-dir DIR]"
+        ) from error

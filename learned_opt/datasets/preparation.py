@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,17 @@ def check_name(name: str) -> None:
     """
     if name not in _NAMES:
         raise unknown_name("data set", name, _NAMES)
+
+
+def prepare_command(name: str, root: Path) -> str:
+    """The shell command that prepares a data set in a resolved data directory.
+
+    Example:
+        >>> prepare_command("mnist", resolve_data_dir(None))
+        'learned-opt prepare-data mnist'
+    """
+    variable = "" if root == resolve_data_dir(None) else f"TFDS_DATA_DIR={root} "
+    return f"{variable}learned-opt prepare-data {name}"
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
@@ -129,13 +141,20 @@ def prepare(
     with _progress_bar(progress) as bar:
         if manual_dir is None:
             source_dir = root / "downloads" / name
-            _download(name, files, source_dir, bar)
+            task = bar.add_task(f"downloading {name}", total=sum(file.size for file in files))
+            try:
+                source_files.download(files, source_dir, partial(bar.advance, task))
+            except DataSourceError as error:
+                raise _source_error(str(error), name, root) from error
+            bar.remove_task(task)
         else:
             source_dir = Path(manual_dir).expanduser().absolute()
-            _check_manual_dir(name, files, source_dir)
+            if problems := source_files.check(files, source_dir):
+                reason = "\n  ".join([f"cannot prepare {name} from {source_dir}:", *problems])
+                raise _source_error(reason, name, root)
         task = bar.add_task(f"preparing {name}", total=mnist_builders.num_examples(source_dir))
         try:
-            mnist_builders.build(name, root, source_dir, on_example=lambda: bar.advance(task))
+            mnist_builders.build(name, root, source_dir, partial(bar.advance, task))
         except OSError:
             # Another process may have finished first: the rename at the end then fails.
             if not is_prepared(name, root):
@@ -143,28 +162,19 @@ def prepare(
     return target
 
 
-def _download(
-    name: str, files: list[source_files.SourceFile], directory: Path, bar: "Progress"
-) -> None:
-    task = bar.add_task(f"downloading {name}", total=sum(file.size for file in files))
-    try:
-        source_files.download(files, directory, lambda count: bar.advance(task, count))
-    except DataSourceError as error:
-        raise DataSourceError(f"{error}\n{source_files.instructions(name, files)}") from error
-    bar.remove_task(task)
+def _source_error(reason: str, name: str, root: Path) -> DataSourceError:
+    from learned_opt.datasets import mnist_builders
 
-
-def _check_manual_dir(name: str, files: list[source_files.SourceFile], directory: Path) -> None:
-    if not directory.is_dir():
-        problems = ["no such directory"]
-    else:
-        problems = source_files.check(files, directory)
-    if problems:
-        listing = "".join(f"\n  {problem}" for problem in problems)
-        raise DataSourceError(
-            f"cannot prepare {name} from {directory}:{listing}\n"
-            f"{source_files.instructions(name, files)}"
-        )
+    files = mnist_builders.source_files(name)
+    rows = [f"  {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files]
+    lines = [
+        reason,
+        f"{name} is built from these files, published under {os.path.dirname(files[0].url)}:",
+        *rows,
+        "Put them into a directory DIR of their own and run",
+        f"  {prepare_command(name, root)} --manual-dir DIR",
+    ]
+    return DataSourceError("\n".join(lines))
 
 
 @contextlib.contextmanager

@@ -40,7 +40,10 @@ def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
     Returns:
         One line for each file that is missing or has another content; empty if all is well.
     """
-    return [f"{file.name}: {problem}" for file in files if (problem := _problem(file, directory))]
+    if not directory.is_dir():
+        return ["no such directory"]
+    problems = ((file.name, _problem(file, directory)) for file in files)
+    return [f"{name}: {problem}" for name, problem in problems if problem]
 
 
 def download(files: Sequence[SourceFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
@@ -62,20 +65,6 @@ def download(files: Sequence[SourceFile], directory: Path, on_bytes: Callable[[i
             on_bytes(file.size)
 
 
-def instructions(name: str, files: Sequence[SourceFile]) -> str:
-    """How to prepare a data set from files fetched by hand: which, from where, and what to run."""
-    rows = [f"  {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files]
-    return "\n".join(
-        [
-            f"{name} is built from these {len(files)} files:",
-            *rows,
-            f"published at {os.path.dirname(files[0].url)}/ . Put them into one directory DIR and "
-            "run:",
-            f"  learned-opt prepare-data {name} --manual-dir DIR",
-        ]
-    )
-
-
 def _problem(file: SourceFile, directory: Path) -> str | None:
     path = directory / file.name
     if not path.is_file():
@@ -83,8 +72,10 @@ def _problem(file: SourceFile, directory: Path) -> str | None:
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != file.sha256:
-        size = path.stat().st_size
-        return f"expected sha256 {file.sha256} ({file.size} bytes), found sha256 {found} ({size} bytes)"
+        return (
+            f"expected sha256 {file.sha256} ({file.size} bytes), "
+            f"found sha256 {found} ({path.stat().st_size} bytes)"
+        )
     return None
 
 
