@@ -1,0 +1,154 @@
+"""Named, typed configurations, written once: as the signature of the function that they call.
+
+A `Registry` turns a factory such as `lstm(*, hidden_sizes: tuple[int, ...] = (20, 20), ...)` into a frozen
+dataclass of the same fields. What the factory returns carries that dataclass as its `config`, so that a
+run can store it as JSON, a command line can override it, and `make` can build the object again.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import pydantic
+
+from learned_opt.core.errors import unknown_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+class Registry:
+    """Factories of one kind by name, and the configuration class of each.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> class Box(NamedTuple):
+        ...     side: float
+        ...     config: object = None
+        >>> boxes = Registry("box")
+        >>> @boxes.register
+        ... def cube(side: float = 1.0) -> Box:
+        ...     return Box(side)
+        >>> boxes.to_json(cube(side=2.0).config)
+        {'name': 'cube', 'side': 2.0}
+        >>> boxes.from_json({"name": "cube", "side": 3.0}).make().side
+        3.0
+    """
+
+    def __init__(self, kind: str):
+        """Makes an empty registry; `kind` is the word that its errors use."""
+        self.kind = kind
+        self.configs: dict[str, type] = {}
+
+    def register(self, factory: F) -> F:
+        """Registers a factory under its own name and gives what it returns a `config`."""
+        name = factory.__name__
+        signature = inspect.signature(factory, eval_str=True)
+        fields: list[Any] = [("name", Literal[name], name)]
+        for p in signature.parameters.values():
+            default = dataclasses.MISSING if p.default is p.empty else p.default
+            fields.append((p.name, p.annotation, dataclasses.field(default=default)))
+        config_class = dataclasses.make_dataclass(
+            name,
+            fields,
+            frozen=True,
+            kw_only=True,
+            namespace={
+                "__doc__": inspect.getdoc(factory),
+                "__pydantic_config__": {"extra": "forbid", "arbitrary_types_allowed": True},
+                "make": lambda self: wrapped(**_made(_arguments(self))),
+            },
+        )
+        self.configs[name] = config_class
+
+        @functools.wraps(factory)
+        def wrapped(*args, **kwargs):
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            arguments = {k: getattr(v, "config", v) for k, v in bound.arguments.items()}
+            # An argument that is itself a factory's product, or a bare function, has to have a name.
+            nameless = any(
+                callable(v) or (v is None and bound.arguments[k] is not None)
+                for k, v in arguments.items()
+            )
+            made = factory(*bound.args, **bound.kwargs)
+            return made._replace(config=None if nameless else config_class(**arguments))
+
+        return wrapped  # type: ignore[return-value]
+
+    def names(self) -> tuple[str, ...]:
+        """The registered names, in the order of registration."""
+        return tuple(self.configs)
+
+    def get(self, name: str) -> type:
+        """The configuration class of a name; `ValueError` with the nearest match if there is none."""
+        if name not in self.configs:
+            raise unknown_name(self.kind, name, self.configs)
+        return self.configs[name]
+
+    def to_json(self, config: Any) -> dict[str, Any]:
+        """A configuration as a JSON-able dictionary, with its `name` first."""
+        return dataclasses.asdict(config)
+
+    def from_json(self, data: Any) -> Any:
+        """The configuration that `to_json` wrote; `ValueError` naming what does not fit."""
+        if not isinstance(data, dict) or "name" not in data:
+            raise ValueError(f"a {self.kind} needs a 'name' (one of {', '.join(self.configs)}), got {data!r}")
+        config_class = self.get(data["name"])
+        data = {k: self.from_json(v) if _is_config_json(v) else v for k, v in data.items()}
+        return validated(config_class, data, f"{self.kind} {data['name']!r}")
+
+
+def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
+    """An instance of a dataclass from a dictionary, every field checked against its type.
+
+    Args:
+        config_class: a dataclass.
+        data: its fields by name.
+        what: how an error calls it.
+
+    Returns:
+        The instance.
+
+    Raises:
+        ValueError: naming each field that is unknown (with the nearest match), missing or of a wrong type.
+
+    Example:
+        >>> @dataclasses.dataclass
+        ... class Point:
+        ...     x: int = 0
+        >>> validated(Point, {"x": 2}, "point")
+        Point(x=2)
+        >>> validated(Point, {"y": 2}, "point")
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown field of point 'y'. Known: x
+    """
+    known = [f.name for f in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+    for name in data:
+        if name not in known:
+            raise unknown_name(f"field of {what}", name, known)
+    try:
+        return pydantic.TypeAdapter(config_class).validate_python(data)
+    except pydantic.ValidationError as e:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}"
+            for error in e.errors()
+        )
+        raise ValueError(f"{what} does not fit: {wrong}") from e
+
+
+def _arguments(config: Any) -> dict[str, Any]:
+    return {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "name"
+    }
+
+
+def _made(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.make() if hasattr(v, "make") else v for k, v in arguments.items()}
+
+
+def _is_config_json(value: Any) -> bool:
+    return isinstance(value, dict) and "name" in value

@@ -1,0 +1,73 @@
+"""Checks of pytrees, with errors that name the leaf."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def check_floating(tree: Any, what: str) -> None:
+    """Raises `TypeError` naming the first leaf that is not a real floating-point array.
+
+    Args:
+        tree: a pytree of arrays, of any real floating-point dtype and any shape (empty ones too).
+        what: what the tree is, for the error.
+
+    Raises:
+        TypeError: if a leaf is an integer, boolean or complex array, or no array at all.
+
+    Example:
+        >>> check_floating({"w": jnp.zeros(3)}, "params")
+        >>> check_floating({"step": jnp.zeros((), jnp.int32)}, "params")
+        Traceback (most recent call last):
+        ...
+        TypeError: params['step'] has dtype int32; a learned optimizer updates real floating-point \
+leaves only: mask the others out with optax.masked or optax.partition
+    """
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"{what}{jax.tree_util.keystr(path)} has dtype {dtype}; a learned optimizer updates real "
+                "floating-point leaves only: mask the others out with optax.masked or optax.partition"
+            )
+
+
+def check_same_structure(tree: Any, like: Any, what: str, like_what: str) -> None:
+    """Raises `ValueError` naming the first leaf where two trees differ in structure or shape.
+
+    Args:
+        tree: the tree in question.
+        like: what it should look like; only its structure and shapes count.
+        what: what the first tree is, for the error.
+        like_what: what the second tree is, for the error.
+
+    Raises:
+        ValueError: if the structures or the shapes of corresponding leaves differ.
+
+    Example:
+        >>> check_same_structure({"w": jnp.zeros(3)}, {"w": jnp.ones(3)}, "gradients", "params")
+        >>> check_same_structure({"w": jnp.zeros(3)}, {"w": jnp.ones(2)}, "gradients", "params")
+        Traceback (most recent call last):
+        ...
+        ValueError: gradients['w'] has shape (3,) but params['w'] has shape (2,)
+    """
+    if jax.tree.structure(tree) != jax.tree.structure(like):
+        paths, like_paths = (
+            {jax.tree_util.keystr(p) for p, _ in jax.tree.leaves_with_path(t)} for t in (tree, like)
+        )
+        raise ValueError(
+            f"{what} and {like_what} have different tree structures: only in {what}: "
+            f"{sorted(paths - like_paths) or 'nothing'}, only in {like_what}: "
+            f"{sorted(like_paths - paths) or 'nothing'}; pass the same tree that init was called with"
+        )
+    for (path, leaf), like_leaf in zip(
+        jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True
+    ):
+        if np.shape(leaf) != np.shape(like_leaf):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"{what}{name} has shape {np.shape(leaf)} but {like_what}{name} has shape "
+                f"{np.shape(like_leaf)}"
+            )

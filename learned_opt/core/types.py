@@ -1,0 +1,87 @@
+"""The types that every layer shares.
+
+A learned optimizer is a function from meta-parameters `theta` to an optax transformation, a task is a
+distribution over optimizees, and an estimator turns the two into a meta-gradient. All three are tuples
+of pure functions, in the manner of `optax.GradientTransformation` and `haiku.Transformed`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+Array = jax.Array
+Key = jax.Array  # a typed key, as made by jax.random.key
+Theta = Any  # meta-parameters: a pytree of floating-point arrays
+Params = Any  # the optimizee's parameters: a pytree of arrays
+Problem = Any  # one draw from a task: a pytree of arrays, so that problems vmap
+Batch = Any  # what one evaluation of the loss sees besides the problem
+Data = Any  # device-resident arrays that all problems of a task share
+
+
+class LearnedOptimizer(NamedTuple):
+    """A pair of pure functions: meta-parameters, and the optimizer that they make.
+
+    Attributes:
+        init: `init(key) -> theta`, fresh meta-parameters.
+        build: `build(theta, *, num_steps=None) -> optax.GradientTransformationExtraArgs`. `num_steps` is
+            the length of the run where it is known, for optimizers that can use it.
+        config: the named arguments that made this optimizer, so that it can be stored and made again;
+            `None` where it was made from something that has no name.
+    """
+
+    init: Callable[[Key], Theta]
+    build: Callable[..., optax.GradientTransformationExtraArgs]
+    config: Any = None
+
+
+class Task(NamedTuple):
+    """A distribution over optimizees.
+
+    Attributes:
+        sample: `sample(key) -> problem`.
+        init: `init(key, problem) -> params`, where a trajectory starts.
+        batch: `batch(key, problem, data) -> batch`; `()` where the loss is deterministic.
+        loss: `loss(params, problem, batch) -> f32[]`.
+        data: arrays that all problems share. They are passed to jitted functions, never closed over.
+        metrics: `metrics(params, problem, data) -> {name: f32[]}`, what is reported beside the loss, such
+            as the accuracy on held-out data. It is never differentiated or selected on.
+        config: the named arguments that made this task, or `None`.
+    """
+
+    sample: Callable[[Key], Problem]
+    init: Callable[[Key, Problem], Params]
+    batch: Callable[[Key, Problem, Data], Batch]
+    loss: Callable[[Params, Problem, Batch], Array]
+    data: Data = ()
+    metrics: Callable[[Params, Problem, Data], dict[str, Array]] | None = None
+    config: Any = None
+
+
+class MetaGradient(NamedTuple):
+    """What an estimator returns.
+
+    Attributes:
+        grad: the gradient of the meta-loss with respect to theta; same structure as theta.
+        loss: f32[], the meta-loss of the truncation, averaged over problems.
+        last_loss: f32[], the mean optimizee loss where the truncation ended.
+        ends_trajectory: bool[], whether the truncation was the last of its trajectory.
+    """
+
+    grad: Theta
+    loss: Array
+    last_loss: Array
+    ends_trajectory: Array
+
+
+class Estimator(NamedTuple):
+    """How the meta-gradient is computed.
+
+    Attributes:
+        init: `init(key, theta, data) -> state`, the inner problems at their first step.
+        estimate: `estimate(key, theta, state, data) -> (MetaGradient, state)`.
+    """
+
+    init: Callable[[Key, Theta, Data], Any]
+    estimate: Callable[[Key, Theta, Any, Data], tuple[MetaGradient, Any]]

@@ -1,0 +1,7 @@
+"""Layer 2: learned optimizers, functions from meta-parameters to optax transformations, one family a file."""
+
+from learned_opt.optimizers.lstm import LSTMState, lstm
+from learned_opt.optimizers.registry import registry
+from learned_opt.optimizers.schedules import cosine_factor
+
+__all__ = ["LSTMState", "cosine_factor", "lstm", "registry"]

@@ -1,0 +1,245 @@
+r"""The coordinatewise LSTM optimizer.
+
+References:
+    Andrychowicz et al., Learning to learn by gradient descent by gradient descent, NeurIPS 2016: the
+    network (section 2.1), the log-and-sign inputs (appendix A).
+    Lv, Jiang, Li, Learning gradient descent: better generalization and longer horizons, ICML 2017
+    (RNNProp): the normalised inputs and the bounded output (section 4).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+
+from learned_opt.core.trees import check_floating, check_same_structure
+from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
+from learned_opt.optimizers.registry import registry
+from learned_opt.optimizers.schedules import cosine_factor
+
+LOG_SIGN_P = 10.0
+NORMALIZED_EPS = 1e-8
+
+
+class LSTMState(NamedTuple):
+    """State of the coordinatewise LSTM: a struct of params-shaped trees.
+
+    Attributes:
+        count: i32[], updates made so far.
+        hidden: for each layer a tree like the params; leaves are `param.shape + (hidden_size,)`.
+        cell: the same for the cells.
+        mu: the mean of the gradients, leaves `param.shape`; `()` with log-and-sign inputs.
+        nu: the mean of the squared gradients, likewise.
+    """
+
+    count: Array
+    hidden: tuple[Params, ...]
+    cell: tuple[Params, ...]
+    mu: Params
+    nu: Params
+
+
+@registry.register
+def lstm(
+    hidden_sizes: tuple[int, ...] = (20, 20),
+    inputs: Literal["log_sign", "normalized"] = "log_sign",
+    output_scale: float = 0.1,
+    betas: tuple[float, float] = (0.95, 0.95),
+    state_dtype: Literal["float32", "bfloat16"] = "float32",
+) -> LearnedOptimizer:
+    r"""A stack of LSTMs, shared by all coordinates, that maps gradients to updates.
+
+    Each coordinate has a hidden state of its own, and all coordinates share theta:
+
+    .. math::
+
+        h_t^1, c_t^1 &= \mathrm{LSTM}_1(z_t, h_{t-1}^1, c_{t-1}^1), \quad
+        h_t^k, c_t^k = \mathrm{LSTM}_k(h_t^{k-1}, h_{t-1}^k, c_{t-1}^k) \\
+        o_t &= w^\top h_t^K + b
+
+    With `inputs="log_sign"` the gradient's size and sign are told apart, and the update is linear:
+
+    .. math::
+
+        z_t = \begin{cases}
+            (\log|g_t| / p,\ \operatorname{sign} g_t) & |g_t| \ge e^{-p} \\
+            (-1,\ e^p g_t) & \text{otherwise}
+        \end{cases}, \quad p = 10, \qquad u_t = s\, o_t
+
+    With `inputs="normalized"` the rule sees no scale at all, and the update is bounded by `s`:
+
+    .. math::
+
+        z_t = \left(\frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon},
+                    \frac{g_t}{\sqrt{\hat v_t} + \epsilon}\right), \qquad u_t = s \tanh o_t
+
+    where m and v are the bias-corrected moving averages of the gradient and of its square. Given
+    `num_steps`, `build` multiplies the t-th update by `(1 + cos(pi t / num_steps)) / 2`.
+
+    A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state. Arithmetic is
+    in float32 whatever the dtype of the gradients; updates are cast back to it.
+
+    Args:
+        hidden_sizes: units of each LSTM layer.
+        inputs: what the network sees of the gradient, as above.
+        output_scale: s, in units of the params.
+        betas: decay rates of m and v; used with `inputs="normalized"` only.
+        state_dtype: dtype of the hidden and cell states; `"bfloat16"` halves their memory.
+
+    Returns:
+        A learned optimizer; theta is a dictionary of float32 arrays as haiku makes it.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> lopt = lstm(hidden_sizes=(8,))
+        >>> theta = lopt.init(jax.random.key(0))
+        >>> tx = lopt.build(theta)
+        >>> params = {"w": jnp.ones((3, 2))}
+        >>> updates, state = tx.update(params, tx.init(params), params)
+        >>> updates["w"].shape, state.hidden[0]["w"].shape
+        ((3, 2), (3, 2, 8))
+
+    Reference:
+        Andrychowicz et al. 2016, section 2.1 and appendix A; Lv et al. 2017, section 4. Deviations: the
+        layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
+        that an untrained optimizer hardly moves; the normalised inputs go straight to the LSTM (RNNProp
+        puts a layer of ELU units between).
+    """
+    hidden_sizes = tuple(hidden_sizes)
+    if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
+        raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
+    if inputs not in ("log_sign", "normalized"):
+        raise ValueError(f"inputs={inputs!r}: choose 'log_sign' or 'normalized'")
+    if not output_scale > 0:
+        raise ValueError(f"output_scale={output_scale!r}: it must be positive")
+    if len(betas) != 2 or any(not 0 <= b < 1 for b in betas):
+        raise ValueError(f"betas={betas!r}: give two decay rates in [0, 1)")
+    if state_dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"state_dtype={state_dtype!r}: choose 'float32' or 'bfloat16'")
+
+    normalized = inputs == "normalized"
+    dtype = jnp.dtype(state_dtype)
+    network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
+
+    def init(key: Key) -> Theta:
+        states = [hk.LSTMState(jnp.zeros(n), jnp.zeros(n)) for n in hidden_sizes]
+        return network.init(key, jnp.zeros(2), states)
+
+    def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
+        check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "lstm's theta")
+        factor = cosine_factor(num_steps)
+
+        def init_fn(params: Params) -> LSTMState:
+            check_floating(params, "params")
+            layers = tuple(
+                jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes
+            )
+            moments = jax.tree.map(lambda p: _zeros(p, (), jnp.float32), params) if normalized else ()
+            return LSTMState(jnp.zeros([], jnp.int32), layers, layers, moments, moments)
+
+        def update_fn(updates, state, params=None, **extra_args):
+            del params, extra_args
+            check_floating(updates, "gradients")
+            check_same_structure(updates, _coordinates(state.hidden[0]), "gradients", "params")
+            count = optax.safe_increment(state.count)
+            # The moments are () without normalised inputs, and then there is nothing to zip with.
+            moments = (state.mu, state.nu) if normalized else ()
+
+            def leaf_update(g, *leaf_state):
+                hidden, cell, *m_v = _split(leaf_state, len(hidden_sizes))
+                g32 = g.astype(jnp.float32)
+                finite = jnp.isfinite(g32)
+                g32 = jnp.where(finite, g32, 0)
+                if normalized:
+                    z, m_v = _normalized(g32, *m_v[0], betas, count)
+                else:
+                    z, m_v = _log_sign(g32), ()
+                states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
+                apply = lambda z, s: network.apply(theta, z, s)
+                for _ in range(g.ndim):
+                    apply = jax.vmap(apply)
+                out, states = apply(z, jax.tree.map(lambda x: x.astype(jnp.float32), states))
+                out = jnp.tanh(out) if normalized else out
+                update = jnp.where(finite, output_scale * factor(state.count) * out, 0)
+                new = (*(s.hidden for s in states), *(s.cell for s in states), *m_v)
+                new = [_keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
+                return (update.astype(g.dtype), *new)
+
+            trees = (*state.hidden, *state.cell, *moments)
+            updates, *new = _map_unzipped(leaf_update, updates, trees)
+            hidden, cell, *m_v = _split(new, len(hidden_sizes))
+            mu, nu = m_v[0] if normalized else ((), ())
+            return updates, LSTMState(count, hidden, cell, mu, nu)
+
+        return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+    return LearnedOptimizer(init, build)
+
+
+def _network(hidden_sizes: Sequence[int], z: Array, states: list[hk.LSTMState]):
+    """One coordinate's step: z f32[2] -> output f32[], new states."""
+    new_states = []
+    for size, state in zip(hidden_sizes, states, strict=True):
+        z, state = hk.LSTM(size)(z, state)
+        new_states.append(state)
+    w_init = hk.initializers.TruncatedNormal(0.01 / hidden_sizes[-1] ** 0.5)
+    return hk.Linear(1, w_init=w_init)(z)[0], new_states
+
+
+def _log_sign(g: Array) -> Array:
+    """Size and sign of the gradient: f32[...] -> f32[..., 2]."""
+    size = jnp.maximum(jnp.abs(g), jnp.exp(-LOG_SIGN_P))
+    # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.
+    return jnp.stack([jnp.log(size) / LOG_SIGN_P, g / size], axis=-1)
+
+
+def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array):
+    """Scale-free inputs f32[..., 2] from the gradient and its moments, and the new moments."""
+    m = betas[0] * m + (1 - betas[0]) * g
+    v = betas[1] * v + (1 - betas[1]) * jnp.square(g)
+    t = count.astype(jnp.float32)
+    m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+    # The root's derivative at 0 is infinite; the gradient is a constant of meta-training by default, but
+    # its second-order form differentiates it.
+    root = jnp.where(v_hat > 0, jnp.sqrt(jnp.where(v_hat > 0, v_hat, 1)), 0) + NORMALIZED_EPS
+    return jnp.stack([m_hat / root, g / root], axis=-1), (m, v)
+
+
+def _keep_unless(finite: Array, new: Array, old: Array) -> Array:
+    """The new state where the gradient was finite, in the old state's dtype."""
+    finite = finite.reshape(finite.shape + (1,) * (new.ndim - finite.ndim))
+    return jnp.where(finite, new.astype(old.dtype), old)
+
+
+def _zeros(param: Any, extra_shape: tuple[int, ...], dtype: Any) -> Array:
+    """Zeros of shape `param.shape + extra_shape`, sharded as the param is."""
+    sharding = None if isinstance(param, jax.core.Tracer) else getattr(param, "sharding", None)
+    # A NamedSharding says nothing of the trailing axis, which therefore stays whole on each device.
+    device = sharding if isinstance(sharding, jax.sharding.NamedSharding) else None
+    return jnp.zeros(jnp.shape(param) + extra_shape, dtype, device=device)
+
+
+def _coordinates(layer: Params) -> Params:
+    """The params' shapes, read off one layer of the state."""
+    return jax.tree.map(lambda h: jax.ShapeDtypeStruct(h.shape[:-1], h.dtype), layer)
+
+
+def _split(trees: Sequence[Any], num_layers: int) -> list[tuple[Any, ...]]:
+    """(hidden..., cell..., moments...) as a tuple each; without moments the last is missing."""
+    trees = tuple(trees)
+    parts = [trees[:num_layers], trees[num_layers : 2 * num_layers], trees[2 * num_layers :]]
+    return [p for p in parts if p]
+
+
+def _map_unzipped(function: Any, tree: Any, rest: Sequence[Any]) -> list[Any]:
+    """`jax.tree.map` of a function that returns several leaves: a tree for each."""
+    leaves, treedef = jax.tree.flatten(tree)
+    columns = [treedef.flatten_up_to(r) for r in rest]
+    rows = [function(*args) for args in zip(leaves, *columns, strict=True)]
+    num_results = 1 + len(rest)
+    return [treedef.unflatten([row[i] for row in rows]) for i in range(num_results)]

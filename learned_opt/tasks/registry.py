@@ -1,0 +1,5 @@
+"""The tasks by name."""
+
+from learned_opt.core.config import Registry
+
+registry = Registry("task")

@@ -1,0 +1,151 @@
+"""Backpropagation through time, truncated or over the whole trajectory.
+
+Reference:
+    Andrychowicz et al., Learning to learn by gradient descent by gradient descent, NeurIPS 2016,
+    sections 2.1 and 3.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import (
+    Array,
+    Data,
+    Estimator,
+    Key,
+    LearnedOptimizer,
+    MetaGradient,
+    Problem,
+    Task,
+    Theta,
+)
+from learned_opt.training.objectives import HISTORY, Objective, initial_history
+from learned_opt.training.unroll import InnerState, start, unroll
+
+
+class BPTTState(NamedTuple):
+    """Where the inner problems stand; a leading axis of `num_problems` on all but the step.
+
+    Attributes:
+        problems: the draws from the task.
+        keys: what makes each problem's batches.
+        inner: the trajectories' states.
+        history: f32[num_problems, 3], the last losses, for objectives that look back.
+        step: i32[], inner steps made; all trajectories walk together.
+    """
+
+    problems: Problem
+    keys: Array
+    inner: InnerState
+    history: Array
+    step: Array
+
+
+def truncated_bptt(
+    lopt: LearnedOptimizer,
+    task: Task,
+    objective: Objective,
+    *,
+    horizon: int,
+    truncation: int,
+    num_problems: int,
+    second_order: bool = False,
+) -> Estimator:
+    r"""The gradient of the objective's share of one truncation, averaged over problems.
+
+    .. math::
+
+        \hat\nabla = \frac{1}{P} \sum_{i=1}^{P} \frac{\partial}{\partial \theta}
+            \sum_{t=s+1}^{s+K} \mathrm{contribution}_t(f^i_{t-3}, \dots, f^i_t)
+
+    where the state at step s is a constant. After `horizon` steps new problems are drawn. With
+    `truncation == horizon` it is backpropagation through the whole trajectory.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what its problems are drawn from.
+        objective: the meta-objective of one trajectory.
+        horizon: T, inner steps of a trajectory.
+        truncation: K, inner steps differentiated at once; it divides the horizon.
+        num_problems: P, problems unrolled side by side.
+        second_order: whether to differentiate through the optimizee's gradients.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ValueError: if a number is below 1 or the truncation does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> from learned_opt.training.objectives import weighted_sum
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> estimator = truncated_bptt(
+        ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3)
+        >>> theta = lopt.init(key)
+        >>> state = estimator.init(key, theta, ())
+        >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
+        >>> int(state.step), bool(meta_gradient.ends_trajectory)
+        (2, False)
+
+    Reference:
+        Andrychowicz et al. 2016, sections 2.1 and 3: 100 steps in truncations of 20, first order.
+    """
+    for name, value in (
+        ("horizon", horizon),
+        ("truncation", truncation),
+        ("num_problems", num_problems),
+    ):
+        if value < 1:
+            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    if horizon % truncation:
+        raise ValueError(
+            f"truncation={truncation} does not divide horizon={horizon}; "
+            f"choose one that does, such as {_nearest_divisor(horizon, truncation)}"
+        )
+
+    def init(key: Key, theta: Theta, data: Data) -> BPTTState:
+        sample_keys, start_keys, batch_keys = jax.random.split(key, (3, num_problems))
+        tx = lopt.build(theta)
+        problems = jax.vmap(task.sample)(sample_keys)
+        inner = jax.vmap(lambda k, p: start(tx, task, k, p))(start_keys, problems)
+
+        # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
+        history = jnp.full((num_problems, HISTORY), jnp.nan)
+        return BPTTState(problems, batch_keys, inner, history, jnp.zeros([], jnp.int32))
+
+    def meta_loss(theta: Theta, state: BPTTState, data: Data):
+        tx = lopt.build(theta)
+
+        def one_problem(problem, key, inner, history):
+            inner, losses = unroll(
+                tx, task, key, problem, data, inner, truncation, second_order=second_order
+            )
+            history = jnp.where(state.step == 0, initial_history(losses[0]), history)
+            loss = objective.truncation(history, losses[1:], state.step, horizon)
+            return loss, inner, jnp.concatenate([history, losses[1:]])[-HISTORY:]
+
+        losses, inner, history = jax.vmap(one_problem)(
+            state.problems, state.keys, state.inner, state.history
+        )
+        new_state = BPTTState(
+            state.problems, state.keys, inner, history, state.step + jnp.int32(truncation)
+        )
+        return jnp.mean(losses), jax.lax.stop_gradient(new_state)
+
+    def estimate(key: Key, theta: Theta, state: BPTTState, data: Data):
+        state = jax.lax.cond(
+            state.step >= horizon, lambda: init(key, theta, data), lambda: state
+        )
+        (loss, state), grad = jax.value_and_grad(meta_loss, has_aux=True)(theta, state, data)
+        last_loss = jnp.mean(state.history[:, -1])
+        return MetaGradient(grad, loss, last_loss, state.step >= horizon), state
+
+    return Estimator(init, estimate)
+
+
+def _nearest_divisor(number: int, near: int) -> int:
+    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))

@@ -1,0 +1,160 @@
+"""Learning-rate sweeps, so that what we compare with is as good as it gets."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from learned_opt.core.types import Task
+from learned_opt.training.evaluate import evaluation_keys, trajectories
+
+BASELINES: dict[str, Callable[[Any], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9),
+    "nag": lambda learning_rate: optax.sgd(learning_rate, momentum=0.9, nesterov=True),
+    "rmsprop": optax.rmsprop,
+    "adam": optax.adam,
+}
+
+PER_DECADE = 8  # learning rates of the default grid, which runs from 1e-4 to 1e1
+MAX_EXTENSIONS = 3  # decades that a grid may grow by, on either side
+
+
+class Tuned(NamedTuple):
+    """What a sweep found.
+
+    Attributes:
+        learning_rate: the best of the grid.
+        loss: its mean loss at the step that was asked for; infinite if all diverged.
+        learning_rates: f64[n], the grid, ascending, extensions included.
+        losses: f64[n], the mean loss of each; infinite where a problem diverged.
+        on_edge: whether the best lies on the grid's edge even after extension, so that better may exist.
+    """
+
+    learning_rate: float
+    loss: float
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    on_edge: bool
+
+
+def tune(
+    factory: Callable[[Any], optax.GradientTransformation],
+    task: Task,
+    *,
+    num_steps: int,
+    num_problems: int = 64,
+    learning_rates: Sequence[float] | None = None,
+    seed: int = 1,
+    window: int = 1,
+) -> Tuned:
+    """Sweeps the learning rate of an optimizer on problems of its own; one jitted, vmapped call.
+
+    The best rate has the lowest mean loss at `num_steps`. When it lies on the grid's edge the grid grows
+    by a decade, up to three times.
+
+    Args:
+        factory: `factory(learning_rate)`, such as `optax.adam`.
+        task: what the problems are drawn from.
+        num_steps: the step whose loss counts.
+        num_problems: problems that the mean is over.
+        learning_rates: the grid; by default 41 values from 1e-4 to 10.
+        seed: makes the problems; evaluate with another.
+        window: the loss is averaged over this odd number of steps around `num_steps`.
+
+    Returns:
+        The best learning rate, with all that the sweep saw.
+
+    Raises:
+        ValueError: if the grid is empty or not positive, or a number is out of range.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic
+        >>> best = tune(optax.adam, quadratic(dim=2), num_steps=20, num_problems=8)
+        >>> 0.01 < best.learning_rate < 10, best.on_edge
+        (True, False)
+    """
+    if learning_rates is None:
+        learning_rates = np.logspace(-4, 1, 5 * PER_DECADE + 1)
+    grid = np.sort(np.asarray(learning_rates, np.float64))
+    if grid.ndim != 1 or grid.size == 0 or not np.all(np.isfinite(grid)) or not np.all(grid > 0):
+        raise ValueError(f"learning_rates={learning_rates!r}: give at least one positive number")
+    if num_steps < 1 or num_problems < 1:
+        raise ValueError(f"num_steps={num_steps!r}, num_problems={num_problems!r}: at least 1 of each")
+    check_window(window)
+
+    sweep = functools.partial(_sweep, factory, task, num_steps, num_problems, seed, window)
+    losses = sweep(grid)
+    decade = 10.0 ** (np.arange(1, PER_DECADE + 1) / PER_DECADE)
+    for _ in range(MAX_EXTENSIONS):
+        best = int(np.argmin(losses))
+        if best == len(grid) - 1:
+            more = grid[-1] * decade
+            grid, losses = np.append(grid, more), np.append(losses, sweep(more))
+        elif best == 0:
+            more = grid[0] / decade[::-1]
+            grid, losses = np.append(more, grid), np.append(sweep(more), losses)
+        else:
+            break
+    best = int(np.argmin(losses))
+    on_edge = best in (0, len(grid) - 1)
+    return Tuned(float(grid[best]), float(losses[best]), grid, losses, on_edge)
+
+
+def loss_at(curves: np.ndarray, step: int, window: int = 1) -> np.ndarray:
+    """The loss of each problem around a step.
+
+    Args:
+        curves: f32[num_problems, steps + 1], with at least `step + window // 2` steps.
+        step: where.
+        window: an odd number of steps to average over, `step` in their middle.
+
+    Returns:
+        f64[num_problems].
+
+    Raises:
+        ValueError: if the curves are too short or the window is even.
+
+    Example:
+        >>> loss_at(np.float32([[5, 4, 3, 2, 1]]), step=3, window=3)
+        array([2.])
+    """
+    check_window(window)
+    first, last = step - window // 2, step + window // 2
+    if first < 0 or last >= curves.shape[-1]:
+        raise ValueError(
+            f"steps {first} to {last} are asked for, the curves run from 0 to {curves.shape[-1] - 1}"
+        )
+    return np.mean(np.asarray(curves, np.float64)[..., first : last + 1], axis=-1)
+
+
+def check_window(window: int) -> None:
+    """`ValueError` unless the window is a positive odd number of steps.
+
+    Args:
+        window: steps to average over.
+
+    Raises:
+        ValueError: if it is even or below 1.
+
+    Example:
+        >>> check_window(9)
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window={window!r}: give a positive odd number of steps")
+
+
+def _sweep(factory, task, num_steps, num_problems, seed, window, grid) -> np.ndarray:
+    """Mean loss of each learning rate, infinite where any problem's is not finite."""
+    keys = evaluation_keys(seed, num_problems)
+    last = num_steps + window // 2
+    curves = jax.vmap(lambda rate: trajectories(factory, task, last, rate, keys)[0])(
+        jnp.asarray(grid, jnp.float32)
+    )
+    means = loss_at(np.asarray(curves), num_steps, window).mean(axis=-1)
+    return np.where(np.isfinite(means), means, math.inf)

@@ -1,0 +1,137 @@
+"""The inner loop: one optimizer on one problem. Everything that unrolls calls it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from learned_opt.core.types import Array, Data, Key, Params, Problem, Task
+
+
+class InnerState(NamedTuple):
+    """Where a trajectory stands.
+
+    Attributes:
+        params: the optimizee's parameters.
+        opt_state: the optimizer's state.
+        step: i32[], inner steps made so far.
+    """
+
+    params: Params
+    opt_state: Any
+    step: Array
+
+
+def start(
+    tx: optax.GradientTransformation, task: Task, key: Key, problem: Problem
+) -> InnerState:
+    """The first state of a trajectory.
+
+    Args:
+        tx: the optimizer.
+        task: the task that the problem is from.
+        key: makes the starting point.
+        problem: one draw from the task.
+
+    Returns:
+        The state at step 0.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic
+        >>> task = quadratic(dim=2)
+        >>> state = start(optax.sgd(0.1), task, jax.random.key(0), task.sample(jax.random.key(1)))
+        >>> int(state.step), state.params.shape
+        (0, (2,))
+    """
+    params = task.init(key, problem)
+    return InnerState(params, tx.init(params), jnp.zeros([], jnp.int32))
+
+
+def unroll(
+    tx: optax.GradientTransformation,
+    task: Task,
+    key: Key,
+    problem: Problem,
+    data: Data,
+    state: InnerState,
+    num_steps: int,
+    *,
+    second_order: bool = False,
+) -> tuple[InnerState, Array]:
+    r"""Makes `num_steps` updates of one problem and records the losses.
+
+    .. math::
+
+        x_{t+1} = x_t + u_t, \qquad u_t, s_{t+1} = \mathrm{update}(\nabla f_t(x_t), s_t), \qquad
+        f_t(x) = f(x; b_t)
+
+    The batch `b_t` depends on `key` and t alone, so that a trajectory unrolled in parts is the trajectory
+    unrolled at once. Vmap it over problems, keys, states or meta-parameters.
+
+    Differentiated with respect to what made `tx`, the gradients of the optimizee count as constants by
+    default. The derivative of each loss is then taken from the gradient that the forward pass computed
+    anyway, and the optimizee is never differentiated twice.
+
+    Args:
+        tx: the optimizer; it is given the loss as `value=`, the gradient as `grad=` and the loss function
+            as `value_fn=`, should it want them.
+        task: the task that the problem is from; its own `data` is not used.
+        key: makes the batches; the same key for all parts of a trajectory.
+        problem: one draw from the task.
+        data: the task's data, passed so that jit does not bake it in.
+        state: where the trajectory stands.
+        num_steps: updates to make; static.
+        second_order: whether to differentiate through the optimizee's gradients too.
+
+    Returns:
+        The new state, and the losses f32[num_steps + 1] from the given state's to the new state's.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic
+        >>> task, key = quadratic(dim=2), jax.random.key(0)
+        >>> problem, tx = task.sample(key), optax.sgd(0.05)
+        >>> state, losses = unroll(tx, task, key, problem, (), start(tx, task, key, problem), 10)
+        >>> losses.shape, bool(losses[-1] < losses[0])
+        ((11,), True)
+
+    Reference:
+        Andrychowicz et al. 2016, section 2.1: the dropped edges of figure 2 are the default here.
+    """
+    tx = optax.with_extra_args_support(tx)
+
+    def loss_at(params: Params, step: Array) -> tuple[Array, Params, Any]:
+        batch = task.batch(jax.random.fold_in(key, step), problem, data)
+        value_fn = lambda p: task.loss(p, problem, batch)
+        if second_order:
+            value, grad = jax.value_and_grad(value_fn)(params)
+        else:
+            value, grad = jax.value_and_grad(value_fn)(jax.lax.stop_gradient(params))
+            value = _linearized(value, grad, params)
+        return value, grad, value_fn
+
+    def body(state: InnerState, _) -> tuple[InnerState, Array]:
+        value, grad, value_fn = loss_at(state.params, state.step)
+        updates, opt_state = tx.update(
+            grad, state.opt_state, state.params, value=value, grad=grad, value_fn=value_fn
+        )
+        params = optax.apply_updates(state.params, updates)
+        return InnerState(params, opt_state, state.step + 1), value
+
+    state, losses = jax.lax.scan(body, state, length=num_steps)
+    last, _, _ = loss_at(state.params, state.step)
+    return state, jnp.append(losses, last)
+
+
+@jax.custom_jvp
+def _linearized(value: Array, grad: Params, params: Params) -> Array:
+    """`value`, with `grad` as its derivative with respect to `params` and nothing else's."""
+    del grad, params
+    return value
+
+
+@_linearized.defjvp
+def _linearized_jvp(primals, tangents):
+    value, grad, _ = primals
+    products = jax.tree.map(lambda g, t: jnp.sum(g * t).astype(value.dtype), grad, tangents[2])
+    return value, sum(jax.tree.leaves(products), start=jnp.zeros_like(value))
