@@ -9,9 +9,6 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
-# Compiled programs are kept between runs; a second `make test` spends little time in XLA.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
-
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo 'Options go in ARGS: make demo ARGS="--quick", make test ARGS="-k quadratic -x"'

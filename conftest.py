@@ -1,0 +1,35 @@
+"""Settings that every test and every documented example runs under.
+
+It lies at the root, and not in `tests/`, because the examples in the package need it too.
+"""
+
+import os
+import random
+from pathlib import Path
+
+# Compiled programs are kept between runs and shared by the test processes. A test compiles hundreds
+# of small programs, hence no lower limit on size or compile time. Read when jax is imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("MPLBACKEND", "Agg")  # draw without a screen
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _repeatable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds the global generators, and lets an example write files into a scratch folder."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (third-party code may draw from it)
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))

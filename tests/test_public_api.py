@@ -1,0 +1,131 @@
+"""What is public is documented: arguments, return value, example, and an entry in the API page."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import docstring_parser
+import pytest
+
+import learned_opt
+
+API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+MODULES = [
+    learned_opt,
+    *(
+        importlib.import_module(f"learned_opt.{module.name}")
+        for module in pkgutil.iter_modules(learned_opt.__path__)
+        if module.ispkg
+    ),
+]
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in MODULES
+    for name in module.__all__
+}
+
+
+def _gaps(obj: Any) -> list[str]:
+    """What the docstring of a public function or class lacks."""
+    text = inspect.getdoc(obj) or ""
+    doc = docstring_parser.parse(text, style=docstring_parser.DocstringStyle.GOOGLE)
+    if not doc.short_description:
+        return ["a first line"]
+
+    described = {
+        name for p in doc.params for name in re.split(r",\s*", p.arg_name) if p.description
+    }
+    names, kind = _names_to_describe(obj)
+    gaps = [f"{kind}: {name}" for name in names if name not in described]
+    if kind == "Args":
+        if ">>>" not in text:
+            gaps.append("Example")
+        if not inspect.isclass(obj) and _returns_something(obj) and not doc.returns:
+            gaps.append("Returns")
+    return gaps
+
+
+def _names_to_describe(obj: Any) -> tuple[list[str], str]:
+    """The fields of a record, or the parameters of anything that is called; and their section."""
+    if inspect.isclass(obj):
+        if dataclasses.is_dataclass(obj):
+            return [f.name for f in dataclasses.fields(obj)], "Attributes"
+        if hasattr(obj, "_fields"):  # a NamedTuple
+            return list(obj._fields), "Attributes"
+        if hasattr(obj, "model_fields"):  # a pydantic model
+            return list(obj.model_fields), "Attributes"
+        if getattr(obj, "_is_protocol", False):
+            return list(inspect.get_annotations(obj)), "Attributes"
+        if issubclass(obj, BaseException):
+            return [], "Attributes"
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = inspect.signature(obj).parameters.values()
+    return [stars.get(p.kind, "") + p.name for p in parameters], "Args"
+
+
+def _returns_something(function: Any) -> bool:
+    return inspect.signature(function).return_annotation not in (None, "None")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_all_names_what_exists(module: ModuleType):
+    missing = [name for name in module.__all__ if not hasattr(module, name)]
+    assert not missing, f"{module.__name__}.__all__ names what is not there: {missing}"
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert module.__doc__, f"{module.__name__} has no docstring"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_documented(name: str):
+    obj = PUBLIC[name]
+    # Modules are walked themselves; a constant or a type alias has no docstring of its own.
+    if inspect.isclass(obj) or inspect.isfunction(obj):
+        gaps = _gaps(obj)
+        assert not gaps, f"the docstring of {name} lacks: {', '.join(gaps)}"
+    short_name = name.rsplit(".", 1)[1]
+    assert re.search(rf"\b{short_name}\b", API_PAGE.read_text()), (
+        f"docs/api.md does not name {name}"
+    )
+
+
+def test_gaps_are_found():
+    def undocumented(x: int, *, y: int) -> int: ...
+
+    def half_documented(x: int, *, y: int) -> int:
+        """Adds.
+
+        Args:
+            x: a number.
+        """
+
+    def documented(x: int, *, y: int, **kwargs: int) -> None:
+        """Prints.
+
+        Args:
+            x, y: numbers.
+            **kwargs: ignored.
+
+        Example:
+            >>> documented(1, y=2)
+        """
+
+    assert _gaps(undocumented) == ["a first line"]
+    assert _gaps(half_documented) == ["Args: y", "Example", "Returns"]
+    assert _gaps(documented) == []
+
+
+def test_import_is_light():
+    """Optional and slow libraries are imported by the functions that need them."""
+    heavy = {"flax", "matplotlib", "sklearn", "tensorflow", "tensorflow_datasets"}
+    code = f"import sys, learned_opt; print(*sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == ""
