@@ -27,6 +27,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         ValueError: if the content is not IDX of unsigned bytes, or shorter or longer than its
             header states.
         OSError: if the file cannot be read or is not gzip.
+        EOFError: if the gzip stream is cut short.
 
     Example:
         >>> import tempfile
