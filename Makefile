@@ -34,26 +34,29 @@ clean: ## Remove the environment, caches and builds
 
 ifneq ($(UV),)
 VENV_CREATE = $(UV) venv --quiet --python '>=3.11' $(VENV)
-PIP_INSTALL = $(UV) pip install --python $(BIN)/python
+PIP_INSTALL = $(UV) pip install --quiet --python $(BIN)/python
 else
+NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 # The newest interpreter is not always `python3`: take the first that is new enough.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-    $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+    $$p $(NEW_ENOUGH) && { echo $$p; exit; }; done; echo python3)
 # Without pip inside, so that no ensurepip (a package of its own on Debian) is needed.
-VENV_CREATE = $(PYTHON) -m venv --without-pip $(VENV)
+VENV_CREATE = @$(PYTHON) $(NEW_ENOUGH) || { \
+    echo "learned-opt needs Python 3.11 or newer, but $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+    echo "Install a newer one, or uv, or name one: make PYTHON=/path/to/python3.11 ..."; exit 1; } >&2; \
+    $(PYTHON) -m venv --without-pip $(VENV)
 PIP_INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
 endif
 
 $(BIN)/python:
-	@test -n "$(UV)$(PYTHON)" || { \
-	    echo "learned-opt needs Python 3.11 or newer; found: $$(python3 --version 2>&1)."; \
-	    echo "Install one (or uv), or name it: make PYTHON=/path/to/python3.11 ..."; exit 1; } >&2
 	$(VENV_CREATE)
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[plots]'
+	@echo 'Installing into $(VENV), which takes about a minute ...'
+	@$(PIP_INSTALL) --editable '.[plots]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[dev]'
+	@echo 'Installing into $(VENV), which takes about a minute ...'
+	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
