@@ -8,8 +8,9 @@ run can store it as JSON, a command line can override it, and `make` can build t
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 
@@ -46,17 +47,20 @@ class Registry:
         """Registers a factory under its own name and gives what it returns a `config`."""
         name = factory.__name__
         signature = inspect.signature(factory, eval_str=True)
-        fields: list[Any] = [("name", Literal[name], name)]
+        fields: list[Any] = []
         for p in signature.parameters.values():
             default = dataclasses.MISSING if p.default is p.empty else p.default
-            fields.append((p.name, p.annotation, dataclasses.field(default=default)))
+            # A factory that wraps a product of its own kind is configured by that product's config.
+            annotation = Any if p.annotation is signature.return_annotation else p.annotation
+            fields.append((p.name, annotation, dataclasses.field(default=default)))
         config_class = dataclasses.make_dataclass(
             name,
             fields,
             frozen=True,
             kw_only=True,
             namespace={
-                "__doc__": inspect.getdoc(factory),
+                "name": name,
+                "__doc__": _brief(inspect.getdoc(factory) or ""),
                 "__pydantic_config__": {"extra": "forbid", "arbitrary_types_allowed": True},
                 "make": lambda self: wrapped(**_made(_arguments(self))),
             },
@@ -90,15 +94,18 @@ class Registry:
 
     def to_json(self, config: Any) -> dict[str, Any]:
         """A configuration as a JSON-able dictionary, with its `name` first."""
-        return dataclasses.asdict(config)
+        values = {k: self.to_json(v) if hasattr(v, "make") else v for k, v in _arguments(config).items()}
+        return {"name": config.name, **values}
 
     def from_json(self, data: Any) -> Any:
         """The configuration that `to_json` wrote; `ValueError` naming what does not fit."""
         if not isinstance(data, dict) or "name" not in data:
             raise ValueError(f"a {self.kind} needs a 'name' (one of {', '.join(self.configs)}), got {data!r}")
         config_class = self.get(data["name"])
-        data = {k: self.from_json(v) if _is_config_json(v) else v for k, v in data.items()}
-        return validated(config_class, data, f"{self.kind} {data['name']!r}")
+        arguments = {
+            k: self.from_json(v) if _is_config_json(v) else v for k, v in data.items() if k != "name"
+        }
+        return validated(config_class, arguments, f"{self.kind} {data['name']!r}")
 
 
 def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
@@ -141,13 +148,17 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
 
 
 def _arguments(config: Any) -> dict[str, Any]:
-    return {
-        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "name"
-    }
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
 
 
 def _made(arguments: dict[str, Any]) -> dict[str, Any]:
     return {k: v.make() if hasattr(v, "make") else v for k, v in arguments.items()}
+
+
+def _brief(doc: str) -> str:
+    """The first line of a docstring and its arguments: what a command line's help has room for."""
+    arguments = re.search(r"^Args:\n(?:[ \t].*\n?|\n)*", doc, flags=re.MULTILINE)
+    return doc.split("\n", 1)[0] + (f"\n\n{arguments[0]}" if arguments else "")
 
 
 def _is_config_json(value: Any) -> bool:

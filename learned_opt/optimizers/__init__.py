@@ -1,7 +1,8 @@
 """Layer 2: learned optimizers, functions from meta-parameters to optax transformations, one family a file."""
 
+from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
-__all__ = ["LSTMState", "cosine_factor", "lstm", "registry"]
+__all__ = ["LSTMState", "cosine_factor", "hyperparameters", "lstm", "registry"]

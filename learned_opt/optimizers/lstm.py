@@ -21,6 +21,7 @@ from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
 LOG_SIGN_P = 10.0
+ASINH_SCALE = 100.0
 NORMALIZED_EPS = 1e-8
 
 
@@ -31,7 +32,7 @@ class LSTMState(NamedTuple):
         count: i32[], updates made so far.
         hidden: for each layer a tree like the params; leaves are `param.shape + (hidden_size,)`.
         cell: the same for the cells.
-        mu: the mean of the gradients, leaves `param.shape`; `()` with log-and-sign inputs.
+        mu: the mean of the gradients, leaves `param.shape`; `()` without normalised inputs.
         nu: the mean of the squared gradients, likewise.
     """
 
@@ -45,7 +46,7 @@ class LSTMState(NamedTuple):
 @registry.register
 def lstm(
     hidden_sizes: tuple[int, ...] = (20, 20),
-    inputs: Literal["log_sign", "normalized"] = "log_sign",
+    inputs: Literal["log_sign", "asinh", "normalized"] = "log_sign",
     output_scale: float = 0.1,
     betas: tuple[float, float] = (0.95, 0.95),
     state_dtype: Literal["float32", "bfloat16"] = "float32",
@@ -68,6 +69,15 @@ def lstm(
             (\log|g_t| / p,\ \operatorname{sign} g_t) & |g_t| \ge e^{-p} \\
             (-1,\ e^p g_t) & \text{otherwise}
         \end{cases}, \quad p = 10, \qquad u_t = s\, o_t
+
+    `inputs="asinh"` is a smooth counterpart of it. It is logarithmic in large gradients and linear in small
+    ones, so that its derivative stays below 10 and meta-gradients of second order stay finite in practice
+    (that of the logarithm grows as `1 / |g|`):
+
+    .. math::
+
+        z_t = \left(\tfrac{1}{10} \operatorname{asinh}(100\, g_t),\ \operatorname{asinh} g_t\right),
+        \qquad u_t = s\, o_t
 
     With `inputs="normalized"` the rule sees no scale at all, and the update is bounded by `s`:
 
@@ -108,13 +118,13 @@ def lstm(
         Andrychowicz et al. 2016, section 2.1 and appendix A; Lv et al. 2017, section 4. Deviations: the
         layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
         that an untrained optimizer hardly moves; the normalised inputs go straight to the LSTM (RNNProp
-        puts a layer of ELU units between).
+        puts a layer of ELU units between); `"asinh"` is not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
     if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
         raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
-    if inputs not in ("log_sign", "normalized"):
-        raise ValueError(f"inputs={inputs!r}: choose 'log_sign' or 'normalized'")
+    if inputs not in ("log_sign", "asinh", "normalized"):
+        raise ValueError(f"inputs={inputs!r}: choose 'log_sign', 'asinh' or 'normalized'")
     if not output_scale > 0:
         raise ValueError(f"output_scale={output_scale!r}: it must be positive")
     if len(betas) != 2 or any(not 0 <= b < 1 for b in betas):
@@ -123,6 +133,7 @@ def lstm(
         raise ValueError(f"state_dtype={state_dtype!r}: choose 'float32' or 'bfloat16'")
 
     normalized = inputs == "normalized"
+    features = _asinh if inputs == "asinh" else _log_sign
     dtype = jnp.dtype(state_dtype)
     network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
 
@@ -158,7 +169,7 @@ def lstm(
                 if normalized:
                     z, m_v = _normalized(g32, *m_v[0], betas, count)
                 else:
-                    z, m_v = _log_sign(g32), ()
+                    z, m_v = features(g32), ()
                 states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
                 apply = lambda z, s: network.apply(theta, z, s)
                 for _ in range(g.ndim):
@@ -196,6 +207,11 @@ def _log_sign(g: Array) -> Array:
     size = jnp.maximum(jnp.abs(g), jnp.exp(-LOG_SIGN_P))
     # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.
     return jnp.stack([jnp.log(size) / LOG_SIGN_P, g / size], axis=-1)
+
+
+def _asinh(g: Array) -> Array:
+    """The gradient, compressed smoothly at two scales: f32[...] -> f32[..., 2]."""
+    return jnp.stack([jnp.arcsinh(ASINH_SCALE * g) / 10, jnp.arcsinh(g)], axis=-1)
 
 
 def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array):

@@ -1,0 +1,33 @@
+"""learned_opt: learned optimizers that are optax transformations."""
+
+from learned_opt import core, datasets, meta, optimizers, runs, tasks, training, zoo
+from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
+from learned_opt.meta import meta_train, resume
+from learned_opt.training import compare, evaluate, tune
+from learned_opt.zoo import available, load, pretrained, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Estimator",
+    "LearnedOptimizer",
+    "MetaGradient",
+    "Task",
+    "available",
+    "compare",
+    "core",
+    "datasets",
+    "evaluate",
+    "load",
+    "meta",
+    "meta_train",
+    "optimizers",
+    "pretrained",
+    "resume",
+    "runs",
+    "save",
+    "tasks",
+    "training",
+    "tune",
+    "zoo",
+]

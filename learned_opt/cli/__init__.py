@@ -1,0 +1,5 @@
+"""Layer 5: the `learned-opt` command."""
+
+from learned_opt.cli.main import main
+
+__all__ = ["main"]

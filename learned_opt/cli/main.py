@@ -1,0 +1,76 @@
+"""The `learned-opt` command: which subcommand, and errors without tracebacks."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+# orbax and TFDS log each step of their work through absl, glog and TensorFlow's C++ switches.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from learned_opt import datasets, runs
+from learned_opt.cli import demo, evaluate, meta_train, prepare_data, shipped
+from learned_opt.core.errors import unknown_name
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
+    "demo": (demo.command, "meta-train on handwritten digits, compare with tuned baselines, report"),
+    "list": (shipped.list_command, "the shipped optimizers and the recipes"),
+    "show": (shipped.show_command, "the card of a shipped optimizer, or what a run directory holds"),
+    "meta-train": (meta_train.command, "meta-train by recipe, with overrides"),
+    "resume": (meta_train.resume_command, "continue a run that was stopped"),
+    "evaluate": (evaluate.command, "an optimizer against baselines with swept learning rates"),
+    "prepare-data": (prepare_data.command, "build MNIST or Fashion-MNIST once"),
+}
+
+USAGE = """\
+usage: learned-opt COMMAND [OPTIONS]
+
+Learned optimizers for JAX: used like any optax optimizer, meta-trained, measured.
+
+{commands}
+
+A first quarter of an hour:
+  learned-opt list                        what is there
+  learned-opt evaluate lstm-quadratic     how good it is, beside swept baselines
+  learned-opt demo                        train one yourself and read the report
+
+`learned-opt COMMAND --help` explains each."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; the entry point of `learned-opt`.
+
+    Args:
+        arguments: the words after `learned-opt`; those of the process by default.
+
+    Raises:
+        SystemExit: with status 2 and one line on what to mend, if the input was bad.
+
+    Example:
+        >>> main(["show", "lstm-nothing"])
+        Traceback (most recent call last):
+        ...
+        SystemExit: 2
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        commands = "\n".join(f"  {name:<14}{text}" for name, (_, text) in COMMANDS.items())
+        print(USAGE.format(commands=commands))
+        return
+    try:
+        if words[0] not in COMMANDS:
+            raise unknown_name("command", words[0], COMMANDS)
+        COMMANDS[words[0]][0](words[1:])
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        FloatingPointError,
+        datasets.DataNotPreparedError,
+        datasets.DataSourceError,
+        runs.RunError,
+    ) as e:
+        print(f"learned-opt: {e}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nlearned-opt: stopped", file=sys.stderr)
+        raise SystemExit(130) from None

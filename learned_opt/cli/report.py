@@ -1,0 +1,81 @@
+"""A comparison as a table in the terminal and as sections of a report."""
+
+from typing import Any
+
+from rich.console import Console
+
+from learned_opt import runs
+from learned_opt.training import Comparison
+
+# Column of `Comparison.rows()`: what a reader calls it, and which end of it is good.
+COLUMNS = {
+    "optimizer": runs.Column("optimizer"),
+    "mean_loss": runs.Column("mean loss", best="low"),
+    "standard_error": runs.Column("± s.e."),
+    "median_loss": runs.Column("median loss", best="low"),
+    "steps_to_adam": runs.Column("steps to Adam's loss", best="low"),
+    "diverged": runs.Column("diverged", best="low"),
+    "test_accuracy": runs.Column("test accuracy", best="high"),
+    "test_loss": runs.Column("test loss", best="low"),
+    "learning_rate": runs.Column("swept rate"),
+}
+
+
+def print_comparison(comparison: Comparison, name: str) -> None:
+    """Prints the table, and the sentence that matters."""
+    rows = comparison.rows()
+    Console().print(runs.terminal_table(rows, _columns(rows), title=_caption(comparison)))
+    print(verdict(comparison, name))
+
+
+def verdict(comparison: Comparison, name: str) -> str:
+    """One sentence on a learned optimizer beside the best of the swept baselines."""
+    best = comparison.best_baseline()
+    ours, theirs = (comparison.final_losses(n).mean() for n in (name, best))
+    words = f"{name}: mean loss {ours:.4g} at step {comparison.num_steps}, "
+    words += f"{ours / theirs:.3f}x that of the best swept baseline ({best}, {theirs:.4g})"
+    if best == "adam" or any(e.name == "adam" for e in comparison.entries):
+        steps = comparison.steps_to(name, comparison.final_losses("adam").mean())
+        reached = f"in {steps} steps" if steps is not None else "never"
+        words += f"; Adam's loss at step {comparison.num_steps} is reached {reached}"
+    return words + "."
+
+
+def comparison_sections(
+    comparison: Comparison, name: str, command: str
+) -> list[runs.Section]:
+    """The table, the curves and the command of a comparison."""
+    rows = comparison.rows()
+    curves = {entry.name: entry.curves for entry in comparison.entries}
+    figure = runs.loss_curves(
+        curves,
+        title=_caption(comparison),
+        step_marker=comparison.num_steps,
+        highlight=(name,),
+    )
+    return [
+        runs.Section(
+            "Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)
+        ),
+        runs.Section(
+            "Loss curves",
+            prose="Lines are means over problems, bands hold the middle half of the problems.",
+            figures=[figure],
+        ),
+        runs.Section("Reproduce", command=command),
+    ]
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, runs.Column]:
+    """Those that the rows have; a column of nothing but zeros or blanks says nothing."""
+    return {
+        key: column
+        for key, column in COLUMNS.items()
+        if any(row.get(key) not in (None, 0.0) for row in rows)
+    }
+
+
+def _caption(comparison: Comparison) -> str:
+    problems = comparison.entries[0].curves.shape[0]
+    around = f", averaged over {comparison.window} steps" if comparison.window > 1 else ""
+    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems"

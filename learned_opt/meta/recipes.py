@@ -1,0 +1,125 @@
+"""What the shipped optimizers were trained with; each can be run again by name."""
+
+import dataclasses
+from typing import Any
+
+from learned_opt import optimizers, tasks
+from learned_opt.core.errors import unknown_name
+from learned_opt.meta.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A meta-training run in full.
+
+    Attributes:
+        summary: one line of what it is for.
+        optimizer: an optimizer's configuration, as `optimizers.registry` makes them.
+        task: a task's configuration, as `tasks.registry` makes them.
+        settings: of the meta-trainer.
+    """
+
+    summary: str
+    optimizer: Any
+    task: Any
+    settings: Settings
+
+
+def recipe(name: str) -> Recipe:
+    """A recipe by name.
+
+    Args:
+        name: one of `RECIPES`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: if there is none of that name, with the nearest match.
+
+    Example:
+        >>> recipe("lstm-quadratic").task.dim
+        10
+    """
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def _optimizer(name: str, **arguments: Any) -> Any:
+    return optimizers.registry.get(name)(**arguments)
+
+
+def _task(name: str, **arguments: Any) -> Any:
+    return tasks.registry.get(name)(**arguments)
+
+
+RECIPES: dict[str, Recipe] = {
+    # Second order pays here: the gradients are exact, and what a step does to the next gradients is most of
+    # what an ill-conditioned quadratic has to teach.
+    "lstm-quadratic": Recipe(
+        summary="10-d Gaussian quadratics, 100 steps",
+        optimizer=_optimizer("lstm", inputs="asinh"),
+        task=_task("quadratic", dim=10),
+        settings=Settings(
+            second_order=True,
+            num_problems=128,
+            num_meta_steps=30_000,
+            clip_norm=0.3,
+            validate_every=500,
+            num_validation_problems=2048,
+            steps_per_call=25,
+        ),
+    ),
+    "lstm-mnist": Recipe(
+        summary="MNIST, one hidden layer of 20 sigmoid units, batches of 128, 100 steps",
+        optimizer=_optimizer("lstm", inputs="normalized"),
+        task=_task("classification", dataset="mnist"),
+        settings=Settings(
+            num_problems=2,
+            num_meta_steps=3000,
+            validate_every=150,
+            num_validation_problems=6,
+            window=9,
+            steps_per_call=5,
+        ),
+    ),
+    # Random scaling, so that the rule cannot lean on the scale of one architecture.
+    "lstm-general": Recipe(
+        summary="digits with randomly scaled coordinates, 100 steps; the default",
+        optimizer=_optimizer("lstm", inputs="normalized"),
+        task=_task("random_scaling", task=_task("classification", dataset="digits"), log_range=3.0),
+        settings=Settings(
+            num_problems=16,
+            num_meta_steps=5000,
+            validate_every=250,
+            num_validation_problems=32,
+            window=9,
+        ),
+    ),
+    "demo-digits": Recipe(
+        summary="what `learned-opt demo` trains on scikit-learn's digits",
+        optimizer=_optimizer("lstm", inputs="normalized"),
+        task=_task("classification", dataset="digits"),
+        settings=Settings(
+            num_problems=8,
+            num_meta_steps=1500,
+            validate_every=100,
+            num_validation_problems=16,
+            window=9,
+        ),
+    ),
+    "demo-mnist": Recipe(
+        summary="what `learned-opt demo` trains on MNIST",
+        optimizer=_optimizer("lstm", inputs="normalized"),
+        task=_task("classification", dataset="mnist"),
+        settings=Settings(
+            num_problems=1,
+            num_meta_steps=400,
+            validate_every=50,
+            num_validation_problems=4,
+            window=9,
+            steps_per_call=5,
+        ),
+    ),
+}

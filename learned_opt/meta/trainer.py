@@ -1,0 +1,287 @@
+"""Meta-training: the one impure loop around the pure meta-step."""
+
+import contextlib
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from learned_opt import optimizers, runs, tasks
+from learned_opt.core.config import validated
+from learned_opt.core.types import LearnedOptimizer, Task, Theta
+from learned_opt.meta.settings import Settings
+from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
+from learned_opt.training.bptt import truncated_bptt
+from learned_opt.training.evaluate import trajectories
+from learned_opt.training.tune import loss_at, tune
+
+# Theta is selected on problems that neither meta-training nor evaluation of the same seed draws.
+TRAINING_STREAM, VALIDATION_STREAM = 0x7A1, 0x5E1
+
+
+class Run(NamedTuple):
+    """What a meta-training run gives.
+
+    Attributes:
+        theta: the meta-parameters of the best validation.
+        validation_loss: their mean loss at the horizon, on the validation problems.
+        adam_loss: swept Adam's on the same problems.
+        last_theta: the meta-parameters after the last meta-step.
+        metrics: one dictionary a validation, as in the run's `metrics.jsonl`.
+        directory: where the run is stored, or `None`.
+    """
+
+    theta: Theta
+    validation_loss: float
+    adam_loss: float
+    last_theta: Theta
+    metrics: list[dict[str, Any]]
+    directory: Path | None
+
+
+def meta_train(
+    lopt: LearnedOptimizer,
+    task: Task,
+    *,
+    directory: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Meta-trains a learned optimizer on a task.
+
+    Every `validate_every` meta-steps theta is validated on fresh problems, the best theta so far is kept,
+    and with a `directory` the run is checkpointed; a run that was killed goes on with `resume`.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what it is trained on.
+        directory: a new directory for the configuration, metrics, checkpoints and the final theta;
+            nothing is stored without one.
+        quiet: whether to show no progress.
+        **settings: fields of `Settings`: horizon, truncation, num_meta_steps, learning_rate, seed, ...
+
+    Returns:
+        The best theta and how it came about.
+
+    Raises:
+        ValueError: if a setting is unknown or out of range.
+        RunError: if the directory holds something already.
+
+    Example:
+        >>> from learned_opt import optimizers, tasks
+        >>> run = meta_train(
+        ...     optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2), horizon=10, truncation=5,
+        ...     num_problems=4, num_meta_steps=4, validate_every=2, steps_per_call=2, quiet=True)
+        >>> len(run.metrics)
+        2
+    """
+    checked = validated(Settings, settings, "settings")
+    run_directory = None
+    if directory is not None:
+        run_directory = runs.RunDirectory.create(
+            directory,
+            {
+                "optimizer": lopt.config and optimizers.registry.to_json(lopt.config),
+                "task": task.config and tasks.registry.to_json(task.config),
+                "settings": dataclasses.asdict(checked),
+                "provenance": runs.provenance(),
+            },
+        )
+    return _run(lopt, task, checked, run_directory, quiet)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    lopt: LearnedOptimizer | None = None,
+    task: Task | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Continues a run from its newest checkpoint; the result is bit-identical to an undisturbed run's.
+
+    Args:
+        directory: of the run.
+        lopt: the learned optimizer, for a run whose optimizer has no name to be found by.
+        task: likewise.
+        quiet: whether to show no progress.
+
+    Returns:
+        As `meta_train`; a finished run is returned as it is.
+
+    Raises:
+        RunError: if the directory holds no run, or its configuration is damaged.
+        CheckpointError: if no checkpoint of the run is whole.
+        ValueError: if the run's optimizer or task has no name and is not given.
+
+    Example:
+        >>> import tempfile
+        >>> from learned_opt import optimizers, tasks
+        >>> path = tempfile.mkdtemp() + "/run"
+        >>> run = meta_train(
+        ...     optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2), directory=path, horizon=10,
+        ...     truncation=5, num_problems=4, num_meta_steps=2, validate_every=2, quiet=True)
+        >>> resume(path, quiet=True).validation_loss == run.validation_loss
+        True
+    """
+    run_directory = runs.RunDirectory.open(directory)
+    config = run_directory.config
+    settings = validated(Settings, config["settings"], "settings")
+    if lopt is None:
+        lopt = _named(optimizers.registry, config["optimizer"], "lopt")
+    if task is None:
+        task = _named(tasks.registry, config["task"], "task")
+    return _run(lopt, task, settings, run_directory, quiet)
+
+
+def _named(registry: Any, config: Any, argument: str) -> Any:
+    if config is None:
+        raise ValueError(
+            f"this run's {registry.kind} was made from something without a name; "
+            f"pass the same one to resume({argument}=...)"
+        )
+    return registry.from_json(config).make()
+
+
+def _run(
+    lopt: LearnedOptimizer,
+    task: Task,
+    settings: Settings,
+    directory: runs.RunDirectory | None,
+    quiet: bool,
+) -> Run:
+    key = jax.random.key(settings.seed)
+    training_key = jax.random.fold_in(key, TRAINING_STREAM)
+    outer = settings.outer_optimizer()
+    estimator = truncated_bptt(
+        lopt,
+        task,
+        settings.objective(),
+        horizon=settings.horizon,
+        truncation=settings.truncation,
+        num_problems=settings.num_problems,
+        second_order=settings.second_order,
+    )
+    advance = jax.jit(
+        functools.partial(meta_steps, outer=outer, estimator=estimator),
+        static_argnames="num_steps",
+        donate_argnames="state",
+    )
+    state = initial_state(training_key, lopt.init, outer, estimator, task.data)
+
+    with contextlib.ExitStack() as stack:
+        checkpoints = writer = None
+        if directory is not None:
+            stack.enter_context(directory.lock())
+            checkpoints = runs.Checkpoints(directory.checkpoints_path)
+            if checkpoints.steps():
+                _, state = checkpoints.restore(like=state)
+            writer = stack.enter_context(
+                runs.MetricsWriter(directory.metrics_path, resume_step=int(state.step))
+            )
+        validate, adam_loss = _validation(lopt, task, settings)
+        metrics = runs.read_metrics(directory.metrics_path) if directory is not None else []
+        bar = stack.enter_context(
+            runs.progress(settings.num_meta_steps, "meta-training", quiet=quiet)
+        )
+        step = int(state.step)
+        while step < settings.num_meta_steps:
+            # Validations fall on multiples of `validate_every`, so that a resumed run makes the same calls.
+            period_end = min(
+                (step // settings.validate_every + 1) * settings.validate_every,
+                settings.num_meta_steps,
+            )
+            reports = []
+            while step < period_end:
+                num_steps = min(settings.steps_per_call, period_end - step)
+                state, report = advance(training_key, state, task.data, num_steps=num_steps)
+                step += num_steps
+                reports.append(report)
+                bar.update(
+                    step,
+                    **{
+                        "meta-loss": float(report.meta_loss[-1]),
+                        "final loss": metrics[-1]["validation_loss"] if metrics else None,
+                        "tuned adam": adam_loss,
+                    },
+                )
+            loss = validate(state.theta)
+            if loss < float(state.best_loss):
+                state = state._replace(
+                    best_theta=jax.tree.map(jax.numpy.copy, state.theta),
+                    best_loss=jax.numpy.float32(loss),
+                )
+            row = {
+                "validation_loss": loss,
+                "best_loss": float(state.best_loss),
+                "adam_loss": adam_loss,
+                "skipped": int(state.outer_state.total_notfinite),
+                **_summary(reports),
+            }
+            if writer is not None and checkpoints is not None:
+                # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
+                writer.write(step, **row)
+                checkpoints.save(step, state)
+            metrics.append({"step": step, **row})
+
+    if not np.isfinite(state.best_loss):
+        raise FloatingPointError(
+            "the validation loss was never finite; lower learning_rate or output_scale, or clip_norm"
+        )
+    theta = jax.device_get(state.best_theta)
+    if directory is not None and lopt.config is not None:
+        runs.save_weights(
+            directory.theta_path,
+            theta,
+            {"optimizer": optimizers.registry.to_json(lopt.config)},
+            overwrite=True,
+        )
+    return Run(
+        theta,
+        float(state.best_loss),
+        adam_loss,
+        jax.device_get(state.theta),
+        metrics,
+        directory and directory.path,
+    )
+
+
+def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
+    """A function from theta to its mean loss on the validation problems, and swept Adam's on them."""
+    key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
+    keys = jax.random.split(key, settings.num_validation_problems)
+    last = settings.horizon + settings.window // 2
+
+    def mean_loss(build: Any, theta: Theta) -> float:
+        curves, _ = trajectories(build, task._replace(metrics=None), last, theta, keys)
+        loss = loss_at(np.asarray(curves), settings.horizon, settings.window).mean()
+        return float(loss) if np.isfinite(loss) else float("inf")
+
+    adam = tune(
+        optax.adam,
+        task._replace(metrics=None),
+        num_steps=settings.horizon,
+        num_problems=settings.num_validation_problems,
+        seed=settings.seed,
+        window=settings.window,
+    )
+    return functools.partial(mean_loss, lopt.build), mean_loss(optax.adam, adam.learning_rate)
+
+
+def _summary(reports: list[StepMetrics]) -> dict[str, float | None]:
+    """The means of a period's meta-steps, those that were not finite left out."""
+    joined = StepMetrics(*(np.concatenate(values) for values in zip(*reports, strict=True)))
+    at_end = joined.last_loss[joined.ends_trajectory]
+    return {
+        "meta_loss": _finite_mean(joined.meta_loss),
+        "gradient_norm": _finite_mean(joined.gradient_norm),
+        "last_loss": _finite_mean(at_end),
+    }
+
+
+def _finite_mean(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
