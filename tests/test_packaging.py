@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_wheel_holds_every_file_of_the_package(tmp_path: Path):
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    subprocess.run([*build, "--directory", tmp_path], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([*build, "--directory", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("learned_opt/")}
     present = {
