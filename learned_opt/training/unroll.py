@@ -118,7 +118,10 @@ def unroll(
         params = optax.apply_updates(state.params, updates)
         return InnerState(params, opt_state, state.step + 1), value
 
-    state, losses = jax.lax.scan(body, state, length=num_steps)
+    # Of each step only the state is kept for the backward pass: to compute the gates twice costs less than
+    # to store them and read them back. Without differentiation this changes nothing.
+    step = jax.checkpoint(body, prevent_cse=False)
+    state, losses = jax.lax.scan(step, state, length=num_steps)
     last, _, _ = loss_at(state.params, state.step)
     return state, jnp.append(losses, last)
 
