@@ -1,0 +1,28 @@
+"""What every long job shares: directories, checkpoints, weight files, metrics, progress, cards.
+
+Everything that is written here is whole or not there at all, and shows when it was damaged later.
+"""
+
+from learned_opt.runs.cards import Card
+from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
+from learned_opt.runs.directory import RunDirectory, RunError
+from learned_opt.runs.metrics import MetricsWriter, read_metrics
+from learned_opt.runs.progress import Progress, progress
+from learned_opt.runs.provenance import provenance
+from learned_opt.runs.weights import WeightsError, load_weights, save_weights
+
+__all__ = [
+    "Card",
+    "CheckpointError",
+    "Checkpoints",
+    "MetricsWriter",
+    "Progress",
+    "RunDirectory",
+    "RunError",
+    "WeightsError",
+    "load_weights",
+    "progress",
+    "provenance",
+    "read_metrics",
+    "save_weights",
+]
