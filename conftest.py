@@ -24,8 +24,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-# optax mixes floats with integer step counts, which strict promotion forbids. Its bias correction (in
-# Adam and its kin) and its cosine schedules keep the rules that they were written for.
+# optax mixes floats with integer step counts, which strict promotion forbids. Its bias correction
+# (of Adam and its kin) and its cosine schedules keep the rules that they were written for.
 def _with_standard_promotion(function):
     return jax.numpy_dtype_promotion("standard")(function)
 
