@@ -1,7 +1,7 @@
 """`learned-opt evaluate`: an optimizer against baselines with swept learning rates."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from rich.console import Console
 from learned_opt import runs, tasks, training, zoo
 from learned_opt.cli.options import parse, target, with_configs
 from learned_opt.cli.report import comparison_sections, print_comparison
-from learned_opt.meta import RECIPES
 from learned_opt.zoo.store import Stored
 
 USAGE = """\
@@ -59,42 +58,59 @@ DEFAULTS: dict[str, Options] = {
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt evaluate`."""
-    name, rest = target(words, USAGE)
-    stored, task_config = _find(name)
-    options_class = with_configs(Options, task=task_config)
-    defaults = DEFAULTS.get(task_config.name, Options())
-    prog = f"learned-opt evaluate {name}"
-    options: Any = parse(
-        options_class,
-        rest,
-        prog,
-        "Compares an optimizer with swept baselines on fresh problems.",
-        default=options_class(**dataclasses.asdict(defaults)),
-    )
-    label = Path(name).name
-    tx = optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))
     console = Console(stderr=True)
     with console.status("compiling") as status:
-        comparison = training.compare(
-            {label: tx},
-            options.task.make(),
-            num_steps=options.num_steps,
-            extra_steps=options.extra_steps,
-            num_problems=options.num_problems,
-            window=options.window,
-            seed=options.seed,
-            on_progress=lambda entry: status.update(f"running {entry}"),
+        label, options, comparison = measure(
+            words, on_progress=lambda entry: status.update(f"running {entry}")
         )
     print_comparison(comparison, label)
     if options.out is not None:
-        command_line = " ".join([prog, *rest])
         runs.write_report(
             options.out,
             title=f"{label} beside swept baselines",
             summary=f"Task: {tasks.registry.to_json(options.task)}",
-            sections=comparison_sections(comparison, label, command_line),
+            sections=comparison_sections(
+                comparison, label, " ".join(["learned-opt evaluate", *words])
+            ),
         )
         print(f"report: {options.out}")
+
+
+def measure(
+    words: Sequence[str], on_progress: Callable[[str], None] = lambda name: None
+) -> tuple[str, Any, training.Comparison]:
+    """What `learned-opt evaluate` measures.
+
+    Args:
+        words: the command's, the optimizer first.
+        on_progress: called with the name of each optimizer before its turn.
+
+    Returns:
+        The optimizer's label, the options, and the comparison.
+    """
+    name, rest = target(words, USAGE)
+    stored, task_config = _find(name)
+    options_class = with_configs(Options, task=task_config)
+    defaults = DEFAULTS.get(task_config.name, Options())
+    options: Any = parse(
+        options_class,
+        rest,
+        f"learned-opt evaluate {name}",
+        "Compares an optimizer with swept baselines on fresh problems.",
+        default=options_class(**dataclasses.asdict(defaults)),
+    )
+    label = Path(name).stem
+    comparison = training.compare(
+        {label: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},
+        options.task.make(),
+        num_steps=options.num_steps,
+        extra_steps=options.extra_steps,
+        num_problems=options.num_problems,
+        window=options.window,
+        seed=options.seed,
+        on_progress=on_progress,
+    )
+    return label, options, comparison
 
 
 def _find(name: str) -> tuple[Stored, Any]:
@@ -103,13 +119,18 @@ def _find(name: str) -> tuple[Stored, Any]:
     if path.is_dir():
         run = runs.RunDirectory.open(path)
         if run.config["task"] is None:
-            raise ValueError(f"{name}: the run's task has no name; use learned_opt.compare in Python")
-        return zoo.load(run.theta_path), tasks.registry.from_json(run.config["task"])
+            raise ValueError(
+                f"{name}: the run's task has no name; use learned_opt.compare in Python"
+            )
+        return zoo.load(run.theta_path), _plain(tasks.registry.from_json(run.config["task"]))
     if path.suffix == ".safetensors":
         return zoo.load(path), tasks.registry.get("quadratic")()
     stored = zoo.shipped(name)
-    # The card's recipe trains on random scalings at times; optimizers are compared on the task proper.
-    config = RECIPES[zoo.available()[name].recipe].task
-    while hasattr(config, "task"):
-        config = config.task
-    return stored, config
+    return stored, _plain(tasks.registry.from_json(zoo.available()[name].task))
+
+
+def _plain(task_config: Any) -> Any:
+    """The task inside its augmentations: optimizers are compared on the problems as they are."""
+    while hasattr(task_config, "task"):
+        task_config = task_config.task
+    return task_config

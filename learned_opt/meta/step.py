@@ -123,7 +123,11 @@ def meta_steps(
         meta_gradient, estimator_state = estimator.estimate(
             step_key, state.theta, state.estimator_state, data
         )
-        updates, outer_state = outer.update(meta_gradient.grad, state.outer_state, state.theta)
+        # optax's schedules count on int and float promoting, whatever the user has set.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, outer_state = outer.update(
+                meta_gradient.grad, state.outer_state, state.theta
+            )
         new_state = state._replace(
             theta=optax.apply_updates(state.theta, updates),
             outer_state=outer_state,

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,9 +186,9 @@ def _run(
         validate, adam_loss = _validation(lopt, task, settings)
         metrics = runs.read_metrics(directory.metrics_path) if directory is not None else []
         bar = stack.enter_context(
-            runs.progress(settings.num_meta_steps, "meta-training", quiet=quiet)
+            runs.progress(settings.num_meta_steps, "meta-training", unit="meta-steps", quiet=quiet)
         )
-        step = int(state.step)
+        step, started = int(state.step), time.monotonic()
         while step < settings.num_meta_steps:
             # Validations fall on multiples of `validate_every`, so that a resumed run makes the same calls.
             period_end = min(
@@ -218,6 +219,7 @@ def _run(
                 "validation_loss": loss,
                 "best_loss": float(state.best_loss),
                 "adam_loss": adam_loss,
+                "seconds": time.monotonic() - started,
                 "skipped": int(state.outer_state.total_notfinite),
                 **_summary(reports),
             }

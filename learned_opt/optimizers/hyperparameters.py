@@ -63,8 +63,8 @@ def hyperparameters(
         {'b1': 2.197, 'learning_rate': -2.303}
         >>> tx = lopt.build(theta)
         >>> updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
-        >>> updates
-        Array([-0.1, -0.1], dtype=float32)
+        >>> [round(float(u), 4) for u in updates]
+        [-0.1, -0.1]
     """
     initial = {"learning_rate": 1e-3} if initial is None else dict(initial)
     scales = {} if scales is None else dict(scales)

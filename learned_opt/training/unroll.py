@@ -112,9 +112,11 @@ def unroll(
 
     def body(state: InnerState, _) -> tuple[InnerState, Array]:
         value, grad, value_fn = loss_at(state.params, state.step)
-        updates, opt_state = tx.update(
-            grad, state.opt_state, state.params, value=value, grad=grad, value_fn=value_fn
-        )
+        # optax's own optimizers count on int and float promoting, whatever the user has set.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = tx.update(
+                grad, state.opt_state, state.params, value=value, grad=grad, value_fn=value_fn
+            )
         params = optax.apply_updates(state.params, updates)
         return InnerState(params, opt_state, state.step + 1), value
 

@@ -1,0 +1,87 @@
+"""What is measured of each shipped optimizer: commands, and what goes on its card beside the figures."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One measurement: the words of a `learned-opt evaluate` command after the optimizer's name.
+
+    Attributes:
+        what: the measurement in words.
+        words: the options.
+    """
+
+    what: str
+    words: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """The hand-written part of a card.
+
+    Attributes:
+        summary: one sentence on what the optimizer is.
+        num_coordinates: the sizes that it was tried on.
+        claims: what is measured.
+        known_failures: one sentence each, read off the measurements.
+    """
+
+    summary: str
+    num_coordinates: str
+    claims: tuple[Claim, ...]
+    known_failures: tuple[str, ...]
+
+
+MNIST = "--task.dataset mnist"
+
+SHEETS: dict[str, Sheet] = {
+    "lstm-quadratic": Sheet(
+        summary="Coordinatewise LSTM for Gaussian quadratics in about ten dimensions.",
+        num_coordinates="5 to 20",
+        claims=(
+            Claim("10-d quadratics, step 100 (the horizon it was trained for)"),
+            Claim("10-d quadratics, step 200", "--num-steps 200"),
+            Claim("10-d quadratics, step 1,000", "--num-steps 1000"),
+            Claim("5-d quadratics, step 100", "--task.dim 5"),
+            Claim("20-d quadratics, step 100", "--task.dim 20"),
+            Claim(
+                "10-d quadratics of condition number 100, step 100", "--task.condition-number 100"
+            ),
+        ),
+        known_failures=(),
+    ),
+    "lstm-mnist": Sheet(
+        summary="Coordinatewise LSTM on normalised gradients for small MLPs on MNIST.",
+        num_coordinates="15,910 to 31,810",
+        claims=(
+            Claim("MNIST, 20 sigmoid units, step 100", "--extra-steps 100"),
+            Claim("MNIST, 20 sigmoid units, step 200", "--num-steps 200"),
+            Claim("MNIST, 20 sigmoid units, step 1,000", "--num-steps 1000"),
+            Claim("MNIST, 40 sigmoid units, step 100", "--task.hidden-sizes 40"),
+            Claim("MNIST, two layers of 20, step 100", "--task.hidden-sizes 20 20"),
+            Claim("MNIST, 20 ReLU units, step 100", "--task.activation relu"),
+            Claim("Fashion-MNIST, 20 sigmoid units, step 100", "--task.dataset fashion_mnist"),
+        ),
+        known_failures=(),
+    ),
+    "lstm-general": Sheet(
+        summary="Coordinatewise LSTM on normalised gradients, trained under random scaling; the default.",
+        num_coordinates="10 to 31,810",
+        claims=(
+            Claim("digits, 20 sigmoid units, step 100"),
+            Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
+            Claim("digits, 20 ReLU units, step 100", "--task.activation relu"),
+            Claim("MNIST, 20 sigmoid units, step 100", MNIST),
+            Claim("MNIST, 20 sigmoid units, step 1,000", f"{MNIST} --num-steps 1000"),
+            Claim("MNIST, 20 ReLU units, step 100", f"{MNIST} --task.activation relu"),
+            Claim("MNIST, two layers of 40, step 100", f"{MNIST} --task.hidden-sizes 40 40"),
+            Claim(
+                "MNIST, small conv net, step 100",
+                f"{MNIST} --task.conv-channels 8 8 --task.activation relu",
+            ),
+            Claim("Fashion-MNIST, 20 sigmoid units, step 100", "--task.dataset fashion_mnist"),
+        ),
+        known_failures=(),
+    ),
+}

@@ -1,0 +1,92 @@
+"""Puts a meta-training run into the package: `python -m benchmarks.ship RUN NAME`.
+
+Measures every claim of the optimizer's sheet on fresh problems, then writes weights and card.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.claims import SHEETS, Claim
+from learned_opt import runs, zoo
+from learned_opt.cli.evaluate import measure
+from learned_opt.training import Comparison
+
+
+def ship(run_path: str, name: str) -> runs.Card:
+    """Writes the weights and the card of a finished run.
+
+    Args:
+        run_path: the directory of the run.
+        name: the optimizer's name, one of `SHEETS`.
+
+    Returns:
+        The card.
+    """
+    sheet = SHEETS[name]
+    run = runs.RunDirectory.open(run_path)
+    metrics = runs.read_metrics(run.metrics_path)
+    lopt, theta = zoo.load(run.theta_path)
+    results = []
+    for claim in sheet.claims:
+        print(f"{name}: {claim.what}", flush=True)
+        results.append(row(claim, name, measure([run_path, *claim.words.split()])))
+        print(f"  {results[-1]}", flush=True)
+    settings, provenance = run.config["settings"], run.config["provenance"]
+    card = runs.Card(
+        name=name,
+        summary=sheet.summary,
+        optimizer=run.config["optimizer"],
+        task=run.config["task"],
+        objective={k: settings[k] for k in ("weights", "rate_weight")},
+        recipe=name,
+        seed=settings["seed"],
+        command=f"learned-opt meta-train {name}",
+        commit=provenance["commit"],
+        compute=f"{provenance['device']}, {sum_of_seconds(metrics) / 60:.0f} minutes",
+        versions=provenance["versions"],
+        horizon=settings["horizon"],
+        num_coordinates=sheet.num_coordinates,
+        results=results,
+        known_failures=list(sheet.known_failures),
+    )
+    zoo.save(zoo.WEIGHTS / f"{name}.safetensors", lopt, theta, overwrite=True)
+    path = zoo.WEIGHTS / f"{name}.json"
+    path.write_text(json.dumps(card.to_json(), indent=2) + "\n")
+    return card
+
+
+def row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]) -> dict[str, Any]:
+    """A card's row of one measurement."""
+    label, options, comparison = measured
+    ours = next(r for r in comparison.rows() if r["optimizer"] == label)
+    best = comparison.best_baseline()
+    theirs = next(r for r in comparison.rows() if r["optimizer"] == best)
+    result = {
+        "what": claim.what,
+        "ours": ours["mean_loss"],
+        "standard_error": ours["standard_error"],
+        "best_baseline": best,
+        "baseline": theirs["mean_loss"],
+        "ratio": ours["mean_loss"] / theirs["mean_loss"],
+        "steps_to_adam": ours["steps_to_adam"],
+        "diverged": ours["diverged"],
+        "problems": options.num_problems,
+        "command": " ".join(["learned-opt evaluate", name, *claim.words.split()]),
+    }
+    if "test_accuracy" in ours:
+        result["test_accuracy"] = ours["test_accuracy"]
+        result["baseline_test_accuracy"] = theirs["test_accuracy"]
+    return result
+
+
+def sum_of_seconds(metrics: list[dict[str, Any]]) -> float:
+    """The time of a run, whose clock starts again each time that it is resumed."""
+    seconds = [m["seconds"] for m in metrics]
+    ends = [s for s, after in zip(seconds, seconds[1:], strict=False) if after < s]
+    return sum(ends) + seconds[-1]
+
+
+if __name__ == "__main__":
+    print(ship(*sys.argv[1:]))
