@@ -45,9 +45,7 @@ SHEETS: dict[str, Sheet] = {
             Claim("10-d quadratics, step 1,000", "--num-steps 1000"),
             Claim("5-d quadratics, step 100", "--task.dim 5"),
             Claim("20-d quadratics, step 100", "--task.dim 20"),
-            Claim(
-                "10-d quadratics of condition number 100, step 100", "--task.condition-number 100"
-            ),
+            Claim("10-d quadratics of condition number 100, step 100", "--task.condition-number 100"),
         ),
         known_failures=(),
     ),

@@ -3,9 +3,9 @@
 Measures every claim of the optimizer's sheet on fresh problems, then writes weights and card.
 """
 
+import itertools
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import SHEETS, Claim
@@ -84,7 +84,7 @@ def row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]) -> dict[
 def sum_of_seconds(metrics: list[dict[str, Any]]) -> float:
     """The time of a run, whose clock starts again each time that it is resumed."""
     seconds = [m["seconds"] for m in metrics]
-    ends = [s for s, after in zip(seconds, seconds[1:], strict=False) if after < s]
+    ends = [s for s, after in itertools.pairwise(seconds) if after < s]
     return sum(ends) + seconds[-1]
 
 

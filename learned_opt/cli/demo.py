@@ -5,14 +5,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from learned_opt import datasets, meta, optimizers, runs, tasks, training
+from learned_opt import datasets, meta, runs, training
 from learned_opt.cli.options import parse
 from learned_opt.cli.report import comparison_sections, print_comparison
 
 DESCRIPTION = """\
-Meta-trains a coordinatewise LSTM optimizer on handwritten digits, evaluates it on problems that it has never
-seen beside SGD, momentum, NAG, RMSprop and Adam with swept learning rates, prints the table and writes a report.
-Uses MNIST where it is prepared (learned-opt prepare-data mnist), else scikit-learn's digits."""
+Meta-trains a coordinatewise LSTM optimizer on handwritten digits, evaluates it on problems that it has
+never seen beside SGD, momentum, NAG, RMSprop and Adam with swept learning rates, prints the table and
+writes a report. Uses MNIST where it is prepared (learned-opt prepare-data mnist), else scikit-learn's digits."""
 
 NAME = "your LSTM"
 
@@ -39,9 +39,9 @@ def command(words: Sequence[str]) -> None:
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
     dataset = options.dataset or ("mnist" if datasets.is_prepared("mnist") else "digits")
     why = {
-        (None, "mnist"): "MNIST, which is prepared on this machine",
-        (None, "digits"): "scikit-learn's 8x8 digits (for MNIST: learned-opt prepare-data mnist)",
-    }.get((options.dataset, dataset), dataset)
+        "mnist": "MNIST, which is prepared on this machine",
+        "digits": "scikit-learn's 8x8 digits (for MNIST: learned-opt prepare-data mnist)",
+    }.get(dataset, dataset)
     print(f"Real handwritten digits: {why}.")
 
     recipe = meta.recipe("demo-mnist" if dataset != "digits" else "demo-digits")
@@ -52,9 +52,7 @@ def command(words: Sequence[str]) -> None:
         num_problems = 2
     directory = options.directory or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
     task = dataclasses.replace(recipe.task, dataset=dataset).make()
-    run = meta.meta_train(
-        recipe.optimizer.make(), task, directory=directory, **dataclasses.asdict(settings)
-    )
+    run = meta.meta_train(recipe.optimizer.make(), task, directory=directory, **dataclasses.asdict(settings))
 
     lopt = recipe.optimizer.make()
     with runs.progress(len(training.BASELINES) + 1, "comparing with swept baselines") as bar:
@@ -79,7 +77,7 @@ def command(words: Sequence[str]) -> None:
         report,
         title=f"A learned optimizer on {dataset}",
         summary=(
-            f"A coordinatewise LSTM ({_sizes(recipe.optimizer)}) was meta-trained for "
+            f"A coordinatewise LSTM was meta-trained for "
             f"{settings.num_meta_steps} meta-steps to train a small classifier for {settings.horizon} steps. "
             f"It is compared on {num_problems} starting points and minibatch orders that it has never seen. "
             f"Data: {why}."

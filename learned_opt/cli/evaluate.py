@@ -69,9 +69,7 @@ def command(words: Sequence[str]) -> None:
             options.out,
             title=f"{label} beside swept baselines",
             summary=f"Task: {tasks.registry.to_json(options.task)}",
-            sections=comparison_sections(
-                comparison, label, " ".join(["learned-opt evaluate", *words])
-            ),
+            sections=comparison_sections(comparison, label, " ".join(["learned-opt evaluate", *words])),
         )
         print(f"report: {options.out}")
 
@@ -119,9 +117,7 @@ def _find(name: str) -> tuple[Stored, Any]:
     if path.is_dir():
         run = runs.RunDirectory.open(path)
         if run.config["task"] is None:
-            raise ValueError(
-                f"{name}: the run's task has no name; use learned_opt.compare in Python"
-            )
+            raise ValueError(f"{name}: the run's task has no name; use learned_opt.compare in Python")
         return zoo.load(run.theta_path), _plain(tasks.registry.from_json(run.config["task"]))
     if path.suffix == ".safetensors":
         return zoo.load(path), tasks.registry.get("quadratic")()

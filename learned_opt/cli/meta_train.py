@@ -1,7 +1,9 @@
 """`learned-opt meta-train` and `learned-opt resume`."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -45,26 +47,36 @@ def command(words: Sequence[str]) -> None:
     recipes = "\n".join(f"  {name:<18}{r.summary}" for name, r in meta.RECIPES.items())
     name, rest = target(words, USAGE.format(recipes=recipes))
     recipe = meta.recipe(name)
-    configs = with_configs(
-        Options, optimizer=recipe.optimizer, task=recipe.task, settings=recipe.settings
-    )
+    configs = with_configs(Options, optimizer=recipe.optimizer, task=recipe.task, settings=recipe.settings)
     # The settings' own flags need no prefix: --horizon, not --settings.horizon.
     configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
     options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
     directory = options.directory or Path("runs") / name
-    run = meta.meta_train(
-        options.optimizer.make(),
-        options.task.make(),
-        directory=directory,
-        **dataclasses.asdict(options.settings),
-    )
+    with _continuable(directory):
+        run = meta.meta_train(
+            options.optimizer.make(),
+            options.task.make(),
+            directory=directory,
+            **dataclasses.asdict(options.settings),
+        )
     _report(run)
 
 
 def resume_command(words: Sequence[str]) -> None:
     """Runs `learned-opt resume`."""
     directory, _ = target(words, RESUME_USAGE)
-    _report(meta.resume(directory))
+    with _continuable(directory):
+        run = meta.resume(directory)
+    _report(run)
+
+
+@contextlib.contextmanager
+def _continuable(directory: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with: learned-opt resume {directory}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _report(run: meta.Run) -> None:

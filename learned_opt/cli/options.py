@@ -61,10 +61,8 @@ def parse(
         >>> parse(Options, ["--seed", "3"], "learned-opt demo", "").seed
         3
     """
-    defaults = {} if default is None else {"default": default}
-    return tyro.cli(
-        config_class, args=list(words), prog=prog, description=description, **defaults
-    )
+    defaults: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(config_class, args=list(words), prog=prog, description=description, **defaults)
 
 
 def with_configs(base: type, **configs: Any) -> type:

@@ -41,9 +41,7 @@ def verdict(comparison: Comparison, name: str) -> str:
     return words + "."
 
 
-def comparison_sections(
-    comparison: Comparison, name: str, command: str
-) -> list[runs.Section]:
+def comparison_sections(comparison: Comparison, name: str, command: str) -> list[runs.Section]:
     """The table, the curves and the command of a comparison."""
     rows = comparison.rows()
     curves = {entry.name: entry.curves for entry in comparison.entries}
@@ -54,9 +52,7 @@ def comparison_sections(
         highlight=(name,),
     )
     return [
-        runs.Section(
-            "Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)
-        ),
+        runs.Section("Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)),
         runs.Section(
             "Loss curves",
             prose="Lines are means over problems, bands hold the middle half of the problems.",
@@ -69,9 +65,7 @@ def comparison_sections(
 def _columns(rows: list[dict[str, Any]]) -> dict[str, runs.Column]:
     """Those that the rows have; a column of nothing but zeros or blanks says nothing."""
     return {
-        key: column
-        for key, column in COLUMNS.items()
-        if any(row.get(key) not in (None, 0.0) for row in rows)
+        key: column for key, column in COLUMNS.items() if any(row.get(key) not in (None, 0.0) for row in rows)
     }
 
 

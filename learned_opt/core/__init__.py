@@ -2,7 +2,7 @@
 
 from learned_opt.core.config import Registry, validated
 from learned_opt.core.errors import unknown_name
-from learned_opt.core.trees import check_floating, check_same_structure
+from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Task",
     "check_floating",
     "check_same_structure",
+    "is_traced",
     "unknown_name",
     "validated",
 ]

@@ -74,8 +74,7 @@ class Registry:
             arguments = {k: getattr(v, "config", v) for k, v in bound.arguments.items()}
             # An argument that is itself a factory's product, or a bare function, has to have a name.
             nameless = any(
-                callable(v) or (v is None and bound.arguments[k] is not None)
-                for k, v in arguments.items()
+                callable(v) or (v is None and bound.arguments[k] is not None) for k, v in arguments.items()
             )
             made = factory(*bound.args, **bound.kwargs)
             return made._replace(config=None if nameless else config_class(**arguments))
@@ -141,8 +140,7 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
         return pydantic.TypeAdapter(config_class).validate_python(data)
     except pydantic.ValidationError as e:
         wrong = "; ".join(
-            f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}"
-            for error in e.errors()
+            f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}" for error in e.errors()
         )
         raise ValueError(f"{what} does not fit: {wrong}") from e
 

@@ -62,12 +62,26 @@ def check_same_structure(tree: Any, like: Any, what: str, like_what: str) -> Non
             f"{sorted(paths - like_paths) or 'nothing'}, only in {like_what}: "
             f"{sorted(like_paths - paths) or 'nothing'}; pass the same tree that init was called with"
         )
-    for (path, leaf), like_leaf in zip(
-        jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True
-    ):
+    for (path, leaf), like_leaf in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True):
         if np.shape(leaf) != np.shape(like_leaf):
             name = jax.tree_util.keystr(path)
             raise ValueError(
                 f"{what}{name} has shape {np.shape(leaf)} but {like_what}{name} has shape "
                 f"{np.shape(like_leaf)}"
             )
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is being traced by jit, vmap or grad, and so has no number to look at.
+
+    Args:
+        value: anything.
+
+    Returns:
+        Whether it is a tracer.
+
+    Example:
+        >>> is_traced(jnp.ones(2)), bool(jax.jit(lambda x: is_traced(x))(1.0))
+        (False, True)
+    """
+    return isinstance(value, jax.core.Tracer)  # pyright: ignore[reportAttributeAccessIssue]

@@ -76,7 +76,7 @@ class Settings:
         objective = weighted_sum(self.weights)
         return objective - self.rate_weight * convergence_rate() if self.rate_weight else objective
 
-    def outer_optimizer(self) -> optax.GradientTransformationExtraArgs:
+    def outer_optimizer(self) -> optax.GradientTransformation:
         """Adam with warm-up, cosine decay and clipping; a meta-gradient that is not finite is skipped."""
         schedule = optax.warmup_cosine_decay_schedule(
             init_value=0.0 if self.warmup_steps else self.learning_rate,

@@ -69,8 +69,11 @@ def initial_state(
         >>> from learned_opt.core.types import MetaGradient
         >>> estimator = Estimator(
         ...     init=lambda key, theta, data: (),
-        ...     estimate=lambda key, theta, state, data: (MetaGradient(
-        ...         theta, theta**2 / 2, theta, jnp.array(True)), state))
+        ...     estimate=lambda key, theta, state, data: (
+        ...         MetaGradient(theta, theta**2 / 2, theta, jnp.array(True)),
+        ...         state,
+        ...     ),
+        ... )
         >>> outer = optax.sgd(0.5)
         >>> state = initial_state(jax.random.key(0), lambda key: jnp.float32(4), outer, estimator, ())
         >>> state, metrics = meta_steps(jax.random.key(0), state, (), outer, estimator, 2)
@@ -125,9 +128,7 @@ def meta_steps(
         )
         # optax's schedules count on int and float promoting, whatever the user has set.
         with jax.numpy_dtype_promotion("standard"):
-            updates, outer_state = outer.update(
-                meta_gradient.grad, state.outer_state, state.theta
-            )
+            updates, outer_state = outer.update(meta_gradient.grad, state.outer_state, state.theta)
         new_state = state._replace(
             theta=optax.apply_updates(state.theta, updates),
             outer_state=outer_state,

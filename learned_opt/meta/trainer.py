@@ -15,7 +15,7 @@ from learned_opt import optimizers, runs, tasks
 from learned_opt.core.config import validated
 from learned_opt.core.types import LearnedOptimizer, Task, Theta
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
+from learned_opt.meta.step import StepMetrics, initial_state, meta_steps
 from learned_opt.training.bptt import truncated_bptt
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, tune
@@ -75,8 +75,16 @@ def meta_train(
     Example:
         >>> from learned_opt import optimizers, tasks
         >>> run = meta_train(
-        ...     optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2), horizon=10, truncation=5,
-        ...     num_problems=4, num_meta_steps=4, validate_every=2, steps_per_call=2, quiet=True)
+        ...     optimizers.lstm(hidden_sizes=(4,)),
+        ...     tasks.quadratic(dim=2),
+        ...     horizon=10,
+        ...     truncation=5,
+        ...     num_problems=4,
+        ...     num_meta_steps=4,
+        ...     validate_every=2,
+        ...     steps_per_call=2,
+        ...     quiet=True,
+        ... )
         >>> len(run.metrics)
         2
     """
@@ -123,19 +131,29 @@ def resume(
         >>> from learned_opt import optimizers, tasks
         >>> path = tempfile.mkdtemp() + "/run"
         >>> run = meta_train(
-        ...     optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2), directory=path, horizon=10,
-        ...     truncation=5, num_problems=4, num_meta_steps=2, validate_every=2, quiet=True)
+        ...     optimizers.lstm(hidden_sizes=(4,)),
+        ...     tasks.quadratic(dim=2),
+        ...     directory=path,
+        ...     horizon=10,
+        ...     truncation=5,
+        ...     num_problems=4,
+        ...     num_meta_steps=2,
+        ...     validate_every=2,
+        ...     quiet=True,
+        ... )
         >>> resume(path, quiet=True).validation_loss == run.validation_loss
         True
     """
     run_directory = runs.RunDirectory.open(directory)
     config = run_directory.config
     settings = validated(Settings, config["settings"], "settings")
-    if lopt is None:
-        lopt = _named(optimizers.registry, config["optimizer"], "lopt")
-    if task is None:
-        task = _named(tasks.registry, config["task"], "task")
-    return _run(lopt, task, settings, run_directory, quiet)
+    return _run(
+        lopt or _named(optimizers.registry, config["optimizer"], "lopt"),
+        task or _named(tasks.registry, config["task"], "task"),
+        settings,
+        run_directory,
+        quiet,
+    )
 
 
 def _named(registry: Any, config: Any, argument: str) -> Any:
@@ -220,7 +238,7 @@ def _run(
                 "best_loss": float(state.best_loss),
                 "adam_loss": adam_loss,
                 "seconds": time.monotonic() - started,
-                "skipped": int(state.outer_state.total_notfinite),
+                "skipped": int(optax.tree.get(state.outer_state, "total_notfinite")),
                 **_summary(reports),
             }
             if writer is not None and checkpoints is not None:
@@ -275,12 +293,13 @@ def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
 
 def _summary(reports: list[StepMetrics]) -> dict[str, float | None]:
     """The means of a period's meta-steps, those that were not finite left out."""
-    joined = StepMetrics(*(np.concatenate(values) for values in zip(*reports, strict=True)))
-    at_end = joined.last_loss[joined.ends_trajectory]
+    meta_loss, gradient_norm, last_loss, ends = (
+        np.concatenate(values) for values in zip(*reports, strict=True)
+    )
     return {
-        "meta_loss": _finite_mean(joined.meta_loss),
-        "gradient_norm": _finite_mean(joined.gradient_norm),
-        "last_loss": _finite_mean(at_end),
+        "meta_loss": _finite_mean(meta_loss),
+        "gradient_norm": _finite_mean(gradient_norm),
+        "last_loss": _finite_mean(last_loss[ends]),
     }
 
 

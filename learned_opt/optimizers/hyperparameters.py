@@ -102,7 +102,7 @@ def hyperparameters(
 
 def _named(name: str) -> Callable[..., optax.GradientTransformation]:
     function = getattr(optax, name, None)
-    if not callable(function):
+    if function is None:
         alias = [n for n, f in vars(optax).items() if getattr(f, "__module__", "") == optax.adam.__module__]
         raise unknown_name("optax optimizer", name, alias)
     return function

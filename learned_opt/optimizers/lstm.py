@@ -7,6 +7,7 @@ References:
     (RNNProp): the normalised inputs and the bounded output (section 4).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.trees import check_floating, check_same_structure
+from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
@@ -147,9 +148,7 @@ def lstm(
 
         def init_fn(params: Params) -> LSTMState:
             check_floating(params, "params")
-            layers = tuple(
-                jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes
-            )
+            layers = tuple(jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes)
             moments = jax.tree.map(lambda p: _zeros(p, (), jnp.float32), params) if normalized else ()
             return LSTMState(jnp.zeros([], jnp.int32), layers, layers, moments, moments)
 
@@ -157,7 +156,7 @@ def lstm(
             del params, extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, _coordinates(state.hidden[0]), "gradients", "params")
-            count = optax.safe_increment(state.count)
+            count = jnp.asarray(optax.safe_increment(state.count))
             # The moments are () without normalised inputs, and then there is nothing to zip with.
             moments = (state.mu, state.nu) if normalized else ()
 
@@ -167,11 +166,12 @@ def lstm(
                 finite = jnp.isfinite(g32)
                 g32 = jnp.where(finite, g32, 0)
                 if normalized:
-                    z, m_v = _normalized(g32, *m_v[0], betas, count)
+                    ((m, v),) = m_v
+                    z, m_v = _normalized(g32, m, v, betas, count)
                 else:
                     z, m_v = features(g32), ()
                 states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
-                apply = lambda z, s: network.apply(theta, z, s)
+                apply = functools.partial(network.apply, theta)
                 for _ in range(g.ndim):
                     apply = jax.vmap(apply)
                 out, states = apply(z, jax.tree.map(lambda x: x.astype(jnp.float32), states))
@@ -234,7 +234,7 @@ def _keep_unless(finite: Array, new: Array, old: Array) -> Array:
 
 def _zeros(param: Any, extra_shape: tuple[int, ...], dtype: Any) -> Array:
     """Zeros of shape `param.shape + extra_shape`, sharded as the param is."""
-    sharding = None if isinstance(param, jax.core.Tracer) else getattr(param, "sharding", None)
+    sharding = None if is_traced(param) else getattr(param, "sharding", None)
     # A NamedSharding says nothing of the trailing axis, which therefore stays whole on each device.
     device = sharding if isinstance(sharding, jax.sharding.NamedSharding) else None
     return jnp.zeros(jnp.shape(param) + extra_shape, dtype, device=device)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
+from learned_opt.core.trees import is_traced
 from learned_opt.core.types import Array
 
 
@@ -29,7 +29,7 @@ def cosine_factor(num_steps: Any) -> Callable[[Array], Array]:
     if num_steps is None:
         return lambda step: jnp.float32(1)
     # optax.inject_hyperparams traces numbers, and a traced one has no value to look at.
-    if not isinstance(num_steps, jax.core.Tracer) and not num_steps >= 1:
+    if not is_traced(num_steps) and not num_steps >= 1:
         raise ValueError(f"num_steps={num_steps!r}: give the length of the run, at least 1, or None")
 
     def factor(step: Array) -> Array:

@@ -95,9 +95,7 @@ def classification(
     num_classes = int(train.labels.max()) + 1
     network = hk.without_apply_rng(
         hk.transform(
-            lambda images: _network(
-                images, hidden_sizes, conv_channels, ACTIVATIONS[activation], num_classes
-            )
+            lambda images: _network(images, hidden_sizes, conv_channels, ACTIVATIONS[activation], num_classes)
         )
     )
 

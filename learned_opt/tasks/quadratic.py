@@ -27,9 +27,7 @@ class Quadratic(NamedTuple):
 
 
 @registry.register
-def quadratic(
-    dim: int = 10, condition_number: float | None = None, start_deviation: float = 0.01
-) -> Task:
+def quadratic(dim: int = 10, condition_number: float | None = None, start_deviation: float = 0.01) -> Task:
     r"""Gaussian quadratics in `dim` dimensions.
 
     .. math::

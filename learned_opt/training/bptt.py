@@ -84,7 +84,8 @@ def truncated_bptt(
         >>> from learned_opt.training.objectives import weighted_sum
         >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
         >>> estimator = truncated_bptt(
-        ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3)
+        ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3
+        ... )
         >>> theta = lopt.init(key)
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
@@ -121,25 +122,17 @@ def truncated_bptt(
         tx = lopt.build(theta)
 
         def one_problem(problem, key, inner, history):
-            inner, losses = unroll(
-                tx, task, key, problem, data, inner, truncation, second_order=second_order
-            )
+            inner, losses = unroll(tx, task, key, problem, data, inner, truncation, second_order=second_order)
             history = jnp.where(state.step == 0, initial_history(losses[0]), history)
             loss = objective.truncation(history, losses[1:], state.step, horizon)
             return loss, inner, jnp.concatenate([history, losses[1:]])[-HISTORY:]
 
-        losses, inner, history = jax.vmap(one_problem)(
-            state.problems, state.keys, state.inner, state.history
-        )
-        new_state = BPTTState(
-            state.problems, state.keys, inner, history, state.step + jnp.int32(truncation)
-        )
+        losses, inner, history = jax.vmap(one_problem)(state.problems, state.keys, state.inner, state.history)
+        new_state = BPTTState(state.problems, state.keys, inner, history, state.step + jnp.int32(truncation))
         return jnp.mean(losses), jax.lax.stop_gradient(new_state)
 
     def estimate(key: Key, theta: Theta, state: BPTTState, data: Data):
-        state = jax.lax.cond(
-            state.step >= horizon, lambda: init(key, theta, data), lambda: state
-        )
+        state = jax.lax.cond(state.step >= horizon, lambda: init(key, theta, data), lambda: state)
         (loss, state), grad = jax.value_and_grad(meta_loss, has_aux=True)(theta, state, data)
         last_loss = jnp.mean(state.history[:, -1])
         return MetaGradient(grad, loss, last_loss, state.step >= horizon), state

@@ -133,13 +133,17 @@ def compare(
     Example:
         >>> from learned_opt.tasks import quadratic
         >>> result = compare(
-        ...     {"mine": optax.sgd(1e-6)}, quadratic(dim=2), num_steps=10, num_problems=8,
-        ...     baselines={"adam": optax.adam})
+        ...     {"mine": optax.sgd(1e-6)},
+        ...     quadratic(dim=2),
+        ...     num_steps=10,
+        ...     num_problems=8,
+        ...     baselines={"adam": optax.adam},
+        ... )
         >>> [row["optimizer"] for row in result.rows()]
         ['adam', 'mine']
     """
     last = num_steps + max(window // 2, extra_steps)
-    shared = dict(num_steps=last, num_problems=num_problems, seed=seed)
+    shared = {"num_steps": last, "num_problems": num_problems, "seed": seed}
     entries = []
     for name, tx in optimizers.items():
         on_progress(name)

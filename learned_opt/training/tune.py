@@ -79,9 +79,8 @@ def tune(
         >>> 0.01 < best.learning_rate < 10, best.on_edge
         (True, False)
     """
-    if learning_rates is None:
-        learning_rates = np.logspace(-4, 1, 5 * PER_DECADE + 1)
-    grid = np.sort(np.asarray(learning_rates, np.float64))
+    default = np.logspace(-4, 1, 5 * PER_DECADE + 1)
+    grid = np.sort(np.asarray(default if learning_rates is None else learning_rates, np.float64))
     if grid.ndim != 1 or grid.size == 0 or not np.all(np.isfinite(grid)) or not np.all(grid > 0):
         raise ValueError(f"learning_rates={learning_rates!r}: give at least one positive number")
     if num_steps < 1 or num_problems < 1:

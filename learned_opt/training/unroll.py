@@ -23,9 +23,7 @@ class InnerState(NamedTuple):
     step: Array
 
 
-def start(
-    tx: optax.GradientTransformation, task: Task, key: Key, problem: Problem
-) -> InnerState:
+def start(tx: optax.GradientTransformation, task: Task, key: Key, problem: Problem) -> InnerState:
     """The first state of a trajectory.
 
     Args:
@@ -102,7 +100,10 @@ def unroll(
 
     def loss_at(params: Params, step: Array) -> tuple[Array, Params, Any]:
         batch = task.batch(jax.random.fold_in(key, step), problem, data)
-        value_fn = lambda p: task.loss(p, problem, batch)
+
+        def value_fn(p: Params) -> Array:
+            return task.loss(p, problem, batch)
+
         if second_order:
             value, grad = jax.value_and_grad(value_fn)(params)
         else:

@@ -22,9 +22,7 @@ class Stored(NamedTuple):
     theta: Theta
 
 
-def save(
-    path: str | Path, lopt: LearnedOptimizer, theta: Theta, *, overwrite: bool = False
-) -> None:
+def save(path: str | Path, lopt: LearnedOptimizer, theta: Theta, *, overwrite: bool = False) -> None:
     """Writes meta-parameters and their optimizer's configuration to one safetensors file.
 
     Args:
