@@ -50,6 +50,7 @@ def comparison_sections(comparison: Comparison, name: str, command: str) -> list
         title=_caption(comparison),
         step_marker=comparison.num_steps,
         highlight=(name,),
+        window=comparison.window,
     )
     return [
         runs.Section("Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)),

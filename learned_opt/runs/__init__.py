@@ -6,23 +6,32 @@ Everything that is written here is whole or not there at all, and shows when it 
 from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
+from learned_opt.runs.figures import loss_curves, meta_training_curve
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
+from learned_opt.runs.report import Column, Section, read_report, terminal_table, write_report
 from learned_opt.runs.weights import WeightsError, load_weights, save_weights
 
 __all__ = [
     "Card",
     "CheckpointError",
     "Checkpoints",
+    "Column",
     "MetricsWriter",
     "Progress",
     "RunDirectory",
     "RunError",
+    "Section",
     "WeightsError",
     "load_weights",
+    "loss_curves",
+    "meta_training_curve",
     "progress",
     "provenance",
     "read_metrics",
+    "read_report",
     "save_weights",
+    "terminal_table",
+    "write_report",
 ]

@@ -1,0 +1,123 @@
+"""The `learned-opt` command, as a user types it."""
+
+import json
+
+import pytest
+
+from learned_opt import cli, runs
+
+TINY = (
+    "--task.dim 2 --horizon 10 --truncation 5 --num-problems 4 --num-meta-steps 4 --validate-every 2 "
+    "--num-validation-problems 8 --optimizer.hidden-sizes 4"
+).split()
+
+
+def fails(capsys, *words: str) -> str:
+    """What a bad command prints; it exits with status 2 and shows no traceback."""
+    with pytest.raises(SystemExit) as e:
+        cli.main(words)
+    assert e.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    cli.main(["meta-train", "lstm-quadratic", "--directory", str(path), *TINY])
+    return path
+
+
+def test_help_names_every_command(capsys):
+    cli.main(["--help"])
+    out = capsys.readouterr().out
+    for name in ("demo", "meta-train", "resume", "evaluate", "list", "show", "prepare-data"):
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize("command", ["demo", "evaluate", "meta-train", "resume", "show", "list"])
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit) as e:
+        cli.main([command, "--help"])
+    assert e.value.code == 0
+    assert "usage: learned-opt" in capsys.readouterr().out
+
+
+def test_recipe_help_shows_its_values(capsys):
+    with pytest.raises(SystemExit) as e:
+        cli.main(["meta-train", "lstm-quadratic", "--help"])
+    assert e.value.code == 0
+    out = capsys.readouterr().out
+    assert "--task.dim" in out
+    assert "--horizon" in out
+
+
+def test_list_and_show(capsys):
+    cli.main(["list"])
+    out = capsys.readouterr().out
+    assert "lstm-mnist" in out
+    cli.main(["show", "lstm-quadratic"])
+    assert "known failures" in capsys.readouterr().out
+
+
+def test_unknown_names_are_met_with_the_nearest(capsys):
+    assert "did you mean 'evaluate'" in fails(capsys, "evalute")
+    assert "did you mean 'lstm-mnist'" in fails(capsys, "show", "lstm-mnst")
+    assert "did you mean 'lstm-mnist'" in fails(capsys, "meta-train", "lstm-minst")
+    assert "did you mean 'mnist'" in fails(capsys, "prepare-data", "mnit")
+
+
+def test_meta_train_stores_what_it_was_told(run):
+    config = json.loads((run / "config.json").read_text())
+    text = json.dumps(config)
+    assert '"dim": 2' in text
+    assert '"num_meta_steps": 4' in text
+    assert len(runs.read_metrics(run / "metrics.jsonl")) == 2
+    assert (run / "theta.safetensors").exists()
+
+
+def test_a_finished_run_is_not_overwritten(capsys, run):
+    before = (run / "theta.safetensors").read_bytes()
+    error = fails(capsys, "meta-train", "lstm-quadratic", "--directory", str(run), *TINY)
+    assert "learned-opt resume" in error
+    assert (run / "theta.safetensors").read_bytes() == before
+
+
+def test_resume_of_a_finished_run_reports_it(capsys, run):
+    cli.main(["resume", str(run)])
+    assert "validation loss" in capsys.readouterr().out
+
+
+def test_bad_settings_name_the_fix(capsys, tmp_path):
+    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    assert "does not divide horizon=10" in fails(capsys, *words, "--truncation", "3")
+    assert "horizon=-5" in fails(capsys, *words, "--horizon", "-5")
+
+
+def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
+    report = tmp_path / "report.html"
+    words = f"--num-steps 5 --num-problems 4 --out {report}".split()
+    cli.main(["evaluate", str(run), *words])
+    out = capsys.readouterr().out
+    for name in ("sgd", "momentum", "nag", "rmsprop", "adam"):
+        assert name in out
+    assert "x that of the best swept baseline" in out
+    assert "learned-opt evaluate" in report.read_text()
+
+
+def test_a_damaged_weight_file_is_refused(capsys, run, tmp_path):
+    damaged = tmp_path / "damaged.safetensors"
+    data = bytearray((run / "theta.safetensors").read_bytes())
+    data[-3] ^= 1
+    damaged.write_bytes(data)
+    assert str(damaged) in fails(capsys, "evaluate", str(damaged))
+
+
+def test_demo_quick(capsys, tmp_path):
+    path = tmp_path / "demo"
+    cli.main(["demo", "--quick", "--dataset", "digits", "--directory", str(path)])
+    out = capsys.readouterr().out
+    assert "digits" in out
+    assert "again:    learned-opt demo --dataset digits --seed 0 --quick" in out
+    report = (path / "report.html").read_text()
+    assert "<svg" in report
+    assert "Meta-training" in report
