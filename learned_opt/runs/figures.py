@@ -4,59 +4,28 @@ The same data gives the same bytes, whatever style the user has set: colours and
 names, the fonts are matplotlib's own, and nothing is dated. Figures need the extra `plots`.
 """
 
-import contextlib
-import html
-import io
-import textwrap
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from learned_opt.runs.canvas import (
+    FAINT,
+    SMALL,
+    house_style,
+    loss_axis,
+    new_figure,
+    set_title,
+    step_axis,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.6  # inches: a page's text width, and still readable when a phone scales it down
-SIZE, SMALL = 9.0, 8.0  # points
 POINTS = 500  # of a line: more would be closer together than a pixel
-INK, FAINT = "#222222", "#8a8a8a"
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # shipped with matplotlib, so the same everywhere
-    "font.size": SIZE,
-    "axes.titlesize": SIZE + 1,
-    "axes.titlelocation": "left",
-    "axes.labelsize": SIZE,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # a name with dollars is a name
-    "legend.frameon": False,
-    "legend.fontsize": SMALL,
-    "legend.handlelength": 2.4,
-    "legend.handletextpad": 0.6,
-    "legend.borderpad": 0.2,
-    "legend.labelspacing": 0.45,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "learned_opt",
-}
-
 STRONG = ("#d7301f", "#0868ac", "#ae017e", "#111111")
 ADAM = "#332288"
 # Muted colours that stay apart for colour-blind readers; dashes carry the same information.
@@ -140,21 +109,21 @@ def loss_curves(
     styles = _styles(list(curves), highlight)
     lines = [_line(name, losses, window, *styles[name]) for name, losses in curves.items()]
     lines.sort(key=lambda line: -line.end)
-    with _style():
-        figure = _figure(3.3)
+    with house_style():
+        figure = new_figure(3.3)
         axes = figure.add_subplot()
-        _title(axes, title, step_marker)
+        set_title(axes, title, label_below=step_marker is not None)
         axes.set_xlabel("inner step")
         axes.set_ylabel("loss")
-        _step_axis(axes, 0, max(np.shape(losses)[1] for losses in curves.values()) - 1)
-        _loss_axis(axes, *_limits(lines))
+        step_axis(axes, 0, max(np.shape(losses)[1] for losses in curves.values()) - 1)
+        loss_axis(axes, *_limits(lines))
         for line in lines:
             _draw(axes, line)
         if step_marker is not None:
             _mark(axes, step_marker)
         if not _label_ends(figure, axes, lines):
             _legend(figure, axes, lines)
-        return _svg(figure, title)
+        return to_svg(figure, title)
 
 
 def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> str:
@@ -187,10 +156,10 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
     step, validation, meta, adam = (
         _column(metrics, key) for key in ("step", "validation_loss", "meta_loss", "adam_loss")
     )
-    with _style():
-        figure = _figure(3.9)
+    with house_style():
+        figure = new_figure(3.9)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        _title(top, title, None)
+        set_title(top, title)
         points = {"marker": "o", "markersize": 2.5} if len(step) <= 60 else {}
         top.plot(step, validation, color=STRONG[0], lw=1.6, label="validation loss", **points)
         if np.isfinite(validation).any():
@@ -209,16 +178,16 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
         if np.isfinite(adam).any():
             level = adam[np.isfinite(adam)][-1]
             top.axhline(level, color=ADAM, lw=1.2, dashes=(5, 1.5), label=f"tuned Adam: {level:.3g}")
-        _loss_axis(top, *_range(np.concatenate([validation, adam])))
+        loss_axis(top, *_range(np.concatenate([validation, adam])))
         top.set_ylabel("validation loss")
         top.legend(loc="best")
         bottom.plot(step, meta, color="#555555", lw=1.2, **points)
-        _loss_axis(bottom, *_range(meta))
+        loss_axis(bottom, *_range(meta))
         bottom.set_ylabel("meta-loss")
         bottom.set_xlabel("meta-step")
-        _step_axis(bottom, min(0, step.min()), step.max())
+        step_axis(bottom, min(0, step.min()), step.max())
         figure.align_ylabels()
-        return _svg(figure, title)
+        return to_svg(figure, title)
 
 
 def _styles(names: Sequence[str], highlight: Sequence[str]) -> dict[str, tuple[str, tuple[float, ...], bool]]:
@@ -309,65 +278,6 @@ def _column(metrics: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """The defaults of matplotlib and ours, whatever the user's are."""
-    try:
-        from matplotlib import style
-    except ModuleNotFoundError as error:
-        raise ImportError("figures are drawn with matplotlib: pip install 'learned-opt[plots]'") from error
-    with style.context(["default", STYLE]):  # type: ignore[arg-type]
-        yield
-
-
-def _figure(height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(WIDTH, height), layout="constrained")
-
-
-def _title(axes: "Axes", title: str, step_marker: int | None) -> None:
-    # The marker's label stands between the axes and the title.
-    axes.set_title(textwrap.fill(title, 72), pad=6 if step_marker is None else 15)
-
-
-def _step_axis(axes: "Axes", first: float, last: float) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axes.set_xlim(first, max(last, first + 1))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-
-
-def _loss_axis(axes: "Axes", low: float, high: float) -> None:
-    """A logarithmic axis with labels as dense as its range allows; a linear one below zero."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    if low <= 0:
-        margin = 0.05 * (high - low) or 1.0
-        axes.set_ylim(low - margin, high + margin)
-        return
-    decades = np.log10(high / low)
-    margin = 10 ** max(0.05 * decades, 0.02)
-    axes.set_yscale("log")
-    axes.set_ylim(low / margin, high * margin)
-    if decades < 0.9:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    else:
-        subs = (1, 2, 5) if decades < 2.2 else (1,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
-        axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=9))
-    plain = low >= 5e-4 and high < 2e4
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if plain else _power(v)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _power(value: float) -> str:
-    mantissa, exponent = f"{value:.2e}".split("e")
-    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if float(mantissa) == 1 else f"{float(mantissa):g}\N{MULTIPLICATION SIGN}{power}"
-
-
 def _draw(axes: "Axes", line: _Line) -> None:
     positive = axes.get_yscale() == "log"
     mean, low = (np.where(v > 0, v, np.nan) if positive else v for v in (line.mean, line.low))
@@ -455,12 +365,3 @@ def _legend(figure: "Figure", axes: "Axes", lines: Sequence[_Line]) -> None:
     for text, line in zip(legend.get_texts(), lines, strict=True):
         text.set_text(line.label)
         text.set_fontweight("bold" if line.strong else "normal")
-
-
-def _svg(figure: "Figure", title: str) -> str:
-    buffer = io.StringIO()
-    undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=undated)
-    text = buffer.getvalue()
-    label = html.escape(title, quote=True)
-    return text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
