@@ -25,11 +25,7 @@ MODULES = [
         if module.ispkg
     ),
 ]
-PUBLIC = {
-    f"{module.__name__}.{name}": getattr(module, name)
-    for module in MODULES
-    for name in module.__all__
-}
+PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODULES for name in module.__all__}
 
 
 def _gaps(obj: Any) -> list[str]:
@@ -39,9 +35,7 @@ def _gaps(obj: Any) -> list[str]:
     if not doc.short_description:
         return ["a first line"]
 
-    described = {
-        name for p in doc.params for name in re.split(r",\s*", p.arg_name) if p.description
-    }
+    described = {name for p in doc.params for name in re.split(r",\s*", p.arg_name) if p.description}
     names, kind = _names_to_describe(obj)
     gaps = [f"{kind}: {name}" for name in names if name not in described]
     if kind == "Args":
@@ -130,7 +124,5 @@ def test_import_is_light():
     """Optional and slow libraries are imported by the functions that need them."""
     heavy = {"flax", "matplotlib", "sklearn", "tensorflow", "tensorflow_datasets"}
     code = f"import sys, learned_opt; print(*sorted({heavy} & set(sys.modules)))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
