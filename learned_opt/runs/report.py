@@ -154,9 +154,12 @@ def terminal_table(
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for label, numeric in cells.head:
-        table.add_column(Text(label), justify="right" if numeric else "left")
+        # Folded, not cut off: 1.77 for 1.778 would be another number.
+        table.add_column(Text(label), justify="right" if numeric else "left", overflow="fold")
     for row in cells.body:
         table.add_row(*(Text(text, style="bold" if best else "") for text, best in row))
     return table

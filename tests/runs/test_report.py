@@ -333,7 +333,17 @@ def test_terminal_table_has_the_same_cells():
     console.print(table)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[red]t" in printed
-    assert "edge of its" in printed
+    assert "lies on the edge" in printed
+
+
+@pytest.mark.parametrize("width", [60, 25])
+def test_a_narrow_terminal_cuts_no_number_off(width: int):
+    rows = [{f"a very long name {i}": 0.001 / 7 for i in range(5)}]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(terminal_table(rows))
+    body = console.file.getvalue().rpartition("─\n")[2]  # type: ignore[attr-defined]
+    assert max(map(len, body.splitlines())) <= width
+    assert sorted("".join(body.split())) == sorted("0.0001429" * 5)
 
 
 def test_nothing_is_best_where_all_are_equal_or_alone():
