@@ -16,11 +16,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import unknown_name
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
+# What each choice gives the network to see of a coordinate: the number of inputs.
+INPUTS = {"log_sign": 2, "asinh": 2, "normalized": 2, "normalized_and_size": 3}
 LOG_SIGN_P = 10.0
 ASINH_SCALE = 100.0
 NORMALIZED_EPS = 1e-8
@@ -47,7 +50,7 @@ class LSTMState(NamedTuple):
 @registry.register
 def lstm(
     hidden_sizes: tuple[int, ...] = (20, 20),
-    inputs: Literal["log_sign", "asinh", "normalized"] = "log_sign",
+    inputs: Literal["log_sign", "asinh", "normalized", "normalized_and_size"] = "log_sign",
     output_scale: float = 0.1,
     betas: tuple[float, float] = (0.95, 0.95),
     state_dtype: Literal["float32", "bfloat16"] = "float32",
@@ -87,7 +90,9 @@ def lstm(
         z_t = \left(\frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon},
                     \frac{g_t}{\sqrt{\hat v_t} + \epsilon}\right), \qquad u_t = s \tanh o_t
 
-    where m and v are the bias-corrected moving averages of the gradient and of its square. Given
+    where m and v are the bias-corrected moving averages of the gradient and of its square.
+    `inputs="normalized_and_size"` adds the size that the normalisation took away, as a third input
+    `log(sqrt(v) + eps) / p`: layers whose gradients differ in size can then be treated differently. Given
     `num_steps`, `build` multiplies the t-th update by `(1 + cos(pi t / num_steps)) / 2`.
 
     A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state. Arithmetic is
@@ -97,7 +102,7 @@ def lstm(
         hidden_sizes: units of each LSTM layer.
         inputs: what the network sees of the gradient, as above.
         output_scale: s, in units of the params.
-        betas: decay rates of m and v; used with `inputs="normalized"` only.
+        betas: decay rates of m and v; used with normalised inputs only.
         state_dtype: dtype of the hidden and cell states; `"bfloat16"` halves their memory.
 
     Returns:
@@ -119,13 +124,13 @@ def lstm(
         Andrychowicz et al. 2016, section 2.1 and appendix A; Lv et al. 2017, section 4. Deviations: the
         layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
         that an untrained optimizer hardly moves; the normalised inputs go straight to the LSTM (RNNProp
-        puts a layer of ELU units between); `"asinh"` is not from a paper.
+        puts a layer of ELU units between); `"asinh"` and `"normalized_and_size"` are not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
     if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
         raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
-    if inputs not in ("log_sign", "asinh", "normalized"):
-        raise ValueError(f"inputs={inputs!r}: choose 'log_sign', 'asinh' or 'normalized'")
+    if inputs not in INPUTS:
+        raise unknown_name("inputs", inputs, INPUTS)
     if not output_scale > 0:
         raise ValueError(f"output_scale={output_scale!r}: it must be positive")
     if len(betas) != 2 or any(not 0 <= b < 1 for b in betas):
@@ -133,14 +138,14 @@ def lstm(
     if state_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"state_dtype={state_dtype!r}: choose 'float32' or 'bfloat16'")
 
-    normalized = inputs == "normalized"
+    normalized = inputs in ("normalized", "normalized_and_size")
     features = _asinh if inputs == "asinh" else _log_sign
     dtype = jnp.dtype(state_dtype)
     network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
 
     def init(key: Key) -> Theta:
         states = [hk.LSTMState(jnp.zeros(n), jnp.zeros(n)) for n in hidden_sizes]
-        return network.init(key, jnp.zeros(2), states)
+        return network.init(key, jnp.zeros(INPUTS[inputs]), states)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "lstm's theta")
@@ -167,7 +172,7 @@ def lstm(
                 g32 = jnp.where(finite, g32, 0)
                 if normalized:
                     ((m, v),) = m_v
-                    z, m_v = _normalized(g32, m, v, betas, count)
+                    z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
                 else:
                     z, m_v = features(g32), ()
                 states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
@@ -193,7 +198,7 @@ def lstm(
 
 
 def _network(hidden_sizes: Sequence[int], z: Array, states: list[hk.LSTMState]):
-    """One coordinate's step: z f32[2] -> output f32[], new states."""
+    """One coordinate's step: inputs z f32[n] -> output f32[], new states."""
     new_states = []
     for size, state in zip(hidden_sizes, states, strict=True):
         z, state = hk.LSTM(size)(z, state)
@@ -214,8 +219,8 @@ def _asinh(g: Array) -> Array:
     return jnp.stack([jnp.arcsinh(ASINH_SCALE * g) / 10, jnp.arcsinh(g)], axis=-1)
 
 
-def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array):
-    """Scale-free inputs f32[..., 2] from the gradient and its moments, and the new moments."""
+def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array, num_inputs: int):
+    """Inputs f32[..., num_inputs] from the gradient and its moments, and the new moments."""
     m = betas[0] * m + (1 - betas[0]) * g
     v = betas[1] * v + (1 - betas[1]) * jnp.square(g)
     t = count.astype(jnp.float32)
@@ -223,7 +228,8 @@ def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count:
     # The root's derivative at 0 is infinite; the gradient is a constant of meta-training by default, but
     # its second-order form differentiates it.
     root = jnp.where(v_hat > 0, jnp.sqrt(jnp.where(v_hat > 0, v_hat, 1)), 0) + NORMALIZED_EPS
-    return jnp.stack([m_hat / root, g / root], axis=-1), (m, v)
+    inputs = [m_hat / root, g / root, jnp.log(root) / LOG_SIGN_P][:num_inputs]
+    return jnp.stack(inputs, axis=-1), (m, v)
 
 
 def _keep_unless(finite: Array, new: Array, old: Array) -> Array:
