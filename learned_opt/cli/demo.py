@@ -12,7 +12,8 @@ from learned_opt.cli.report import comparison_sections, print_comparison
 DESCRIPTION = """\
 Meta-trains a coordinatewise LSTM optimizer on handwritten digits, evaluates it on problems that it has
 never seen beside SGD, momentum, NAG, RMSprop and Adam with swept learning rates, prints the table and
-writes a report. Uses MNIST where it is prepared (learned-opt prepare-data mnist), else scikit-learn's digits."""
+writes a report. Uses MNIST where it is prepared (learned-opt prepare-data mnist), else scikit-learn's
+digits."""
 
 NAME = "your LSTM"
 
@@ -37,6 +38,7 @@ class Options:
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo`."""
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
+    runs.require_plots()
     dataset = options.dataset or ("mnist" if datasets.is_prepared("mnist") else "digits")
     why = {
         "mnist": "MNIST, which is prepared on this machine",

@@ -97,6 +97,8 @@ def measure(
         "Compares an optimizer with swept baselines on fresh problems.",
         default=options_class(**dataclasses.asdict(defaults)),
     )
+    if options.out is not None:
+        runs.require_plots()
     label = Path(name).stem
     comparison = training.compare(
         {label: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},

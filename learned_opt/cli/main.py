@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ValueError,
         TypeError,
         OSError,
+        ImportError,
         FloatingPointError,
         datasets.DataNotPreparedError,
         datasets.DataSourceError,

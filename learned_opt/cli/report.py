@@ -11,13 +11,13 @@ from learned_opt.training import Comparison
 COLUMNS = {
     "optimizer": runs.Column("optimizer"),
     "mean_loss": runs.Column("mean loss", best="low"),
-    "standard_error": runs.Column("± s.e."),
+    "standard_error": runs.Column("± s.e.", digits=2),
     "median_loss": runs.Column("median loss", best="low"),
     "steps_to_adam": runs.Column("steps to Adam's loss", best="low"),
     "diverged": runs.Column("diverged", best="low"),
     "test_accuracy": runs.Column("test accuracy", best="high"),
     "test_loss": runs.Column("test loss", best="low"),
-    "learning_rate": runs.Column("swept rate"),
+    "learning_rate": runs.Column("swept rate", digits=3),
 }
 
 
@@ -36,8 +36,8 @@ def verdict(comparison: Comparison, name: str) -> str:
     words += f"{ours / theirs:.3f}x that of the best swept baseline ({best}, {theirs:.4g})"
     if best == "adam" or any(e.name == "adam" for e in comparison.entries):
         steps = comparison.steps_to(name, comparison.final_losses("adam").mean())
-        reached = f"in {steps} steps" if steps is not None else "never"
-        words += f"; Adam's loss at step {comparison.num_steps} is reached {reached}"
+        reached = "never reached" if steps is None else f"reached in {steps} steps"
+        words += f"; Adam's loss at step {comparison.num_steps} is {reached}"
     return words + "."
 
 

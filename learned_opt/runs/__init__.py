@@ -3,6 +3,7 @@
 Everything that is written here is whole or not there at all, and shows when it was damaged later.
 """
 
+from learned_opt.runs.canvas import require_plots
 from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
@@ -31,6 +32,7 @@ __all__ = [
     "provenance",
     "read_metrics",
     "read_report",
+    "require_plots",
     "save_weights",
     "terminal_table",
     "write_report",

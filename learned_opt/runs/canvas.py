@@ -66,12 +66,28 @@ def house_style() -> Iterator[None]:
         >>> with house_style():
         ...     figure = new_figure(2.0)
     """
-    try:
-        from matplotlib import style
-    except ModuleNotFoundError as error:
-        raise ImportError("figures are drawn with matplotlib: pip install 'learned-opt[plots]'") from error
+    require_plots()
+    from matplotlib import style
+
     with style.context(["default", STYLE]):  # type: ignore[arg-type]
         yield
+
+
+def require_plots() -> None:
+    """Raises `ImportError` naming the extra to install, where matplotlib is missing.
+
+    A long job that ends in a figure calls it first.
+
+    Raises:
+        ImportError: if there is no matplotlib.
+
+    Example:
+        >>> require_plots()
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError("figures are drawn with matplotlib: pip install 'learned-opt[plots]'") from error
 
 
 def new_figure(height: float) -> "Figure":

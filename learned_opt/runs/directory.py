@@ -58,8 +58,7 @@ class RunDirectory:
         text = seal(KIND, VERSION, {"config": config})
         if (path / CONFIG).exists():
             raise RunError(
-                f"{path} holds a run already; go on with `learned-opt resume {path}`, or use "
-                "another path"
+                f"{path} holds a run already; go on with `learned-opt resume {path}`, or use another path"
             )
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; use another path for the run's directory")

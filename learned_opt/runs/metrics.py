@@ -57,9 +57,7 @@ class MetricsWriter:
         Raises:
             TypeError: naming a value that is none of these.
         """
-        self._file.write(
-            _line({"step": int(step), **{k: _number(k, v) for k, v in values.items()}})
-        )
+        self._file.write(_line({"step": int(step), **{k: _number(k, v) for k, v in values.items()}}))
         self._file.flush()
 
     def close(self) -> None:

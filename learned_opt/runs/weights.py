@@ -35,9 +35,7 @@ class WeightsError(ValueError):
     """A weight file is truncated, damaged, foreign, or newer than this learned_opt."""
 
 
-def save_weights(
-    path: str | Path, theta: Any, metadata: dict[str, Any], overwrite: bool = False
-) -> None:
+def save_weights(path: str | Path, theta: Any, metadata: dict[str, Any], overwrite: bool = False) -> None:
     """Writes meta-parameters to a safetensors file, all of it or nothing.
 
     Other programs can read the file: a tensor is named after its path in `theta`, with `|` between
@@ -70,9 +68,7 @@ def save_weights(
             f"use {str(path) + '.safetensors'!r}"
         )
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists; pass overwrite=True to replace it, or use another path"
-        )
+        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or use another path")
     tensors: dict[str, np.ndarray] = {}
     empty: list[str] = []
     _flatten(theta, (), tensors, empty)
@@ -106,9 +102,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         others = ", ".join(sorted(p.name for p in path.parent.glob("*.safetensors")))
-        raise FileNotFoundError(
-            f"no weight file {path}; there are {others or 'none'} in its directory"
-        )
+        raise FileNotFoundError(f"no weight file {path}; there are {others or 'none'} in its directory")
     if path.is_dir():
         raise WeightsError(f"{path} is a directory; pass the .safetensors file in it")
     data = path.read_bytes()
@@ -136,9 +130,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise WeightsError(f"weight file {path}: {error}; {fix}") from error
 
 
-def _flatten(
-    tree: Any, path: tuple[str, ...], tensors: dict[str, np.ndarray], empty: list[str]
-) -> None:
+def _flatten(tree: Any, path: tuple[str, ...], tensors: dict[str, np.ndarray], empty: list[str]) -> None:
     """Collects the leaves, and the names of empty dictionaries, below one node."""
     where = "theta" + "".join(f"[{key!r}]" for key in path)
     if isinstance(tree, dict):

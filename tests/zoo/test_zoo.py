@@ -38,9 +38,7 @@ def test_quadratic_card_holds():
     ours = training.evaluate(
         learned_opt.pretrained("lstm-quadratic"), task, num_steps=100, num_problems=512, seed=7
     )
-    momentum = training.evaluate(
-        optax.sgd(0.03, momentum=0.9), task, num_steps=100, num_problems=512, seed=7
-    )
+    momentum = training.evaluate(optax.sgd(0.03, momentum=0.9), task, num_steps=100, num_problems=512, seed=7)
     assert ours[:, -1].mean() < 0.5 * momentum[:, -1].mean()
 
 
