@@ -79,9 +79,10 @@ RECIPES: dict[str, Recipe] = {
         optimizer=_optimizer("lstm", inputs="normalized_and_size"),
         task=_task("classification", dataset="mnist"),
         settings=Settings(
+            second_order=True,
             weights="linear",
             num_problems=1,
-            num_meta_steps=1600,
+            num_meta_steps=1300,
             learning_rate=5e-3,
             clip_norm=0.1,
             validate_every=100,
@@ -96,8 +97,10 @@ RECIPES: dict[str, Recipe] = {
         optimizer=_optimizer("lstm", inputs="normalized"),
         task=_task("random_scaling", task=_task("classification", dataset="digits"), log_range=3.0),
         settings=Settings(
+            second_order=True,
+            weights="linear",
             num_problems=4,
-            num_meta_steps=2000,
+            num_meta_steps=1000,
             learning_rate=5e-3,
             clip_norm=0.1,
             validate_every=100,
