@@ -34,6 +34,7 @@ UNDER_TEST = {
     "lstm": Case(lstm()),
     "lstm-asinh-one-layer": Case(lstm(hidden_sizes=(4,), inputs="asinh")),
     "lstm-normalized": Case(lstm(hidden_sizes=(4, 3), inputs="normalized")),
+    "lstm-normalized-and-size": Case(lstm(hidden_sizes=(4,), inputs="normalized_and_size")),
     "lstm-bfloat16-state": Case(lstm(hidden_sizes=(4,), inputs="normalized", state_dtype="bfloat16")),
     "hyperparameters-adam": Case(
         hyperparameters("adam", {"learning_rate": 0.1, "b1": 0.9, "b2": 0.99}), own=False

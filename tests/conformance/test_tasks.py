@@ -1,0 +1,179 @@
+"""What every task must do. A task takes part by being in the table."""
+
+import functools
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from learned_opt.core.types import Task
+from learned_opt.tasks import classification, quadratic, random_scaling, registry
+from learned_opt.training import evaluate_with_metrics
+
+DIGITS_BYTES = 1e5  # of the data set; what a compiled loss bakes in is far below
+
+# A task, and a learning rate of Adam that lowers its loss.
+UNDER_TEST = {
+    "quadratic": (lambda: quadratic(dim=4), 0.1),
+    "quadratic-conditioned": (lambda: quadratic(dim=4, condition_number=100.0), 0.1),
+    "classification-mlp": (lambda: classification("digits"), 0.03),
+    "classification-linear": (lambda: classification("digits", hidden_sizes=()), 0.03),
+    "classification-conv": (
+        lambda: classification(
+            "digits", hidden_sizes=(8,), conv_channels=(4, 4), activation="relu", batch_size=32
+        ),
+        0.01,
+    ),
+    "classification-tanh": (
+        lambda: classification("digits", hidden_sizes=(16, 8), activation="tanh"),
+        0.01,
+    ),
+    "random-scaling-quadratic": (lambda: random_scaling(quadratic(dim=4), log_range=1.0), 0.1),
+    "random-scaling-classification": (
+        lambda: random_scaling(classification("digits", hidden_sizes=(8,)), log_range=3.0),
+        0.03,
+    ),
+}
+NUM_PROBLEMS = 3
+
+every = pytest.mark.parametrize("name", UNDER_TEST)
+
+
+@functools.cache
+def task_of(name: str) -> Task:
+    return UNDER_TEST[name][0]()
+
+
+def draw(task: Task, key, data):
+    """One problem, a starting point, a batch, the loss there and its gradient."""
+    sample_key, init_key, batch_key = jax.random.split(key, 3)
+    problem = task.sample(sample_key)
+    params = task.init(init_key, problem)
+    batch = task.batch(batch_key, problem, data)
+    loss, grad = jax.value_and_grad(task.loss)(params, problem, batch)
+    return problem, params, batch, loss, grad
+
+
+@functools.cache
+def draw_one(name: str):
+    return jax.jit(functools.partial(draw, task_of(name)))
+
+
+@functools.cache
+def draws(name: str, seed: int = 0):
+    """The same for several problems side by side."""
+    task = task_of(name)
+    keys = jax.random.split(jax.random.key(seed), NUM_PROBLEMS)
+    return jax.jit(jax.vmap(functools.partial(draw, task), in_axes=(0, None)))(keys, task.data)
+
+
+def test_every_registered_task_is_under_test():
+    tested = {task_of(name).config.name for name in UNDER_TEST}
+    assert tested == set(registry.names()), "put every registered task into UNDER_TEST"
+
+
+@every
+def test_problems_are_drawn_under_jit_and_vmap(name: str):
+    problems, params, batches, losses, gradients = draws(name)
+    chex.assert_tree_shape_prefix((problems, params, batches), (NUM_PROBLEMS,))
+    chex.assert_shape(losses, (NUM_PROBLEMS,))
+    chex.assert_type(losses, jnp.float32)
+    chex.assert_trees_all_equal_shapes_and_dtypes(gradients, params)
+    chex.assert_tree_all_finite((problems, params, losses, gradients))
+    assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(gradients))
+
+
+@every
+def test_key_decides(name: str):
+    first, other = draws(name), draws(name, seed=1)
+    draws.cache_clear()
+    chex.assert_trees_all_equal(draws(name), first)
+    losses = np.concatenate([first[3], other[3]])
+    assert len(np.unique(losses)) == 2 * NUM_PROBLEMS  # every key gives another problem
+    starts = np.concatenate([jax.tree.leaves(draw[1])[-1] for draw in (first, other)])
+    assert len(np.unique(starts, axis=0)) == 2 * NUM_PROBLEMS
+
+
+@every
+def test_data_is_passed_and_not_closed_over(name: str):
+    task = task_of(name)
+    sizes = [
+        np.asarray(c).nbytes
+        for c in jax.make_jaxpr(functools.partial(draw, task))(jax.random.key(0), task.data).consts
+    ]
+    assert sum(sizes) < 4096
+    data_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(task.data))
+    assert data_bytes == 0 or data_bytes > DIGITS_BYTES
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(task.data))
+
+
+@every
+def test_one_problem_alone_is_the_first_of_many(name: str):
+    key = jax.random.split(jax.random.key(0), NUM_PROBLEMS)[0]
+    alone = draw_one(name)(key, task_of(name).data)
+    first = jax.tree.map(lambda leaf: leaf[0], draws(name))
+    chex.assert_trees_all_close(alone, first, rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_other_data_does_not_recompile(name: str):
+    task, draw, key = task_of(name), draw_one(name), jax.random.key(3)
+    here, there = draw(key, task.data)[3], draw(key, jax.tree.map(jnp.zeros_like, task.data))[3]
+    assert draw._cache_size() == 1
+    assert bool(here == there) == (not jax.tree.leaves(task.data))
+
+
+@every
+def test_gradient_descent_lowers_the_loss(name: str):
+    task, learning_rate = task_of(name), UNDER_TEST[name][1]
+    curves, metrics = evaluate_with_metrics(
+        optax.adam(learning_rate), task, num_steps=60, num_problems=NUM_PROBLEMS
+    )
+    assert np.all(np.isfinite(curves))
+    assert curves[:, -5:].mean() < 0.6 * curves[:, 0].mean()
+    for value in metrics.values():
+        chex.assert_shape(value, (NUM_PROBLEMS,))
+        assert np.all(np.isfinite(value))
+
+
+@every
+def test_small_step_along_the_gradient_lowers_every_problems_loss(name: str):
+    task = task_of(name)
+    problems, params, batches, losses, gradients = draws(name)
+    square = jax.vmap(lambda g: optax.tree.norm(g, squared=True))(gradients)
+
+    def along(p, g, size):
+        return jax.tree.map(lambda x, d: x - size * d, p, g)
+
+    sizes = 1e-2 * losses / square  # a predicted fall of 1 %
+    moved = jax.vmap(along)(params, gradients, sizes)
+    fall = losses - jax.jit(jax.vmap(task.loss))(moved, problems, batches)
+    np.testing.assert_allclose(fall, 1e-2 * losses, rtol=0.3)
+
+
+@every
+def test_metrics_are_finite_scalars(name: str):
+    task = task_of(name)
+    assert (task.metrics is not None) == ("classification" in name)
+    if task.metrics is not None:
+        problems, params, *_ = draws(name)
+        metrics = jax.jit(jax.vmap(task.metrics, in_axes=(0, 0, None)))(params, problems, task.data)
+        assert set(metrics) == {"test_loss", "test_accuracy"}
+        chex.assert_shape(list(metrics.values()), (NUM_PROBLEMS,))
+        chex.assert_tree_all_finite(metrics)
+        assert np.all((metrics["test_accuracy"] >= 0) & (metrics["test_accuracy"] <= 1))
+
+
+@every
+def test_config_makes_the_same_task(name: str):
+    task = task_of(name)
+    again = registry.from_json(json.loads(json.dumps(registry.to_json(task.config)))).make()
+    assert again.config == task.config
+    key = jax.random.key(3)
+    ours = draw_one(name)(key, task.data)
+    theirs = jax.jit(functools.partial(draw, again))(key, again.data)
+    chex.assert_trees_all_equal(theirs, ours)

@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from learned_opt.tasks import classification, quadratic, random_scaling
+
+KEY = jax.random.key(0)
+
+
+def test_losses_are_the_same_and_gradients_are_scaled():
+    plain = quadratic(dim=4, start_deviation=1.0)
+    task = random_scaling(plain)
+    problem, scales = scaled = task.sample(KEY)
+    x = task.init(KEY, scaled)
+    np.testing.assert_allclose(x * scales, plain.init(KEY, problem), rtol=1e-6)
+    z = scales * x
+    np.testing.assert_allclose(task.loss(x, scaled, ()), plain.loss(z, problem, ()), rtol=1e-5)
+    expected = scales * jax.grad(plain.loss)(z, problem, ())
+    np.testing.assert_allclose(jax.grad(task.loss)(x, scaled, ()), expected, rtol=1e-4)
+
+
+def test_scales_are_log_uniform():
+    _, scales = jax.vmap(random_scaling(quadratic(dim=10), log_range=2.0).sample)(jax.random.split(KEY, 500))
+    logs = jnp.log(scales)
+    assert float(jnp.abs(logs).max()) <= 2.0 + 1e-6
+    assert float(jnp.abs(logs).max()) > 1.95
+    assert abs(float(logs.mean())) < 0.05
+    assert float(logs.std()) == pytest.approx(4 / 12**0.5, rel=0.03)  # of a uniform of width 4
+
+
+def test_no_range_is_no_scaling():
+    task = random_scaling(quadratic(dim=3), log_range=0.0)
+    _, scales = task.sample(KEY)
+    np.testing.assert_array_equal(scales, np.ones(3))
+
+
+def test_data_batches_and_metrics_are_the_given_tasks():
+    plain = classification("digits", hidden_sizes=(5,), batch_size=4)
+    task = random_scaling(plain)
+    assert task.data is plain.data
+    problem, scales = scaled = task.sample(KEY)
+    ours, theirs = task.batch(KEY, scaled, task.data), plain.batch(KEY, problem, plain.data)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    x = task.init(KEY, scaled)
+    z = jax.tree.map(jnp.multiply, x, scales)
+    ours, theirs = task.metrics(x, scaled, task.data), plain.metrics(z, problem, plain.data)
+    np.testing.assert_allclose(ours["test_loss"], theirs["test_loss"], rtol=1e-5)
+    assert random_scaling(quadratic(dim=2)).metrics is None
+    # Every leaf has scales of its own.
+    assert len(np.unique([float(jnp.ravel(s)[0]) for s in jax.tree.leaves(scales)])) == 4
+
+
+@pytest.mark.parametrize("log_range", [-1.0, float("nan")])
+def test_range_below_zero_is_quoted(log_range: float):
+    with pytest.raises(ValueError, match=f"log_range={log_range}"):
+        random_scaling(quadratic(dim=2), log_range)
