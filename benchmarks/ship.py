@@ -43,8 +43,8 @@ def ship(run_path: str, name: str) -> runs.Card:
         recipe=name,
         seed=settings["seed"],
         command=f"learned-opt meta-train {name}",
-        commit=provenance["commit"],
-        compute=f"{provenance['device']}, {sum_of_seconds(metrics) / 60:.0f} minutes",
+        commit=provenance["commit"] or "unknown",
+        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
         versions=provenance["versions"],
         horizon=settings["horizon"],
         num_coordinates=sheet.num_coordinates,
@@ -81,11 +81,13 @@ def row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]) -> dict[
     return result
 
 
-def sum_of_seconds(metrics: list[dict[str, Any]]) -> float:
+def minutes(metrics: list[dict[str, Any]]) -> str:
     """The time of a run, whose clock starts again each time that it is resumed."""
+    if "seconds" not in metrics[-1]:
+        return "time not recorded"
     seconds = [m["seconds"] for m in metrics]
     ends = [s for s, after in itertools.pairwise(seconds) if after < s]
-    return sum(ends) + seconds[-1]
+    return f"{(sum(ends) + seconds[-1]) / 60:.0f} minutes"
 
 
 if __name__ == "__main__":

@@ -48,9 +48,11 @@ def command(words: Sequence[str]) -> None:
 
     recipe = meta.recipe("demo-mnist" if dataset != "digits" else "demo-digits")
     settings = dataclasses.replace(recipe.settings, seed=options.seed)
-    num_problems = 20
+    num_problems = 20 if dataset == "digits" else 5
     if options.quick:
-        settings = dataclasses.replace(settings, num_meta_steps=20, validate_every=10)
+        settings = dataclasses.replace(
+            settings, num_meta_steps=20, validate_every=10, num_validation_problems=2
+        )
         num_problems = 2
     directory = options.directory or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
     task = dataclasses.replace(recipe.task, dataset=dataset).make()
