@@ -44,7 +44,7 @@ def command(words: Sequence[str]) -> None:
         "mnist": "MNIST, which is prepared on this machine",
         "digits": "scikit-learn's 8x8 digits (for MNIST: learned-opt prepare-data mnist)",
     }.get(dataset, dataset)
-    print(f"Real handwritten digits: {why}.")
+    print(f"Data: {why}.")
 
     recipe = meta.recipe("demo-mnist" if dataset != "digits" else "demo-digits")
     settings = dataclasses.replace(recipe.settings, seed=options.seed)
