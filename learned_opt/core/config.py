@@ -23,6 +23,13 @@ T = TypeVar("T")
 class Registry:
     """Factories of one kind by name, and the configuration class of each.
 
+    Args:
+        kind: what the factories make, such as `"optimizer"`; the word that errors use.
+
+    Attributes:
+        kind: as given.
+        configs: the configuration classes by name.
+
     Example:
         >>> from typing import NamedTuple
         >>> class Box(NamedTuple):
@@ -39,7 +46,6 @@ class Registry:
     """
 
     def __init__(self, kind: str):
-        """Makes an empty registry; `kind` is the word that its errors use."""
         self.kind = kind
         self.configs: dict[str, type] = {}
 

@@ -21,6 +21,9 @@ _EMBEDDED = "digits"
 def names() -> tuple[str, ...]:
     """The names of the data sets.
 
+    Returns:
+        What `load` takes; all but the first have to be prepared once.
+
     Example:
         >>> names()
         ('digits', 'mnist', 'fashion_mnist')

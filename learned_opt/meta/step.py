@@ -66,19 +66,11 @@ def initial_state(
         The state.
 
     Example:
-        >>> from learned_opt.core.types import MetaGradient
-        >>> estimator = Estimator(
-        ...     init=lambda key, theta, data: (),
-        ...     estimate=lambda key, theta, state, data: (
-        ...         MetaGradient(theta, theta**2 / 2, theta, jnp.array(True)),
-        ...         state,
-        ...     ),
-        ... )
-        >>> outer = optax.sgd(0.5)
-        >>> state = initial_state(jax.random.key(0), lambda key: jnp.float32(4), outer, estimator, ())
-        >>> state, metrics = meta_steps(jax.random.key(0), state, (), outer, estimator, 2)
-        >>> float(state.theta), metrics.meta_loss.tolist()
-        (1.0, [8.0, 2.0])
+        >>> estimator = Estimator(init=lambda key, theta, data: (), estimate=lambda *args: None)
+        >>> outer = optax.adam(1e-3)
+        >>> state = initial_state(jax.random.key(0), lambda key: jnp.zeros(3), outer, estimator, ())
+        >>> int(state.step), float(state.best_loss)
+        (0, inf)
     """
     theta_key, problem_key = jax.random.split(key)
     theta = init_theta(theta_key)
@@ -118,7 +110,19 @@ def meta_steps(
         The new state, and each meta-step's metrics, arrays [num_steps].
 
     Example:
-        See `initial_state`.
+        >>> from learned_opt.core.types import MetaGradient
+        >>> estimator = Estimator(
+        ...     init=lambda key, theta, data: (),
+        ...     estimate=lambda key, theta, state, data: (
+        ...         MetaGradient(theta, theta**2 / 2, theta, jnp.array(True)),
+        ...         state,
+        ...     ),
+        ... )
+        >>> key, outer = jax.random.key(0), optax.sgd(0.5)
+        >>> state = initial_state(key, lambda key: jnp.float32(4), outer, estimator, ())
+        >>> state, metrics = meta_steps(key, state, (), outer, estimator, 2)
+        >>> float(state.theta), metrics.meta_loss.tolist()
+        (1.0, [8.0, 2.0])
     """
 
     def body(state: MetaState, _) -> tuple[MetaState, StepMetrics]:

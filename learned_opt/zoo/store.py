@@ -68,7 +68,12 @@ def load(path: str | Path) -> Stored:
         WeightsError: if it is truncated, damaged, or not a file of ours.
 
     Example:
-        See `save`.
+        >>> import tempfile
+        >>> lopt = optimizers.lstm(hidden_sizes=(4,))
+        >>> path = tempfile.mkdtemp() + "/mine.safetensors"
+        >>> save(path, lopt, lopt.init(jax.random.key(0)))
+        >>> lopt, theta = load(path)
+        >>> tx = lopt.build(theta)
     """
     theta, metadata = runs.load_weights(path)
     if "optimizer" not in metadata:
