@@ -37,9 +37,11 @@ class Options:
 
     Attributes:
         directory: where the run is stored; runs/RECIPE by default.
+        start: where theta starts: a shipped optimizer's name, a .safetensors file or a finished run.
     """
 
     directory: Path | None = None
+    start: str | None = None
 
 
 def command(words: Sequence[str]) -> None:
@@ -56,6 +58,7 @@ def command(words: Sequence[str]) -> None:
         run = meta.meta_train(
             options.optimizer.make(),
             options.task.make(),
+            start=options.start or recipe.start,
             directory=directory,
             **dataclasses.asdict(options.settings),
         )

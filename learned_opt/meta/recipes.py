@@ -17,12 +17,14 @@ class Recipe:
         optimizer: an optimizer's configuration, as `optimizers.registry` makes them.
         task: a task's configuration, as `tasks.registry` makes them.
         settings: of the meta-trainer.
+        start: the directory of the run that theta comes from, for a recipe that goes on from another's.
     """
 
     summary: str
     optimizer: Any
     task: Any
     settings: Settings
+    start: str | None = None
 
 
 def recipe(name: str) -> Recipe:
@@ -54,11 +56,11 @@ def _task(name: str, **arguments: Any) -> Any:
     return tasks.registry.get(name)(**arguments)
 
 
+# Second order pays in all of these: what a step does to the next gradients is much of what there is to
+# learn. The long truncation comes last, when trajectories no longer explode under it.
 RECIPES: dict[str, Recipe] = {
-    # Second order pays here: the gradients are exact, and what a step does to the next gradients is most of
-    # what an ill-conditioned quadratic has to teach.
-    "lstm-quadratic": Recipe(
-        summary="10-d Gaussian quadratics, 100 steps",
+    "lstm-quadratic-short": Recipe(
+        summary="10-d Gaussian quadratics, truncations of 20: the start of lstm-quadratic",
         optimizer=_optimizer("lstm", inputs="asinh"),
         task=_task("quadratic", dim=10),
         settings=Settings(
@@ -73,8 +75,27 @@ RECIPES: dict[str, Recipe] = {
             steps_per_call=25,
         ),
     ),
-    "lstm-mnist": Recipe(
-        summary="MNIST, one hidden layer of 20 sigmoid units, batches of 128, 100 steps",
+    "lstm-quadratic": Recipe(
+        summary="10-d Gaussian quadratics, 100 steps; goes on from lstm-quadratic-short",
+        optimizer=_optimizer("lstm", inputs="asinh"),
+        task=_task("quadratic", dim=10),
+        settings=Settings(
+            truncation=50,
+            second_order=True,
+            weights="linear",
+            num_problems=128,
+            num_meta_steps=2000,
+            learning_rate=2e-3,
+            clip_norm=0.1,
+            validate_every=100,
+            num_validation_problems=2048,
+            steps_per_call=25,
+            seed=1,
+        ),
+        start="runs/lstm-quadratic-short",
+    ),
+    "lstm-mnist-short": Recipe(
+        summary="MNIST, truncations of 20: the start of lstm-mnist",
         # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
         optimizer=_optimizer("lstm", inputs="normalized_and_size"),
         task=_task("classification", dataset="mnist"),
@@ -90,6 +111,26 @@ RECIPES: dict[str, Recipe] = {
             window=9,
             steps_per_call=5,
         ),
+    ),
+    "lstm-mnist": Recipe(
+        summary="MNIST, 20 sigmoid units, batches of 128, 100 steps; goes on from lstm-mnist-short",
+        optimizer=_optimizer("lstm", inputs="normalized_and_size"),
+        task=_task("classification", dataset="mnist"),
+        settings=Settings(
+            truncation=50,
+            second_order=True,
+            weights="linear",
+            num_problems=1,
+            num_meta_steps=400,
+            learning_rate=2e-3,
+            clip_norm=0.1,
+            validate_every=40,
+            num_validation_problems=4,
+            window=9,
+            steps_per_call=5,
+            seed=1,
+        ),
+        start="runs/lstm-mnist-short",
     ),
     # Random scaling, so that the rule cannot lean on the scale of one architecture.
     "lstm-general": Recipe(

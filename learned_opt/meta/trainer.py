@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learned_opt import optimizers, runs, tasks
+from learned_opt import optimizers, runs, tasks, zoo
 from learned_opt.core.config import validated
 from learned_opt.core.types import LearnedOptimizer, Task, Theta
 from learned_opt.meta.settings import Settings
@@ -48,6 +49,7 @@ def meta_train(
     lopt: LearnedOptimizer,
     task: Task,
     *,
+    start: str | Path | None = None,
     directory: str | Path | None = None,
     quiet: bool = False,
     **settings: Any,
@@ -60,6 +62,8 @@ def meta_train(
     Args:
         lopt: the learned optimizer.
         task: what it is trained on.
+        start: where theta starts: a shipped optimizer's name, a `.safetensors` file, or the directory of a
+            finished run; fresh meta-parameters by default.
         directory: a new directory for the configuration, metrics, checkpoints and the final theta;
             nothing is stored without one.
         quiet: whether to show no progress.
@@ -69,7 +73,8 @@ def meta_train(
         The best theta and how it came about.
 
     Raises:
-        ValueError: if a setting is unknown or out of range.
+        ValueError: if a setting is unknown or out of range, or the theta to start from is another
+            optimizer's.
         RunError: if the directory holds something already.
 
     Example:
@@ -89,6 +94,7 @@ def meta_train(
         2
     """
     checked = validated(Settings, settings, "settings")
+    theta = _start(lopt, start)
     run_directory = None
     if directory is not None:
         run_directory = runs.RunDirectory.create(
@@ -97,10 +103,11 @@ def meta_train(
                 "optimizer": lopt.config and optimizers.registry.to_json(lopt.config),
                 "task": task.config and tasks.registry.to_json(task.config),
                 "settings": dataclasses.asdict(checked),
+                "start": None if start is None else str(start),
                 "provenance": runs.provenance(),
             },
         )
-    return _run(lopt, task, checked, run_directory, quiet)
+    return _run(lopt, task, checked, theta, run_directory, quiet)
 
 
 def resume(
@@ -147,13 +154,9 @@ def resume(
     run_directory = runs.RunDirectory.open(directory)
     config = run_directory.config
     settings = validated(Settings, config["settings"], "settings")
-    return _run(
-        lopt or _named(optimizers.registry, config["optimizer"], "lopt"),
-        task or _named(tasks.registry, config["task"], "task"),
-        settings,
-        run_directory,
-        quiet,
-    )
+    lopt = lopt or _named(optimizers.registry, config["optimizer"], "lopt")
+    task = task or _named(tasks.registry, config["task"], "task")
+    return _run(lopt, task, settings, _start(lopt, config["start"]), run_directory, quiet)
 
 
 def _named(registry: Any, config: Any, argument: str) -> Any:
@@ -165,10 +168,23 @@ def _named(registry: Any, config: Any, argument: str) -> Any:
     return registry.from_json(config).make()
 
 
+def _start(lopt: LearnedOptimizer, start: str | Path | None) -> Theta | None:
+    """The theta that a run starts from, or `None` for fresh ones."""
+    if start is None:
+        return None
+    path = Path(start)
+    if path.is_dir():
+        path = runs.RunDirectory.open(path).theta_path
+    theta = (zoo.load(path) if path.suffix == ".safetensors" else zoo.shipped(str(start))).theta
+    lopt.build(theta)  # an error names the leaf that does not fit
+    return theta
+
+
 def _run(
     lopt: LearnedOptimizer,
     task: Task,
     settings: Settings,
+    theta: Theta | None,
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Run:
@@ -189,7 +205,8 @@ def _run(
         static_argnames="num_steps",
         donate_argnames="state",
     )
-    state = initial_state(training_key, lopt.init, outer, estimator, task.data)
+    init = lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
+    state = initial_state(training_key, init, outer, estimator, task.data)
 
     with contextlib.ExitStack() as stack:
         checkpoints = writer = None
@@ -230,8 +247,8 @@ def _run(
             loss = validate(state.theta)
             if loss < float(state.best_loss):
                 state = state._replace(
-                    best_theta=jax.tree.map(jax.numpy.copy, state.theta),
-                    best_loss=jax.numpy.float32(loss),
+                    best_theta=jax.tree.map(jnp.copy, state.theta),
+                    best_loss=jnp.float32(loss),
                 )
             row = {
                 "validation_loss": loss,
