@@ -1,25 +1,29 @@
-"""Puts a meta-training run into the package: `python -m benchmarks.ship RUN NAME`.
+"""Puts a meta-training run into the package.
 
-Measures every claim of the optimizer's sheet on fresh problems, then writes weights and card.
+`python -m benchmarks.ship NAME RUN` measures every claim of the optimizer's sheet on fresh problems, then
+writes weights and card. `python -m benchmarks.ship NAME` takes over what was changed in the sheet's words.
 """
 
+import dataclasses
 import itertools
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import SHEETS, Claim
 from learned_opt import runs, zoo
 from learned_opt.cli.evaluate import measure
+from learned_opt.meta import RECIPES
 from learned_opt.training import Comparison
 
 
-def ship(run_path: str, name: str) -> runs.Card:
+def ship(name: str, run_path: str) -> runs.Card:
     """Writes the weights and the card of a finished run.
 
     Args:
-        run_path: the directory of the run.
         name: the optimizer's name, one of `SHEETS`.
+        run_path: the directory of the run.
 
     Returns:
         The card.
@@ -42,7 +46,7 @@ def ship(run_path: str, name: str) -> runs.Card:
         objective={k: settings[k] for k in ("weights", "rate_weight")},
         recipe=name,
         seed=settings["seed"],
-        command=f"learned-opt meta-train {name}",
+        command=command(name),
         commit=provenance["commit"] or "unknown",
         compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
         versions=provenance["versions"],
@@ -52,9 +56,39 @@ def ship(run_path: str, name: str) -> runs.Card:
         known_failures=list(sheet.known_failures),
     )
     zoo.save(zoo.WEIGHTS / f"{name}.safetensors", lopt, theta, overwrite=True)
-    path = zoo.WEIGHTS / f"{name}.json"
+    return _write(card)
+
+
+def retell(name: str) -> runs.Card:
+    """Writes a card again with the words of its sheet and the measurements that it has.
+
+    Args:
+        name: the optimizer's name.
+
+    Returns:
+        The card.
+    """
+    sheet = SHEETS[name]
+    card = dataclasses.replace(
+        zoo.available()[name],
+        summary=sheet.summary,
+        num_coordinates=sheet.num_coordinates,
+        known_failures=list(sheet.known_failures),
+    )
+    return _write(card)
+
+
+def _write(card: runs.Card) -> runs.Card:
+    path = zoo.WEIGHTS / f"{card.name}.json"
     path.write_text(json.dumps(card.to_json(), indent=2) + "\n")
     return card
+
+
+def command(name: str) -> str:
+    """The commands that meta-train an optimizer again, the run that it starts from included."""
+    start = RECIPES[name].start
+    own = f"learned-opt meta-train {name}"
+    return f"{command(Path(start).name)} && {own}" if start else own
 
 
 def row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]) -> dict[str, Any]:
@@ -91,4 +125,4 @@ def minutes(metrics: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print(ship(*sys.argv[1:]))
+    print((ship if len(sys.argv) > 2 else retell)(*sys.argv[1:]))
