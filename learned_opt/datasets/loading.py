@@ -16,9 +16,7 @@ _BOUND = r"(-?\d+%?)?"
 _SPLIT_PATTERN = re.compile(rf"(\w+)(?:\[{_BOUND}:{_BOUND}\])?")
 
 
-def load(
-    name: str, split: str = "train", data_dir: str | os.PathLike[str] | None = None
-) -> ImageData:
+def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | None = None) -> ImageData:
     """Loads images and labels into host memory.
 
     A split is read from disk once in a process; further calls and slices share its memory.

@@ -104,8 +104,7 @@ def open_prepared(name: str, data_dir: Path) -> tfds.core.DatasetBuilder | None:
 def num_examples(source_dir: Path) -> int:
     """How many examples the source files hold, both splits together."""
     return sum(
-        len(read_idx(source_dir / f"{prefix}-labels-idx1-ubyte.gz"))
-        for prefix in _FILE_PREFIXES.values()
+        len(read_idx(source_dir / f"{prefix}-labels-idx1-ubyte.gz")) for prefix in _FILE_PREFIXES.values()
     )
 
 

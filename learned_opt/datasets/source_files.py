@@ -96,9 +96,7 @@ def _fetch(file: SourceFile, directory: Path, on_bytes: Callable[[int], None]) -
                     digest.update(block)
                     on_bytes(len(block))
             if digest.hexdigest() != file.sha256:
-                raise DataSourceError(
-                    f"{file.url} sent sha256 {digest.hexdigest()}, expected {file.sha256}"
-                )
+                raise DataSourceError(f"{file.url} sent sha256 {digest.hexdigest()}, expected {file.sha256}")
             scratch.replace(directory / file.name)
     except requests.RequestException as error:
         raise DataSourceError(f"cannot download {file.url}: {error}") from error

@@ -154,9 +154,10 @@ def resume(
     run_directory = runs.RunDirectory.open(directory)
     config = run_directory.config
     settings = validated(Settings, config["settings"], "settings")
-    lopt = lopt or _named(optimizers.registry, config["optimizer"], "lopt")
-    task = task or _named(tasks.registry, config["task"], "task")
-    return _run(lopt, task, settings, _start(lopt, config["start"]), run_directory, quiet)
+    known_lopt: LearnedOptimizer = lopt or _named(optimizers.registry, config["optimizer"], "lopt")
+    known_task: Task = task or _named(tasks.registry, config["task"], "task")
+    theta = _start(known_lopt, config["start"])
+    return _run(known_lopt, known_task, settings, theta, run_directory, quiet)
 
 
 def _named(registry: Any, config: Any, argument: str) -> Any:

@@ -26,9 +26,7 @@ def test_splits_are_disjoint_complete_and_scaled():
         for image, label in zip(original.images, original.target, strict=True)
     )
     both = [datasets.load("digits", split) for split in ("train", "test")]
-    found = sorted(
-        (image.tobytes(), int(label)) for data in both for image, label in zip(*data, strict=True)
-    )
+    found = sorted((image.tobytes(), int(label)) for data in both for image, label in zip(*data, strict=True))
     assert found == expected
 
 

@@ -268,9 +268,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def serve(directory):
     handler = type("Handler", (QuietHandler,), {"requested": []})
-    with http.server.HTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=directory)
-    ) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=directory)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -66,9 +66,7 @@ def bits(leaf) -> tuple:
 
 def assert_same(tree, expected) -> None:
     assert jax.tree.structure(tree) == jax.tree.structure(expected)
-    for (path, a), b in zip(
-        jax.tree.leaves_with_path(tree), jax.tree.leaves(expected), strict=True
-    ):
+    for (path, a), b in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(expected), strict=True):
         assert bits(a) == bits(b), jax.tree_util.keystr(path)
 
 
@@ -248,9 +246,7 @@ def test_falls_back_to_the_newest_whole_one(tmp_path):
     assert {path: path.read_bytes() for path in files_of(tmp_path)} == before
 
     flip(tmp_path / "step_000000001" / "manifest.json", np.random.default_rng(0))
-    with pytest.raises(
-        CheckpointError, match=r"step_000000003.*step_000000001.*start the run anew"
-    ):
+    with pytest.raises(CheckpointError, match=r"step_000000003.*step_000000001.*start the run anew"):
         store.restore({"a": 0})
 
 
@@ -288,9 +284,7 @@ def test_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch, where, na
     before = {path: path.read_bytes() for path in files_of(tmp_path)}
     with monkeypatch.context() as patch:
         patch.setattr(where, name, full)
-        with pytest.raises(
-            OSError, match=r"no space left .* step 4; .*\[1, 2, 3\] are intact"
-        ) as e:
+        with pytest.raises(OSError, match=r"no space left .* step 4; .*\[1, 2, 3\] are intact") as e:
             store.save(4, {"a": jnp.zeros(3)})
     assert e.value.errno == errno.ENOSPC
     assert e.value.filename == str(tmp_path)

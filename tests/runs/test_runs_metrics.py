@@ -14,9 +14,7 @@ def test_every_line_is_there_when_write_returns(tmp_path):
     with MetricsWriter(path) as metrics:
         assert read_metrics(path) == []
         metrics.write(1, loss=jnp.float32(0.5), count=np.int32(3), on=True, none=None)
-        assert read_metrics(path) == [
-            {"step": 1, "loss": 0.5, "count": 3, "on": True, "none": None}
-        ]
+        assert read_metrics(path) == [{"step": 1, "loss": 0.5, "count": 3, "on": True, "none": None}]
         metrics.write(2, loss=jnp.bfloat16(0.5))
         assert read_metrics(path)[1] == {"step": 2, "loss": 0.5}
     with pytest.raises(ValueError, match="closed file"):

@@ -11,9 +11,7 @@ from learned_opt.runs import provenance
 
 def git(*arguments: str) -> str:
     identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", *identity, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
