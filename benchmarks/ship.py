@@ -49,7 +49,8 @@ def ship(name: str, run_path: str) -> runs.Card:
         command=command(name),
         commit=provenance["commit"] or "unknown",
         compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
-        versions=provenance["versions"],
+        # A package that runs from its source tree has no version to be read.
+        versions={package: v for package, v in provenance["versions"].items() if v},
         horizon=settings["horizon"],
         num_coordinates=sheet.num_coordinates,
         results=results,
