@@ -44,7 +44,14 @@ SHEETS: dict[str, Sheet] = {
             Claim("20-d quadratics, step 100", "--task.dim 20"),
             Claim("10-d quadratics of condition number 100, step 100", "--task.condition-number 100"),
         ),
-        known_failures=(),
+        known_failures=(
+            "On well-conditioned problems swept baselines end lower: at condition number 100 NAG's loss is "
+            "8.8 times smaller at step 100.",
+            "The advantage shrinks away from 10 dimensions: 0.61x the best baseline in 20.",
+            "Its inputs are not normalised: gradients of another scale than these quadratics' are outside "
+            "what it was trained on.",
+            "The mean loss is carried by the few worst-conditioned problems; the standard error is large.",
+        ),
     ),
     "lstm-mnist": Sheet(
         summary="Coordinatewise LSTM on normalised gradients for small MLPs on MNIST.",

@@ -48,7 +48,7 @@ def ship(name: str, run_path: str) -> runs.Card:
         seed=settings["seed"],
         command=command(name),
         commit=provenance["commit"] or "unknown",
-        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
+        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)} for the last command",
         # A package that runs from its source tree has no version to be read.
         versions={package: v for package, v in provenance["versions"].items() if v},
         horizon=settings["horizon"],
