@@ -4,7 +4,7 @@ import jax
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def quick_compilation() -> Iterator[None]:
     """These tests compile much and compute little."""
     before = jax.config.read("jax_disable_most_optimizations")

@@ -1,0 +1,88 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from learned_opt import optimizers, tasks
+from learned_opt.meta import RECIPES, Settings, meta_train, recipe
+from learned_opt.training import convergence_rate, weighted_sum
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"horizons": 10}, "unknown field of settings 'horizons'; did you mean 'horizon'"),
+        ({"num_metasteps": 10}, "did you mean 'num_meta_steps'"),
+        ({"horizon": "long"}, "settings does not fit: horizon='long'"),
+        ({"weights": "unifrom"}, "'uniform', 'linear' or 'final'"),
+        ({"horizon": 0}, "horizon=0: it must be at least 1"),
+        ({"num_meta_steps": -1}, "num_meta_steps=-1"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0: it must be positive"),
+        ({"clip_norm": float("nan")}, "clip_norm=nan: it must be positive"),
+        ({"warmup_steps": 10, "num_meta_steps": 10}, "warmup_steps=10.*below num_meta_steps=10"),
+        ({"final_fraction": 1.5}, "final_fraction=1.5: it must be between 0 and 1"),
+        ({"horizon": 10, "truncation": 4}, "truncation=4 does not divide horizon=10"),
+    ],
+)
+def test_settings_out_of_range_are_quoted_before_anything_is_stored(tmp_path, arguments, message):
+    lopt, task = optimizers.lstm(hidden_sizes=(2,)), tasks.quadratic(dim=2)
+    with pytest.raises(ValueError, match=message):
+        meta_train(lopt, task, directory=tmp_path / "run", quiet=True, **arguments)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_objective_is_the_weighted_sum_less_the_rate():
+    losses = jnp.float32([5, 3, 2, 1.7, 1.1, 1])
+    plain = Settings(weights="linear").objective()
+    assert plain(losses) == weighted_sum("linear")(losses)
+    with_rate = Settings(weights="final", rate_weight=0.3).objective()
+    expected = 1 - 0.3 * convergence_rate()(losses)
+    np.testing.assert_allclose(with_rate(losses), expected, rtol=1e-6)
+
+
+def outer_steps(gradients, **settings) -> list[float]:
+    """The updates that the outer optimizer makes of a sequence of meta-gradients."""
+    outer = Settings(**settings).outer_optimizer()
+    state, updates = outer.init(jnp.float32(0)), []
+    update_fn = jax.jit(outer.update)
+    with jax.numpy_dtype_promotion("standard"):  # what meta_steps gives optax's schedules
+        for g in gradients:
+            update, state = update_fn(jnp.float32(g), state)
+            updates.append(float(update))
+    return updates
+
+
+def test_outer_optimizer_warms_up_and_decays():
+    settings = {"num_meta_steps": 20, "learning_rate": 0.1, "final_fraction": 0.1}
+    steps = outer_steps(np.ones(21), warmup_steps=5, **settings)
+    # Adam's update of a constant gradient is the learning rate.
+    np.testing.assert_allclose(steps[:6], -0.1 * np.arange(6) / 5, rtol=1e-4, atol=1e-8)
+    assert np.all(np.diff(np.abs(steps[5:])) < 0)
+    np.testing.assert_allclose(steps[20], -0.01, rtol=1e-4)
+    np.testing.assert_allclose(outer_steps([1.0], **settings), [-0.1], rtol=1e-4)
+
+
+def test_outer_optimizer_clips_and_skips():
+    clipped = outer_steps([1.0, 1000.0], clip_norm=1.0, learning_rate=0.1)
+    constant = outer_steps([1.0, 1.0], clip_norm=1.0, learning_rate=0.1)
+    np.testing.assert_allclose(clipped, constant, rtol=1e-6)
+    skipped = outer_steps([1.0, np.nan, np.inf, 1.0], learning_rate=0.1)
+    assert skipped[1:3] == [0.0, 0.0]
+    np.testing.assert_allclose([skipped[0], skipped[3]], constant, rtol=1e-6)
+
+
+def test_a_run_of_nothing_but_bad_gradients_never_lets_one_through():
+    assert outer_steps([np.nan] * 30, num_meta_steps=30, learning_rate=0.1) == [0.0] * 30
+
+
+def test_recipes_make_what_they_name():
+    assert RECIPES
+    for name, r in RECIPES.items():
+        assert recipe(name) is r
+        assert r.settings.horizon % r.settings.truncation == 0
+        lopt = r.optimizer.make()
+        assert optimizers.registry.to_json(lopt.config) == optimizers.registry.to_json(r.optimizer)
+        r.settings.objective()
+        r.settings.outer_optimizer()
+    with pytest.raises(ValueError, match="unknown recipe 'lstm-quadratics'; did you mean 'lstm-quadratic'"):
+        recipe("lstm-quadratics")
