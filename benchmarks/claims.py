@@ -67,7 +67,7 @@ SHEETS: dict[str, Sheet] = {
             "step 100 and never reaches swept Adam's loss.",
             "Its third input is the size of the gradients: networks whose gradients are scaled otherwise are "
             "another problem to it. lstm-general sees no scale.",
-            "Nothing beyond 200 steps was measured; on Rosenbrock's function it runs away at learning_rate=1.",
+            "Nothing beyond 200 steps was measured. On Rosenbrock's function it diverges at learning_rate=1.",
         ),
     ),
     "lstm-general": Sheet(
@@ -80,10 +80,10 @@ SHEETS: dict[str, Sheet] = {
             Claim("MNIST, 20 sigmoid units, step 100", "--task.dataset mnist"),
         ),
         known_failures=(
-            "On MNIST it ends 1.01 times above the best swept baseline (NAG) at step 100; its advantage there "
-            "is a fast start, and lstm-mnist is better.",
-            "It takes steps of at most 0.1 a coordinate, sized for params of order one; set learning_rate for "
-            "others.",
+            "On MNIST it ends 1.01 times above the best swept baseline (NAG) at step 100; its advantage "
+            "there is a fast start, and lstm-mnist is better.",
+            "It takes steps of at most 0.1 a coordinate, sized for params of order one; set learning_rate "
+            "for others.",
             "Only classifiers of up to 15,910 params with one hidden layer were measured, to 1,000 steps on "
             "digits and to 100 on MNIST.",
         ),

@@ -48,7 +48,7 @@ def ship(name: str, run_path: str) -> runs.Card:
         seed=settings["seed"],
         command=command(name),
         commit=provenance["commit"] or "unknown",
-        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)} for the last command",
+        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
         # A package that runs from its source tree has no version to be read.
         versions={package: v for package, v in provenance["versions"].items() if v},
         horizon=settings["horizon"],
@@ -122,7 +122,7 @@ def minutes(metrics: list[dict[str, Any]]) -> str:
         return "time not recorded"
     seconds = [m["seconds"] for m in metrics]
     ends = [s for s, after in itertools.pairwise(seconds) if after < s]
-    return f"{(sum(ends) + seconds[-1]) / 60:.0f} minutes"
+    return f"{(sum(ends) + seconds[-1]) / 60:.0f} minutes for the last command"
 
 
 if __name__ == "__main__":
