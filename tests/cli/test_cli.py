@@ -23,7 +23,7 @@ def fails(capsys, *words: str) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
-    cli.main(["meta-train", "lstm-quadratic", "--directory", str(path), *TINY])
+    cli.main(["meta-train", "lstm-quadratic-short", "--directory", str(path), *TINY])
     return path
 
 
@@ -77,7 +77,7 @@ def test_meta_train_stores_what_it_was_told(run):
 
 def test_a_finished_run_is_not_overwritten(capsys, run):
     before = (run / "theta.safetensors").read_bytes()
-    error = fails(capsys, "meta-train", "lstm-quadratic", "--directory", str(run), *TINY)
+    error = fails(capsys, "meta-train", "lstm-quadratic-short", "--directory", str(run), *TINY)
     assert "learned-opt resume" in error
     assert (run / "theta.safetensors").read_bytes() == before
 
@@ -88,9 +88,16 @@ def test_resume_of_a_finished_run_reports_it(capsys, run):
 
 
 def test_bad_settings_name_the_fix(capsys, tmp_path):
-    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    words = ["meta-train", "lstm-quadratic-short", "--directory", str(tmp_path / "new"), *TINY]
     assert "does not divide horizon=10" in fails(capsys, *words, "--truncation", "3")
     assert "horizon=-5" in fails(capsys, *words, "--horizon", "-5")
+
+
+def test_starting_from_an_earlier_run(capsys, run, tmp_path):
+    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    assert "learned-opt meta-train missing" in fails(capsys, *words, "--start", "runs/missing")
+    cli.main([*words, "--start", str(run)])
+    assert json.loads((tmp_path / "new" / "config.json").read_text())
 
 
 def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
