@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -95,9 +96,21 @@ def hyperparameters(
         if set(theta) != set(start):
             raise ValueError(f"theta has {sorted(theta)}, this optimizer learns {sorted(start)}")
         values = {name: _BACKWARD[chosen[name]](theta[name]) for name in start}
-        return optax.with_extra_args_support(function(**values))
+        inner = optax.with_extra_args_support(function(**values))
+
+        def update_fn(updates, state, params=None, **extra_args):
+            # A learned hyperparameter is a float32 array, where a number would take the gradients' dtype.
+            with jax.numpy_dtype_promotion("standard"):
+                new_updates, new_state = inner.update(updates, state, params, **extra_args)
+            return _cast_like(new_updates, updates), _cast_like(new_state, state)
+
+        return optax.GradientTransformationExtraArgs(inner.init, update_fn)
 
     return LearnedOptimizer(init, build)
+
+
+def _cast_like(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda x, y: x if x.dtype == y.dtype else x.astype(y.dtype), tree, like)
 
 
 def _named(name: str) -> Callable[..., optax.GradientTransformation]:

@@ -8,6 +8,7 @@ References:
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -144,8 +145,10 @@ def lstm(
     network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
 
     def init(key: Key) -> Theta:
-        states = [hk.LSTMState(jnp.zeros(n), jnp.zeros(n)) for n in hidden_sizes]
-        return network.init(key, jnp.zeros(INPUTS[inputs]), states)
+        # float32 by name: with x64 enabled the default is another.
+        zeros = [jnp.zeros(n, jnp.float32) for n in hidden_sizes]
+        states = [hk.LSTMState(z, z) for z in zeros]
+        return network.init(key, jnp.zeros(INPUTS[inputs], jnp.float32), states)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "lstm's theta")
@@ -209,7 +212,7 @@ def _network(hidden_sizes: Sequence[int], z: Array, states: list[hk.LSTMState]):
 
 def _log_sign(g: Array) -> Array:
     """Size and sign of the gradient: f32[...] -> f32[..., 2]."""
-    size = jnp.maximum(jnp.abs(g), jnp.exp(-LOG_SIGN_P))
+    size = jnp.maximum(jnp.abs(g), math.exp(-LOG_SIGN_P))
     # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.
     return jnp.stack([jnp.log(size) / LOG_SIGN_P, g / size], axis=-1)
 
