@@ -156,9 +156,17 @@ def lstm(
 
         def init_fn(params: Params) -> LSTMState:
             check_floating(params, "params")
-            layers = tuple(jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes)
-            moments = jax.tree.map(lambda p: _zeros(p, (), jnp.float32), params) if normalized else ()
-            return LSTMState(jnp.zeros([], jnp.int32), layers, layers, moments, moments)
+
+            # Every field gets arrays of its own: a buffer cannot be donated twice.
+            def layers() -> tuple[Params, ...]:
+                return tuple(
+                    jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes
+                )
+
+            def moments() -> Params:
+                return jax.tree.map(lambda p: _zeros(p, (), jnp.float32), params) if normalized else ()
+
+            return LSTMState(jnp.zeros([], jnp.int32), layers(), layers(), moments(), moments())
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
