@@ -27,6 +27,7 @@ from learned_opt.optimizers.schedules import cosine_factor
 INPUTS = {"log_sign": 2, "asinh": 2, "normalized": 2, "normalized_and_size": 3}
 LOG_SIGN_P = 10.0
 ASINH_SCALE = 100.0
+MAX_GRADIENT = 1e15  # squares of a hundred times as much are still float32 numbers
 NORMALIZED_EPS = 1e-8
 
 
@@ -96,7 +97,8 @@ def lstm(
     `log(sqrt(v) + eps) / p`: layers whose gradients differ in size can then be treated differently. Given
     `num_steps`, `build` multiplies the t-th update by `(1 + cos(pi t / num_steps)) / 2`.
 
-    A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state. Arithmetic is
+    A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state; gradients beyond
+    1e15 count as 1e15. Arithmetic is
     in float32 whatever the dtype of the gradients; updates are cast back to it.
 
     Args:
@@ -180,7 +182,7 @@ def lstm(
                 hidden, cell, *m_v = _split(leaf_state, len(hidden_sizes))
                 g32 = g.astype(jnp.float32)
                 finite = jnp.isfinite(g32)
-                g32 = jnp.where(finite, g32, 0)
+                g32 = jnp.clip(jnp.where(finite, g32, 0), -MAX_GRADIENT, MAX_GRADIENT)
                 if normalized:
                     ((m, v),) = m_v
                     z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
