@@ -382,9 +382,10 @@ def test_theta_is_an_argument(name: str):
 def test_init_depends_on_its_key_alone(name: str):
     lopt = UNDER_TEST[name].lopt
     assert_close(lopt.init(jax.random.key(0)), theta_of(name), rtol=0, atol=0)
-    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(theta_of(name))]
-    assert floating
-    assert all(floating)
+    assert {leaf.dtype for leaf in jax.tree.leaves(theta_of(name))} == {jnp.dtype("float32")}
+    with jax.enable_x64(True):
+        wide = jax.eval_shape(lopt.init, jax.random.key(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(wide, theta_of(name))
 
 
 @every
