@@ -115,7 +115,8 @@ def truncated_bptt(
         inner = jax.vmap(lambda k, p: start(tx, task, k, p))(start_keys, problems)
 
         # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
-        history = jnp.full((num_problems, HISTORY), jnp.nan)
+        # Its dtype is named, since a weak one would have the second meta-step compiled anew.
+        history = jnp.full((num_problems, HISTORY), jnp.nan, jnp.float32)
         return BPTTState(problems, batch_keys, inner, history, jnp.zeros([], jnp.int32))
 
     def meta_loss(theta: Theta, state: BPTTState, data: Data):

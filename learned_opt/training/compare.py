@@ -73,19 +73,19 @@ class Comparison:
         rows = []
         for entry in self.entries:
             final = self.final_losses(entry.name)
-            first, median, third = np.percentile(final, [25, 50, 75])
+            first, median, third = _quartiles(final)
+            with np.errstate(invalid="ignore"):  # the deviation of infinite losses is NaN
+                error = float(final.std(ddof=1) / np.sqrt(final.size)) if final.size > 1 else None
             rows.append(
                 {
                     "optimizer": entry.name,
                     "learning_rate": entry.learning_rate,
                     "on_edge": entry.on_edge,
                     "mean_loss": float(final.mean()),
-                    "standard_error": float(final.std(ddof=1) / np.sqrt(final.size))
-                    if final.size > 1
-                    else None,
-                    "median_loss": float(median),
-                    "first_quartile": float(first),
-                    "third_quartile": float(third),
+                    "standard_error": error,
+                    "median_loss": median,
+                    "first_quartile": first,
+                    "third_quartile": third,
                     "diverged": float(np.mean(~np.isfinite(entry.curves).all(axis=-1))),
                     "steps_to_adam": None if adam is None else self.steps_to(entry.name, adam),
                     **{k: float(v.mean()) for k, v in entry.metrics.items()},
@@ -161,6 +161,14 @@ def compare(
         curves, metrics = evaluate_with_metrics(factory(best.learning_rate), task, **shared)
         entries.append(Entry(name, curves, metrics, best.learning_rate, best.on_edge))
     return Comparison(tuple(entries), num_steps, window, seed)
+
+
+def _quartiles(values: np.ndarray) -> list[float]:
+    """The quartiles, where NaN counts as infinite; one that lies beside an infinite value is infinite."""
+    values = np.where(np.isnan(values), np.inf, values)
+    with np.errstate(invalid="ignore"):  # numpy interpolates between two infinite values to NaN
+        quartiles = np.percentile(values, [25, 50, 75])
+    return np.where(np.isnan(quartiles), np.inf, quartiles).tolist()
 
 
 def _nan_last(value: float) -> float:

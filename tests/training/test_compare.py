@@ -92,6 +92,8 @@ def test_rows_of_losses_that_are_not_finite():
     rows = comparison.rows()  # without a warning
     assert not any(np.isfinite(row["mean_loss"]) for row in rows)
     assert [row["diverged"] for row in rows] == [1.0, 0.5]
+    assert [row["first_quartile"] for row in rows] == [np.inf, np.inf]
+    assert [row["third_quartile"] for row in rows] == [np.inf, np.inf]
     assert json.loads(json.dumps(rows)) is not None
 
 
