@@ -5,7 +5,9 @@ from typing import Literal
 
 import optax
 
+from learned_opt.training.bptt import check_truncation
 from learned_opt.training.objectives import Objective, convergence_rate, weighted_sum
+from learned_opt.training.tune import check_window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,12 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
+        # All of it before a run begins, so that a bad number leaves no directory behind.
+        check_truncation(self.horizon, self.truncation)
+        check_window(self.window)
+        if not isinstance(self.weights, str) and len(self.weights) != self.horizon:
+            raise ValueError(f"{len(self.weights)} weights for a horizon of {self.horizon} steps")
         for name in (
-            "horizon",
-            "truncation",
             "num_meta_steps",
             "num_problems",
             "validate_every",

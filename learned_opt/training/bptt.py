@@ -95,18 +95,9 @@ def truncated_bptt(
     Reference:
         Andrychowicz et al. 2016, sections 2.1 and 3: 100 steps in truncations of 20, first order.
     """
-    for name, value in (
-        ("horizon", horizon),
-        ("truncation", truncation),
-        ("num_problems", num_problems),
-    ):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
-    if horizon % truncation:
-        raise ValueError(
-            f"truncation={truncation} does not divide horizon={horizon}; "
-            f"choose one that does, such as {_nearest_divisor(horizon, truncation)}"
-        )
+    check_truncation(horizon, truncation)
+    if num_problems < 1:
+        raise ValueError(f"num_problems={num_problems!r}: it must be at least 1")
 
     def init(key: Key, theta: Theta, data: Data) -> BPTTState:
         sample_keys, start_keys, batch_keys = jax.random.split(key, (3, num_problems))
@@ -141,5 +132,25 @@ def truncated_bptt(
     return Estimator(init, estimate)
 
 
-def _nearest_divisor(number: int, near: int) -> int:
-    return min((d for d in range(1, number + 1) if number % d == 0), key=lambda d: abs(d - near))
+def check_truncation(horizon: int, truncation: int) -> None:
+    """`ValueError` unless both are positive and the truncation divides the horizon.
+
+    Args:
+        horizon: inner steps of a trajectory.
+        truncation: inner steps differentiated at once.
+
+    Raises:
+        ValueError: naming the divisor of the horizon that is nearest to the truncation.
+
+    Example:
+        >>> check_truncation(horizon=100, truncation=20)
+    """
+    for name, value in (("horizon", horizon), ("truncation", truncation)):
+        if value < 1:
+            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    if horizon % truncation:
+        divisors = [d for d in range(1, horizon + 1) if horizon % d == 0]
+        raise ValueError(
+            f"truncation={truncation} does not divide horizon={horizon}; "
+            f"choose one that does, such as {min(divisors, key=lambda d: abs(d - truncation))}"
+        )

@@ -22,13 +22,17 @@ from learned_opt.training import convergence_rate, weighted_sum
         ({"warmup_steps": 10, "num_meta_steps": 10}, "warmup_steps=10.*below num_meta_steps=10"),
         ({"final_fraction": 1.5}, "final_fraction=1.5: it must be between 0 and 1"),
         ({"horizon": 10, "truncation": 4}, "truncation=4 does not divide horizon=10"),
+        ({"truncation": 0}, "truncation=0: it must be at least 1"),
+        ({"horizon": -100}, "horizon=-100: it must be at least 1"),
+        ({"window": 2}, "window=2: give a positive odd number"),
+        ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
     ],
 )
 def test_settings_out_of_range_are_quoted_before_anything_is_stored(tmp_path, arguments, message):
     lopt, task = optimizers.lstm(hidden_sizes=(2,)), tasks.quadratic(dim=2)
     with pytest.raises(ValueError, match=message):
         meta_train(lopt, task, directory=tmp_path / "run", quiet=True, **arguments)
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_objective_is_the_weighted_sum_less_the_rate():
