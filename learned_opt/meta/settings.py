@@ -26,6 +26,7 @@ class Settings:
         warmup_steps: meta-steps over which the learning rate rises from 0.
         final_fraction: of the learning rate that a cosine decay ends at.
         clip_norm: global norm that the meta-gradient is clipped to.
+        problem_clip_norm: norm that each problem's share of it is clipped to before; `None` for no clipping.
         validate_every: meta-steps between validations; each is followed by a checkpoint.
         num_validation_problems: fresh problems that theta is selected on.
         window: the validation loss is averaged over this odd number of steps around the horizon.
@@ -44,6 +45,7 @@ class Settings:
     warmup_steps: int = 0
     final_fraction: float = 0.01
     clip_norm: float = 1.0
+    problem_clip_norm: float | None = None
     validate_every: int = 100
     num_validation_problems: int = 64
     window: int = 1
@@ -65,9 +67,10 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)!r}: it must be positive")
+        for name in ("learning_rate", "clip_norm", "problem_clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value!r}: it must be positive")
         if not 0 <= self.warmup_steps < self.num_meta_steps:
             raise ValueError(
                 f"warmup_steps={self.warmup_steps!r}: it must be at least 0 and below "

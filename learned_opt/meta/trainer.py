@@ -205,6 +205,7 @@ def _run(
         truncation=settings.truncation,
         num_problems=settings.num_problems,
         second_order=settings.second_order,
+        problem_clip_norm=settings.problem_clip_norm,
     )
     advance = jax.jit(
         functools.partial(meta_steps, outer=outer, estimator=estimator),

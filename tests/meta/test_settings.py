@@ -24,6 +24,7 @@ from learned_opt.training import convergence_rate, weighted_sum
         ({"horizon": 10, "truncation": 4}, "truncation=4 does not divide horizon=10"),
         ({"truncation": 0}, "truncation=0: it must be at least 1"),
         ({"horizon": -100}, "horizon=-100: it must be at least 1"),
+        ({"problem_clip_norm": 0.0}, "problem_clip_norm=0.0: it must be positive"),
         ({"window": 2}, "window=2: give a positive odd number"),
         ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
     ],

@@ -124,6 +124,43 @@ def test_sgd_on_truncations_of_one_step_by_hand():
         np.testing.assert_allclose(meta_gradient.grad["learning_rate"], expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("second_order", [False, True], ids=["first order", "second order"])
+def test_each_problem_is_clipped_before_the_mean(second_order: bool):
+    plain = make(second_order=second_order)
+    state = plain.init(KEY, THETA, ())
+    num_problems = len(state.keys)
+
+    def alone(i: int):
+        """The gradient of one problem."""
+        one = make(num_problems=1, second_order=second_order)
+        its = jax.tree.map(lambda x: x[i : i + 1] if jnp.ndim(x) else x, state)
+        return one.estimate(KEY, THETA, its, ())[0].grad
+
+    def assert_close(one, other):
+        assert optax.tree.norm(optax.tree.sub(one, other)) < 1e-5 * optax.tree.norm(other)
+
+    grads = [alone(i) for i in range(num_problems)]
+    norms = [float(optax.tree.norm(g)) for g in grads]
+    clip_norm = float(np.median(norms))
+    assert min(norms) < clip_norm < max(norms)
+    factors = [min(1.0, clip_norm / norm) for norm in norms]
+    expected = jax.tree.map(
+        lambda *g: sum(f * x for f, x in zip(factors, g, strict=True)) / num_problems, *grads
+    )
+
+    clipped = make(second_order=second_order, problem_clip_norm=clip_norm)
+    meta_gradient, new_state = clipped.estimate(KEY, THETA, state, ())
+    assert_close(meta_gradient.grad, expected)
+
+    # All else is as it is without clipping, and so is the gradient where no norm reaches the bound.
+    unclipped, plain_state = plain.estimate(KEY, THETA, state, ())
+    np.testing.assert_allclose(meta_gradient.loss, unclipped.loss, rtol=1e-5)
+    np.testing.assert_allclose(meta_gradient.last_loss, unclipped.last_loss, rtol=1e-5)
+    chex.assert_trees_all_close(new_state.history, plain_state.history, rtol=1e-5)
+    loose = make(second_order=second_order, problem_clip_norm=2 * max(norms))
+    assert_close(loose.estimate(KEY, THETA, state, ())[0].grad, unclipped.grad)
+
+
 def test_one_compilation_for_all_truncations():
     estimator, traces = make(truncation=2), []
 
@@ -143,6 +180,12 @@ def test_one_compilation_for_all_truncations():
 def test_numbers_below_one_are_refused(argument: str):
     with pytest.raises(ValueError, match=f"{argument}=0: it must be at least 1"):
         make(**{argument: 0})
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, -1.0, float("nan")])
+def test_clipping_to_nothing_is_refused(clip_norm: float):
+    with pytest.raises(ValueError, match=f"problem_clip_norm={clip_norm}: it must be positive"):
+        make(problem_clip_norm=clip_norm)
 
 
 @pytest.mark.parametrize(
