@@ -68,7 +68,7 @@ def command(words: Sequence[str]) -> None:
         runs.write_report(
             options.out,
             title=f"{label} beside swept baselines",
-            summary=f"Task: {tasks.registry.to_json(options.task)}",
+            summary=f"Task: {options.task}.",
             sections=comparison_sections(comparison, label, " ".join(["learned-opt evaluate", *words])),
         )
         print(f"report: {options.out}")

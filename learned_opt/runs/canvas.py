@@ -122,7 +122,7 @@ def set_title(axes: "Axes", title: str, label_below: bool = False) -> None:
         >>> axes.get_title().count("long")
         20
     """
-    axes.set_title(textwrap.fill(title, 72), pad=15 if label_below else 6)
+    axes.set_title(textwrap.fill(title, 62), pad=15 if label_below else 6)
 
 
 def step_axis(axes: "Axes", first: float, last: float) -> None:

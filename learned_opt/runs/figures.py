@@ -356,12 +356,12 @@ def _legend(figure: "Figure", axes: "Axes", lines: Sequence[_Line]) -> None:
         )
         for line in lines
     ]
-    beside = max(len(line.label) for line in lines) <= 28
-    legend = figure.legend(
-        handles,
-        ["name"] * len(lines),  # a label with a leading underscore would be left out
-        loc="outside right upper" if beside else "outside lower left",
-    )
+    labels = ["name"] * len(lines)  # a label with a leading underscore would be left out
+    if max(len(line.label) for line in lines) <= 28:
+        # Beside the axes and not the figure, so that it stays clear of a long title above it.
+        legend = axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    else:
+        legend = figure.legend(handles, labels, loc="outside lower left")
     for text, line in zip(legend.get_texts(), lines, strict=True):
         text.set_text(line.label)
         text.set_fontweight("bold" if line.strong else "normal")

@@ -157,9 +157,14 @@ def terminal_table(
         pad_edge=False,
         collapse_padding=True,
     )
-    for label, numeric in cells.head:
-        # Folded, not cut off: 1.77 for 1.778 would be another number.
-        table.add_column(Text(label), justify="right" if numeric else "left", overflow="fold")
+    for i, (label, numeric) in enumerate(cells.head):
+        table.add_column(
+            Text(label),
+            justify="right" if numeric else "left",
+            # Folded, not cut off: 1.77 for 1.778 would be another number. The rows' names stay whole.
+            overflow="fold",
+            no_wrap=i == 0 and not numeric,
+        )
     for row in cells.body:
         table.add_row(*(Text(text, style="bold" if best else "") for text, best in row))
     return table
