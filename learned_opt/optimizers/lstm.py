@@ -24,9 +24,8 @@ from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
 # What each choice gives the network to see of a coordinate: the number of inputs.
-INPUTS = {"log_sign": 2, "asinh": 2, "normalized": 2, "normalized_and_size": 3}
+INPUTS = {"log_sign": 2, "normalized": 2, "normalized_and_size": 3}
 LOG_SIGN_P = 10.0
-ASINH_SCALE = 100.0
 MAX_GRADIENT = 1e15  # squares of a hundred times as much are still float32 numbers
 NORMALIZED_EPS = 1e-8
 
@@ -52,7 +51,7 @@ class LSTMState(NamedTuple):
 @registry.register
 def lstm(
     hidden_sizes: tuple[int, ...] = (20, 20),
-    inputs: Literal["log_sign", "asinh", "normalized", "normalized_and_size"] = "log_sign",
+    inputs: Literal["log_sign", "normalized", "normalized_and_size"] = "log_sign",
     output_scale: float = 0.1,
     betas: tuple[float, float] = (0.95, 0.95),
     state_dtype: Literal["float32", "bfloat16"] = "float32",
@@ -76,15 +75,6 @@ def lstm(
             (-1,\ e^p g_t) & \text{otherwise}
         \end{cases}, \quad p = 10, \qquad u_t = s\, o_t
 
-    `inputs="asinh"` is a smooth counterpart of it. It is logarithmic in large gradients and linear in small
-    ones, so that its derivative stays below 10 and meta-gradients of second order stay finite in practice
-    (that of the logarithm grows as `1 / |g|`):
-
-    .. math::
-
-        z_t = \left(\tfrac{1}{10} \operatorname{asinh}(100\, g_t),\ \operatorname{asinh} g_t\right),
-        \qquad u_t = s\, o_t
-
     With `inputs="normalized"` the rule sees no scale at all, and the update is bounded by `s`:
 
     .. math::
@@ -98,8 +88,8 @@ def lstm(
     `num_steps`, `build` multiplies the t-th update by `(1 + cos(pi t / num_steps)) / 2`.
 
     A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state; gradients beyond
-    1e15 count as 1e15. Arithmetic is
-    in float32 whatever the dtype of the gradients; updates are cast back to it.
+    1e15 count as 1e15. Arithmetic is in float32 whatever the dtype of the gradients; updates are cast back
+    to it.
 
     Args:
         hidden_sizes: units of each LSTM layer.
@@ -127,7 +117,7 @@ def lstm(
         Andrychowicz et al. 2016, section 2.1 and appendix A; Lv et al. 2017, section 4. Deviations: the
         layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
         that an untrained optimizer hardly moves; the normalised inputs go straight to the LSTM (RNNProp
-        puts a layer of ELU units between); `"asinh"` and `"normalized_and_size"` are not from a paper.
+        puts a layer of ELU units between); `"normalized_and_size"` is not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
     if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
@@ -142,7 +132,6 @@ def lstm(
         raise ValueError(f"state_dtype={state_dtype!r}: choose 'float32' or 'bfloat16'")
 
     normalized = inputs in ("normalized", "normalized_and_size")
-    features = _asinh if inputs == "asinh" else _log_sign
     dtype = jnp.dtype(state_dtype)
     network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
 
@@ -187,7 +176,7 @@ def lstm(
                     ((m, v),) = m_v
                     z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
                 else:
-                    z, m_v = features(g32), ()
+                    z, m_v = _log_sign(g32), ()
                 states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
                 apply = functools.partial(network.apply, theta)
                 for _ in range(g.ndim):
@@ -225,11 +214,6 @@ def _log_sign(g: Array) -> Array:
     size = jnp.maximum(jnp.abs(g), math.exp(-LOG_SIGN_P))
     # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.
     return jnp.stack([jnp.log(size) / LOG_SIGN_P, g / size], axis=-1)
-
-
-def _asinh(g: Array) -> Array:
-    """The gradient, compressed smoothly at two scales: f32[...] -> f32[..., 2]."""
-    return jnp.stack([jnp.arcsinh(ASINH_SCALE * g) / 10, jnp.arcsinh(g)], axis=-1)
 
 
 def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array, num_inputs: int):

@@ -164,7 +164,7 @@ def test_all_wrong_fields_are_named_at_once():
 @pytest.mark.parametrize(
     ("registry", "product"),
     [
-        (optimizers.registry, optimizers.lstm(hidden_sizes=(3,), inputs="asinh", betas=(0.5, 0.9))),
+        (optimizers.registry, optimizers.lstm(hidden_sizes=(3,), inputs="normalized", betas=(0.5, 0.9))),
         (
             optimizers.registry,
             optimizers.hyperparameters(
@@ -182,7 +182,7 @@ def test_shipped_families_round_trip(registry: Registry, product: Any):
 
 
 def test_shipped_families_say_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"inputs='log': Input should be 'log_sign', 'asinh'"):
+    with pytest.raises(ValueError, match=r"inputs='log': Input should be 'log_sign', 'normalized'"):
         optimizers.registry.from_json({"name": "lstm", "inputs": "log"})
     with pytest.raises(ValueError, match="unknown optimizer 'lstn'; did you mean 'lstm'"):
         optimizers.registry.from_json({"name": "lstn"})

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from learned_opt.optimizers import LSTMState, lstm
-from learned_opt.optimizers.lstm import _asinh, _log_sign, _normalized
+from learned_opt.optimizers.lstm import _log_sign, _normalized
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,16 +52,6 @@ def test_log_sign_inputs_are_continuous_and_odd_or_even():
     np.testing.assert_array_equal(_log_sign(-g), jnp.stack([size, -sign], axis=-1))
     assert np.all(np.diff(size) >= 0)
     assert np.all(np.diff(sign) >= 0)
-
-
-def test_asinh_inputs():
-    # asinh(sinh(2)) = 2, asinh(x) = x near 0 and log(2x) far from it.
-    np.testing.assert_allclose(_asinh(jnp.float32(np.sinh(2.0) / 100))[0], 0.2, rtol=1e-5)
-    np.testing.assert_allclose(_asinh(jnp.float32(np.sinh(-3.0)))[1], -3.0, rtol=1e-5)
-    np.testing.assert_allclose(_asinh(jnp.float32(1e-6)), (1e-5, 1e-6), rtol=1e-4)
-    np.testing.assert_allclose(_asinh(jnp.float32(1e6)), (np.log(2e8) / 10, np.log(2e6)), rtol=1e-5)
-    slope = jax.vmap(jax.jacobian(_asinh))(jnp.linspace(-1.0, 1.0, 201))
-    assert np.abs(slope).max() == pytest.approx(10.0, rel=1e-5)
 
 
 def test_normalized_inputs_are_adams_direction():

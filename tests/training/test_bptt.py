@@ -12,7 +12,7 @@ from learned_opt.training import convergence_rate, truncated_bptt, unroll, weigh
 KEY = jax.random.key(0)
 TASK = quadratic(dim=3, start_deviation=1.0)
 OBJECTIVE = weighted_sum("linear") - 0.1 * convergence_rate()
-LOPT = lstm(hidden_sizes=(3,), inputs="asinh")
+LOPT = lstm(hidden_sizes=(3,), inputs="normalized_and_size")
 THETA = jax.tree.map(lambda x: 3 * x, LOPT.init(jax.random.key(1)))
 
 
