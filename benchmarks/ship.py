@@ -8,13 +8,11 @@ import dataclasses
 import itertools
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks.claims import SHEETS, Claim
 from learned_opt import runs, zoo
 from learned_opt.cli.evaluate import measure
-from learned_opt.meta import RECIPES
 from learned_opt.training import Comparison
 
 
@@ -73,6 +71,7 @@ def retell(name: str) -> runs.Card:
     card = dataclasses.replace(
         zoo.available()[name],
         summary=sheet.summary,
+        command=command(name),
         num_coordinates=sheet.num_coordinates,
         known_failures=list(sheet.known_failures),
     )
@@ -86,10 +85,8 @@ def _write(card: runs.Card) -> runs.Card:
 
 
 def command(name: str) -> str:
-    """The commands that meta-train an optimizer again, the run that it starts from included."""
-    start = RECIPES[name].start
-    own = f"learned-opt meta-train {name}"
-    return f"{command(Path(start).name)} && {own}" if start else own
+    """The command that meta-trains an optimizer again."""
+    return f"learned-opt meta-train {name}"
 
 
 def row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from learned_opt import meta
+from learned_opt import meta, runs
 from learned_opt.cli.options import parse, target, with_configs
 
 USAGE = """\
@@ -17,7 +17,10 @@ usage: learned-opt meta-train RECIPE [OPTIONS]
 
 Meta-trains by a recipe. Every field of the recipe can be overridden:
 
-  learned-opt meta-train lstm-mnist --directory runs/wide --task.hidden-sizes 40 --num-meta-steps 2000
+  learned-opt meta-train lstm-mnist-short --directory runs/wide --task.hidden-sizes 40 --num-meta-steps 2000
+
+A recipe that goes on from another's run has that one run first, in runs/RECIPE, unless it is finished there
+or --start names another theta.
 
 recipes:
 {recipes}
@@ -53,16 +56,9 @@ def command(words: Sequence[str]) -> None:
     # The settings' own flags need no prefix: --horizon, not --settings.horizon.
     configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
     options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
-    directory = options.directory or Path("runs") / name
-    with _continuable(directory):
-        run = meta.meta_train(
-            options.optimizer.make(),
-            options.task.make(),
-            start=options.start or recipe.start,
-            directory=directory,
-            **dataclasses.asdict(options.settings),
-        )
-    _report(run)
+    directory = options.directory or _directory(name)
+    start = options.start or _earlier_run(recipe)
+    _report(_train(options, start, directory))
 
 
 def resume_command(words: Sequence[str]) -> None:
@@ -71,6 +67,37 @@ def resume_command(words: Sequence[str]) -> None:
     with _continuable(directory):
         run = meta.resume(directory)
     _report(run)
+
+
+def _directory(name: str) -> Path:
+    return Path("runs") / name
+
+
+def _earlier_run(recipe: meta.Recipe) -> Path | None:
+    """The run that a recipe goes on from; made or continued first where it is not finished."""
+    if recipe.start is None:
+        return None
+    directory, earlier = _directory(recipe.start), meta.recipe(recipe.start)
+    if not runs.RunDirectory(directory, {}).theta_path.exists():
+        print(f"{recipe.start} comes first, in {directory}")
+        if directory.exists():
+            with _continuable(directory):
+                _report(meta.resume(directory))
+        else:
+            _report(_train(earlier, _earlier_run(earlier), directory))
+    return directory
+
+
+def _train(what: Any, start: str | Path | None, directory: Path) -> meta.Run:
+    """Runs a recipe, or options of its fields."""
+    with _continuable(directory):
+        return meta.meta_train(
+            what.optimizer.make(),
+            what.task.make(),
+            start=start,
+            directory=directory,
+            **dataclasses.asdict(what.settings),
+        )
 
 
 @contextlib.contextmanager

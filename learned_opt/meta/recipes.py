@@ -17,7 +17,7 @@ class Recipe:
         optimizer: an optimizer's configuration, as `optimizers.registry` makes them.
         task: a task's configuration, as `tasks.registry` makes them.
         settings: of the meta-trainer.
-        start: the directory of the run that theta comes from, for a recipe that goes on from another's.
+        start: the recipe whose theta this one goes on from; `None` for fresh meta-parameters.
     """
 
     summary: str
@@ -97,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
             steps_per_call=25,
             seed=2,
         ),
-        start="runs/lstm-quadratic-short",
+        start="lstm-quadratic-short",
     ),
     "lstm-quadratic": Recipe(
         summary="10-d Gaussian quadratics, whole trajectories of 100 steps; from lstm-quadratic-middle",
@@ -117,7 +117,7 @@ RECIPES: dict[str, Recipe] = {
             steps_per_call=25,
             seed=2,
         ),
-        start="runs/lstm-quadratic-middle",
+        start="lstm-quadratic-middle",
     ),
     "lstm-mnist-short": Recipe(
         summary="MNIST, truncations of 20: the start of lstm-mnist",
@@ -155,7 +155,7 @@ RECIPES: dict[str, Recipe] = {
             steps_per_call=5,
             seed=1,
         ),
-        start="runs/lstm-mnist-short",
+        start="lstm-mnist-short",
     ),
     # Random scaling, so that the rule cannot lean on the scale of one architecture.
     "lstm-general": Recipe(

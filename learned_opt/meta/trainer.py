@@ -175,10 +175,7 @@ def _start(lopt: LearnedOptimizer, start: str | Path | None) -> Theta | None:
         return None
     path = Path(start)
     if len(path.parts) > 1 and not path.exists():
-        raise FileNotFoundError(
-            f"start={str(start)!r}: there is no such run or file; if a recipe goes on from it, run that one "
-            f"first: learned-opt meta-train {path.name}"
-        )
+        raise FileNotFoundError(f"start={str(start)!r}: there is no such run or file; check the path")
     if path.is_dir():
         path = runs.RunDirectory.open(path).theta_path
     theta = (zoo.load(path) if path.suffix == ".safetensors" else zoo.shipped(str(start))).theta

@@ -1,10 +1,12 @@
 """The `learned-opt` command, as a user types it."""
 
+import dataclasses
 import json
 
+import chex
 import pytest
 
-from learned_opt import cli, runs
+from learned_opt import cli, meta, optimizers, runs, tasks, zoo
 
 TINY = (
     "--task.dim 2 --horizon 10 --truncation 5 --num-problems 4 --num-meta-steps 4 --validate-every 2 "
@@ -95,9 +97,52 @@ def test_bad_settings_name_the_fix(capsys, tmp_path):
 
 def test_starting_from_an_earlier_run(capsys, run, tmp_path):
     words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
-    assert "learned-opt meta-train missing" in fails(capsys, *words, "--start", "runs/missing")
+    assert "no such run or file" in fails(capsys, *words, "--start", "runs/missing")
     cli.main([*words, "--start", str(run)])
     assert json.loads((tmp_path / "new" / "config.json").read_text())
+
+
+@pytest.fixture
+def chain(monkeypatch, tmp_path):
+    """Two recipes, of which the second goes on from the first, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    settings = meta.Settings(
+        horizon=4, truncation=2, num_problems=2, num_meta_steps=4, validate_every=2, num_validation_problems=2
+    )
+    first = dataclasses.replace(
+        meta.recipe("lstm-quadratic-short"),
+        optimizer=optimizers.lstm(hidden_sizes=(2,)).config,
+        task=tasks.quadratic(dim=2).config,
+        settings=settings,
+    )
+    monkeypatch.setitem(meta.RECIPES, "first", first)
+    monkeypatch.setitem(meta.RECIPES, "second", dataclasses.replace(first, start="first"))
+    return tmp_path / "runs"
+
+
+def test_a_recipe_that_goes_on_from_another_runs_it_first(capsys, chain):
+    cli.main(["meta-train", "second"])
+    assert "first comes first, in runs/first" in capsys.readouterr().out
+    config = json.loads((chain / "second" / "config.json").read_text())
+    assert '"start": "runs/first"' in json.dumps(config)
+    first = (chain / "first" / "theta.safetensors").read_bytes()
+
+    # Once it is finished it is taken as it is.
+    cli.main(["meta-train", "second", "--directory", "runs/again"])
+    assert "comes first" not in capsys.readouterr().out
+    assert (chain / "first" / "theta.safetensors").read_bytes() == first
+    second, again = (zoo.load(chain / name / "theta.safetensors").theta for name in ("second", "again"))
+    chex.assert_trees_all_equal(second, again)
+
+
+def test_an_earlier_run_that_was_stopped_is_continued(capsys, chain):
+    cli.main(["meta-train", "first"])
+    theta = chain / "first" / "theta.safetensors"
+    before = theta.read_bytes()
+    theta.unlink()  # as if it had been stopped after its last checkpoint
+    cli.main(["meta-train", "second"])
+    assert "first comes first" in capsys.readouterr().out
+    assert theta.read_bytes() == before
 
 
 def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
