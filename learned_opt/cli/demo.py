@@ -59,8 +59,9 @@ def command(words: Sequence[str]) -> None:
     run = meta.meta_train(recipe.optimizer.make(), task, directory=directory, **dataclasses.asdict(settings))
 
     lopt = recipe.optimizer.make()
-    with runs.progress(len(training.BASELINES) + 1, "comparing with swept baselines") as bar:
-        finished = iter(range(len(training.BASELINES) + 1))
+    num_optimizers = len(training.BASELINES) + 1
+    with runs.progress(num_optimizers, "comparing with swept baselines", unit="optimizers") as bar:
+        finished = iter(range(num_optimizers))
         comparison = training.compare(
             {NAME: lopt.build(run.theta)},
             task,
@@ -71,6 +72,7 @@ def command(words: Sequence[str]) -> None:
             seed=options.seed + 1000,
             on_progress=lambda name: bar.update(next(finished)),
         )
+        bar.update(num_optimizers)
     print_comparison(comparison, NAME)
 
     again = f"learned-opt demo --dataset {dataset} --seed {options.seed}"
