@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.claims import SHEETS, Claim
 from learned_opt import runs, zoo
 from learned_opt.cli.evaluate import measure
+from learned_opt.meta import RECIPES
 from learned_opt.training import Comparison
 
 
@@ -46,7 +47,8 @@ def ship(name: str, run_path: str) -> runs.Card:
         seed=settings["seed"],
         command=command(name),
         commit=provenance["commit"] or "unknown",
-        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}",
+        compute=f"{provenance['num_devices']} {provenance['device']}, {minutes(metrics)}"
+        + (", without the runs that it goes on from" if RECIPES[name].start else ""),
         # A package that runs from its source tree has no version to be read.
         versions={package: v for package, v in provenance["versions"].items() if v},
         horizon=settings["horizon"],
@@ -119,7 +121,7 @@ def minutes(metrics: list[dict[str, Any]]) -> str:
         return "time not recorded"
     seconds = [m["seconds"] for m in metrics]
     ends = [s for s, after in itertools.pairwise(seconds) if after < s]
-    return f"{(sum(ends) + seconds[-1]) / 60:.0f} minutes for the last command"
+    return f"{(sum(ends) + seconds[-1]) / 60:.0f} minutes"
 
 
 if __name__ == "__main__":
