@@ -56,106 +56,88 @@ def _task(name: str, **arguments: Any) -> Any:
     return tasks.registry.get(name)(**arguments)
 
 
+def _go_on(earlier: Recipe, start: str, summary: str, **settings: Any) -> Recipe:
+    """A recipe that goes on from another, named `start`, with some other settings."""
+    return dataclasses.replace(
+        earlier, summary=summary, start=start, settings=dataclasses.replace(earlier.settings, **settings)
+    )
+
+
 # Second order pays in all of these: what a step does to the next gradients is much of what there is to
 # learn. The long truncation comes last, when trajectories no longer explode under it.
+
+# A few problems are so ill-conditioned that their gradients would outweigh all others: each is clipped,
+# the more loosely the longer the truncation.
+_QUADRATIC = Recipe(
+    summary="10-d Gaussian quadratics, truncations of 20: the start of lstm-quadratic-middle",
+    optimizer=_optimizer("lstm", inputs="normalized_and_size", output_scale=1.0),
+    task=_task("quadratic", dim=10),
+    settings=Settings(
+        second_order=True,
+        weights="linear",
+        num_problems=128,
+        num_meta_steps=6000,
+        learning_rate=1e-2,
+        clip_norm=0.1,
+        problem_clip_norm=10.0,
+        validate_every=250,
+        num_validation_problems=2048,
+        steps_per_call=25,
+        seed=2,
+    ),
+)
+
+_MNIST = Recipe(
+    summary="MNIST, truncations of 20: the start of lstm-mnist",
+    # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
+    optimizer=_optimizer("lstm", inputs="normalized_and_size"),
+    task=_task("classification", dataset="mnist"),
+    settings=Settings(
+        second_order=True,
+        weights="linear",
+        num_problems=1,
+        num_meta_steps=1300,
+        learning_rate=5e-3,
+        clip_norm=0.1,
+        validate_every=100,
+        num_validation_problems=4,
+        window=9,
+        steps_per_call=5,
+    ),
+)
+
 RECIPES: dict[str, Recipe] = {
-    # A few problems are so ill-conditioned that their gradients would outweigh all others: each is clipped,
-    # the more loosely the longer the truncation.
-    "lstm-quadratic-short": Recipe(
-        summary="10-d Gaussian quadratics, truncations of 20: the start of lstm-quadratic-middle",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size", output_scale=1.0),
-        task=_task("quadratic", dim=10),
-        settings=Settings(
-            second_order=True,
-            weights="linear",
-            num_problems=128,
-            num_meta_steps=6000,
-            learning_rate=1e-2,
-            clip_norm=0.1,
-            problem_clip_norm=10.0,
-            validate_every=250,
-            num_validation_problems=2048,
-            steps_per_call=25,
-            seed=2,
-        ),
+    "lstm-quadratic-short": _QUADRATIC,
+    "lstm-quadratic-middle": _go_on(
+        _QUADRATIC,
+        "lstm-quadratic-short",
+        "the same in truncations of 50: the start of lstm-quadratic",
+        truncation=50,
+        num_meta_steps=4000,
+        learning_rate=3e-3,
+        validate_every=100,
     ),
-    "lstm-quadratic-middle": Recipe(
-        summary="the same in truncations of 50: the start of lstm-quadratic",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size", output_scale=1.0),
-        task=_task("quadratic", dim=10),
-        settings=Settings(
-            truncation=50,
-            second_order=True,
-            weights="linear",
-            num_problems=128,
-            num_meta_steps=4000,
-            learning_rate=3e-3,
-            clip_norm=0.1,
-            problem_clip_norm=10.0,
-            validate_every=100,
-            num_validation_problems=2048,
-            steps_per_call=25,
-            seed=2,
-        ),
-        start="lstm-quadratic-short",
+    "lstm-quadratic": _go_on(
+        _QUADRATIC,
+        "lstm-quadratic-middle",
+        "10-d Gaussian quadratics, whole trajectories of 100 steps; from lstm-quadratic-middle",
+        truncation=100,
+        num_problems=256,
+        num_meta_steps=1200,
+        learning_rate=1.5e-3,
+        problem_clip_norm=30.0,
+        validate_every=100,
     ),
-    "lstm-quadratic": Recipe(
-        summary="10-d Gaussian quadratics, whole trajectories of 100 steps; from lstm-quadratic-middle",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size", output_scale=1.0),
-        task=_task("quadratic", dim=10),
-        settings=Settings(
-            truncation=100,
-            second_order=True,
-            weights="linear",
-            num_problems=256,
-            num_meta_steps=1200,
-            learning_rate=1.5e-3,
-            clip_norm=0.1,
-            problem_clip_norm=30.0,
-            validate_every=100,
-            num_validation_problems=2048,
-            steps_per_call=25,
-            seed=2,
-        ),
-        start="lstm-quadratic-middle",
-    ),
-    "lstm-mnist-short": Recipe(
-        summary="MNIST, truncations of 20: the start of lstm-mnist",
-        # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
-        optimizer=_optimizer("lstm", inputs="normalized_and_size"),
-        task=_task("classification", dataset="mnist"),
-        settings=Settings(
-            second_order=True,
-            weights="linear",
-            num_problems=1,
-            num_meta_steps=1300,
-            learning_rate=5e-3,
-            clip_norm=0.1,
-            validate_every=100,
-            num_validation_problems=4,
-            window=9,
-            steps_per_call=5,
-        ),
-    ),
-    "lstm-mnist": Recipe(
-        summary="MNIST, 20 sigmoid units, batches of 128, 100 steps; goes on from lstm-mnist-short",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size"),
-        task=_task("classification", dataset="mnist"),
-        settings=Settings(
-            truncation=50,
-            second_order=True,
-            weights="linear",
-            num_problems=1,
-            num_meta_steps=400,
-            learning_rate=2e-3,
-            clip_norm=0.1,
-            validate_every=40,
-            num_validation_problems=4,
-            window=9,
-            steps_per_call=5,
-            seed=1,
-        ),
-        start="lstm-mnist-short",
+    "lstm-mnist-short": _MNIST,
+    "lstm-mnist": _go_on(
+        _MNIST,
+        "lstm-mnist-short",
+        "MNIST, 20 sigmoid units, batches of 128, 100 steps; goes on from lstm-mnist-short",
+        truncation=50,
+        num_meta_steps=400,
+        learning_rate=2e-3,
+        validate_every=40,
+        seed=1,
     ),
     # Random scaling, so that the rule cannot lean on the scale of one architecture.
     "lstm-general": Recipe(
