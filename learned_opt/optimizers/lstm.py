@@ -7,26 +7,31 @@ References:
     (RNNProp): the normalised inputs and the bounded output (section 4).
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.errors import unknown_name
-from learned_opt.core.trees import check_floating, check_same_structure, is_traced
-from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
+from learned_opt.core.trees import check_floating, check_same_structure
+from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
+from learned_opt.optimizers.coordinatewise import (
+    coordinates,
+    finite_gradient,
+    keep_unless,
+    lstm_stack,
+    map_unzipped,
+    zeros_like,
+)
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
 # What each choice gives the network to see of a coordinate: the number of inputs.
 INPUTS = {"log_sign": 2, "normalized": 2, "normalized_and_size": 3}
 LOG_SIGN_P = 10.0
-MAX_GRADIENT = 1e15  # squares of a hundred times as much are still float32 numbers
 NORMALIZED_EPS = 1e-8
 
 
@@ -120,8 +125,6 @@ def lstm(
         puts a layer of ELU units between); `"normalized_and_size"` is not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
-    if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
-        raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
     if inputs not in INPUTS:
         raise unknown_name("inputs", inputs, INPUTS)
     if not output_scale > 0:
@@ -133,80 +136,55 @@ def lstm(
 
     normalized = inputs in ("normalized", "normalized_and_size")
     dtype = jnp.dtype(state_dtype)
-    network = hk.without_apply_rng(hk.transform(lambda z, s: _network(hidden_sizes, z, s)))
-
-    def init(key: Key) -> Theta:
-        # float32 by name: with x64 enabled the default is another.
-        zeros = [jnp.zeros(n, jnp.float32) for n in hidden_sizes]
-        states = [hk.LSTMState(z, z) for z in zeros]
-        return network.init(key, jnp.zeros(INPUTS[inputs], jnp.float32), states)
+    stack = lstm_stack(hidden_sizes, INPUTS[inputs])
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
-        check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "lstm's theta")
+        check_same_structure(theta, jax.eval_shape(stack.init, jax.random.key(0)), "theta", "lstm's theta")
         factor = cosine_factor(num_steps)
 
         def init_fn(params: Params) -> LSTMState:
             check_floating(params, "params")
 
-            # Every field gets arrays of its own: a buffer cannot be donated twice.
             def layers() -> tuple[Params, ...]:
-                return tuple(
-                    jax.tree.map(lambda p, n=n: _zeros(p, (n,), dtype), params) for n in hidden_sizes
-                )
+                return tuple(zeros_like(params, (n,), dtype) for n in hidden_sizes)
 
             def moments() -> Params:
-                return jax.tree.map(lambda p: _zeros(p, (), jnp.float32), params) if normalized else ()
+                return zeros_like(params) if normalized else ()
 
             return LSTMState(jnp.zeros([], jnp.int32), layers(), layers(), moments(), moments())
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
             check_floating(updates, "gradients")
-            check_same_structure(updates, _coordinates(state.hidden[0]), "gradients", "params")
+            check_same_structure(updates, coordinates(state.hidden[0]), "gradients", "params")
             count = jnp.asarray(optax.safe_increment(state.count))
             # The moments are () without normalised inputs, and then there is nothing to zip with.
             moments = (state.mu, state.nu) if normalized else ()
 
             def leaf_update(g, *leaf_state):
                 hidden, cell, *m_v = _split(leaf_state, len(hidden_sizes))
-                g32 = g.astype(jnp.float32)
-                finite = jnp.isfinite(g32)
-                g32 = jnp.clip(jnp.where(finite, g32, 0), -MAX_GRADIENT, MAX_GRADIENT)
+                g32, finite = finite_gradient(g)
                 if normalized:
                     ((m, v),) = m_v
                     z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
                 else:
                     z, m_v = _log_sign(g32), ()
-                states = [hk.LSTMState(h, c) for h, c in zip(hidden, cell, strict=True)]
-                apply = functools.partial(network.apply, theta)
-                for _ in range(g.ndim):
-                    apply = jax.vmap(apply)
-                out, states = apply(z, jax.tree.map(lambda x: x.astype(jnp.float32), states))
-                out = jnp.tanh(out) if normalized else out
+                out, hidden, cell = stack.apply(theta, z, hidden, cell)
+                out = jnp.tanh(out[..., 0]) if normalized else out[..., 0]
                 update = jnp.where(finite, output_scale * factor(state.count) * out, 0)
-                new = (*(s.hidden for s in states), *(s.cell for s in states), *m_v)
-                new = [_keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
+                new = (*hidden, *cell, *m_v)
+                new = [keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
                 return (update.astype(g.dtype), *new)
 
             trees = (*state.hidden, *state.cell, *moments)
-            updates, *new = _map_unzipped(leaf_update, updates, trees)
+            updates, *new = map_unzipped(leaf_update, updates, *trees)
             hidden, cell, *m_v = _split(new, len(hidden_sizes))
             mu, nu = m_v[0] if normalized else ((), ())
             return updates, LSTMState(count, hidden, cell, mu, nu)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
-    return LearnedOptimizer(init, build)
-
-
-def _network(hidden_sizes: Sequence[int], z: Array, states: list[hk.LSTMState]):
-    """One coordinate's step: inputs z f32[n] -> output f32[], new states."""
-    new_states = []
-    for size, state in zip(hidden_sizes, states, strict=True):
-        z, state = hk.LSTM(size)(z, state)
-        new_states.append(state)
-    w_init = hk.initializers.TruncatedNormal(0.01 / hidden_sizes[-1] ** 0.5)
-    return hk.Linear(1, w_init=w_init)(z)[0], new_states
+    return LearnedOptimizer(stack.init, build)
 
 
 def _log_sign(g: Array) -> Array:
@@ -229,36 +207,8 @@ def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count:
     return jnp.stack(inputs, axis=-1), (m, v)
 
 
-def _keep_unless(finite: Array, new: Array, old: Array) -> Array:
-    """The new state where the gradient was finite, in the old state's dtype."""
-    finite = finite.reshape(finite.shape + (1,) * (new.ndim - finite.ndim))
-    return jnp.where(finite, new.astype(old.dtype), old)
-
-
-def _zeros(param: Any, extra_shape: tuple[int, ...], dtype: Any) -> Array:
-    """Zeros of shape `param.shape + extra_shape`, sharded as the param is."""
-    sharding = None if is_traced(param) else getattr(param, "sharding", None)
-    # A NamedSharding says nothing of the trailing axis, which therefore stays whole on each device.
-    device = sharding if isinstance(sharding, jax.sharding.NamedSharding) else None
-    return jnp.zeros(jnp.shape(param) + extra_shape, dtype, device=device)
-
-
-def _coordinates(layer: Params) -> Params:
-    """The params' shapes, read off one layer of the state."""
-    return jax.tree.map(lambda h: jax.ShapeDtypeStruct(h.shape[:-1], h.dtype), layer)
-
-
 def _split(trees: Sequence[Any], num_layers: int) -> list[tuple[Any, ...]]:
     """(hidden..., cell..., moments...) as a tuple each; without moments the last is missing."""
     trees = tuple(trees)
     parts = [trees[:num_layers], trees[num_layers : 2 * num_layers], trees[2 * num_layers :]]
     return [p for p in parts if p]
-
-
-def _map_unzipped(function: Any, tree: Any, rest: Sequence[Any]) -> list[Any]:
-    """`jax.tree.map` of a function that returns several leaves: a tree for each."""
-    leaves, treedef = jax.tree.flatten(tree)
-    columns = [treedef.flatten_up_to(r) for r in rest]
-    rows = [function(*args) for args in zip(leaves, *columns, strict=True)]
-    num_results = 1 + len(rest)
-    return [treedef.unflatten([row[i] for row in rows]) for i in range(num_results)]
