@@ -2,7 +2,16 @@
 
 from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
+from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
-__all__ = ["LSTMState", "cosine_factor", "hyperparameters", "lstm", "registry"]
+__all__ = [
+    "LSTMState",
+    "ProximalState",
+    "cosine_factor",
+    "hyperparameters",
+    "lstm",
+    "proximal",
+    "registry",
+]

@@ -10,52 +10,31 @@ References:
 """
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from learned_opt import datasets
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
 from learned_opt.core.types import Array, Data, Key, Task
+from learned_opt.tasks.dictionaries import (
+    PatchCoding,
+    SparseCoding,
+    choose_patches,
+    ill_conditioned,
+    measure,
+    normalized,
+    patch_data,
+    sample_code,
+)
 from learned_opt.tasks.registry import registry
 
 DICTIONARIES = ("gaussian", "ill_conditioned", "natural_images")
 PENALTIES = ("l1", "l0", "group")
 SUPPORT_LEVEL = 1e-3  # an entry below it counts as zero; the entries of a code have deviation 1
 LEAST_NMSE = 1e-15
-
-
-class SparseCoding(NamedTuple):
-    """One problem: find the sparse x with `A x = y`.
-
-    Attributes:
-        dictionary: A, f32[m, n].
-        code: x*, f32[n]; only the metrics and the loss of `objective="recovery"` look at it.
-        measurement: y, f32[m].
-    """
-
-    dictionary: Array
-    code: Array
-    measurement: Array
-
-
-class PatchCoding(NamedTuple):
-    """One problem whose dictionary is made of patches; `task.batch` turns it into a `SparseCoding`.
-
-    Attributes:
-        patches: i32[n], which patches of the task's data are the columns of A.
-        code: x*, f32[n].
-        noise: f32[m], standard normal.
-    """
-
-    patches: Array
-    code: Array
-    noise: Array
 
 
 @registry.register
@@ -96,9 +75,9 @@ def sparse_coding(
     `"natural_images"` takes mean-free patches of two photographs, `sqrt(m)` pixels on a side; its patches lie
     in the task's data, and `batch` makes the dictionary of them.
 
-    An entry of x* is active with probability `sparsity` and then standard normal; with the group penalty whole
-    groups are. A code in which nothing is active gets one active entry (or group), so that every problem has
-    something to recover. The noise e is Gaussian, `|A x*|^2 / |e|^2` in expectation the given ratio.
+    An entry of x* is active with probability `sparsity` and then standard normal; with the group penalty
+    whole groups are. A code in which nothing is active gets one active entry (or group), so that every
+    problem has something to recover. The noise e is Gaussian, its power `|A x*|^2` over the given ratio.
 
     With `form="proximal"` the optimizer sees the gradient of the quadratic part alone and the proximal
     operator of the penalty as `prox(params, step_size)`: put it into `learned_opt.optimizers.proximal`. With
@@ -159,21 +138,21 @@ def sparse_coding(
             "optimum no such solver finds"
         )
     entries = group_size if penalty == "group" else 1  # that are active together
-    data = _patch_data(m, n) if dictionary == "natural_images" else ()
+    data = patch_data(m, n) if dictionary == "natural_images" else None
 
     def sample(key: Key) -> SparseCoding | PatchCoding:
         dictionary_key, code_key, noise_key = jax.random.split(key, 3)
         if dictionary_seed is not None:
             dictionary_key = jax.random.key(dictionary_seed)
-        code = _sample_code(code_key, n, sparsity, entries)
+        code = sample_code(code_key, n, sparsity, entries)
         noise = jax.random.normal(noise_key, (m,))
-        if dictionary == "natural_images":
-            return PatchCoding(_choose(dictionary_key, data.shape[0], n), code, noise)
+        if data is not None:
+            return PatchCoding(choose_patches(dictionary_key, data.shape[0], n), code, noise)
         if dictionary == "gaussian":
             a = jax.random.normal(dictionary_key, (m, n))
         else:
-            a = _ill_conditioned(dictionary_key, m, n, condition_number)
-        return _measure(_normalized(a), code, noise, snr_db)
+            a = ill_conditioned(dictionary_key, m, n, condition_number)
+        return measure(normalized(a), code, noise, snr_db)
 
     def batch(key: Key, problem: SparseCoding | PatchCoding, data: Data) -> SparseCoding:
         del key
@@ -181,7 +160,7 @@ def sparse_coding(
             return problem
         columns = data[problem.patches].astype(jnp.float32)
         columns = columns - jnp.mean(columns, axis=1, keepdims=True)
-        return _measure(_normalized(columns.T), problem.code, problem.noise, snr_db)
+        return measure(normalized(columns.T), problem.code, problem.noise, snr_db)
 
     def quadratic_part(params: Array, problem: Any, batch: SparseCoding) -> Array:
         del problem
@@ -215,7 +194,7 @@ def sparse_coding(
         init=lambda key, problem: jnp.zeros(n),
         batch=batch,
         loss=penalized if objective == "penalized" else recovery,
-        data=data,
+        data=() if data is None else data,
         metrics=metrics,
         smooth=None if (form, objective) == ("subgradient", "penalized") else visible,
         prox=prox if form == "proximal" else None,
@@ -241,49 +220,12 @@ def proximal_operator(
 
 def _penalty(x: Array, penalty: str, group_size: int) -> Array:
     if penalty == "l1":
-        return jnp.sum(jnp.abs(x))
+        return jnp.sum(
+            x * jax.lax.stop_gradient(jnp.sign(x))
+        )  # the subgradient at 0 is 0; of jnp.abs it is 1
     if penalty == "l0":
         return jnp.sum((x != 0).astype(x.dtype))
     return jnp.sum(group_norms(x, group_size))
-
-
-def _sample_code(key: Key, n: int, sparsity: float, entries: int) -> Array:
-    active_key, value_key = jax.random.split(key)
-    u = jax.random.uniform(active_key, (n // entries,))
-    active = (u < sparsity) | (u == jnp.min(u))  # a code of zeros has no relative error
-    return jnp.where(jnp.repeat(active, entries), jax.random.normal(value_key, (n,)), 0)
-
-
-def _ill_conditioned(key: Key, m: int, n: int, condition_number: float) -> Array:
-    """A Gaussian matrix's singular vectors, which are Haar distributed, with other singular values."""
-    u_key, v_key = jax.random.split(key)
-    rank = min(m, n)
-    singular_values = jnp.exp(-jnp.linspace(0.0, math.log(condition_number), rank))
-    u = _orthonormal_columns(u_key, m, rank)
-    v = _orthonormal_columns(v_key, n, rank)
-    return (u * singular_values[None, :]) @ v.T
-
-
-def _orthonormal_columns(key: Key, rows: int, columns: int) -> Array:
-    q, r = jnp.linalg.qr(jax.random.normal(key, (rows, columns)))
-    return q * jnp.sign(jnp.diagonal(r))[None, :]
-
-
-def _choose(key: Key, num_patches: int, n: int) -> Array:
-    return jax.random.choice(key, num_patches, (n,), replace=False).astype(jnp.int32)
-
-
-def _normalized(a: Array) -> Array:
-    norms = jnp.linalg.norm(a, axis=0, keepdims=True)
-    return a / jnp.maximum(norms, jnp.finfo(a.dtype).tiny)
-
-
-def _measure(a: Array, code: Array, noise: Array, snr_db: float | None) -> SparseCoding:
-    """The problem; `noise` is standard normal."""
-    y = a @ code
-    if snr_db is not None:
-        y = y + jnp.sqrt(jnp.mean(jnp.square(y))) * 10 ** (-snr_db / 20) * noise
-    return SparseCoding(a, code, y)
 
 
 def _support_f1(x: Array, code: Array, entries: int) -> Array:
@@ -311,19 +253,6 @@ def _solve(problem: SparseCoding, prox: Callable[[Array, Any], Array], num_steps
     zero = jnp.zeros(a.shape[1], a.dtype)
     (x, _, _), _ = jax.lax.scan(step, (zero, zero, jnp.ones([], a.dtype)), length=num_steps)
     return x
-
-
-def _patch_data(m: int, n: int) -> Array:
-    side = math.isqrt(m)
-    if side * side != m:
-        raise ValueError(
-            f"num_measurements={m!r}: a patch of natural images has a square number of pixels, "
-            f"such as {side * side} or {(side + 1) ** 2}"
-        )
-    patches = np.asarray(datasets.load_patches(side)).reshape(-1, m)
-    if n > len(patches):
-        raise ValueError(f"num_atoms={n!r}: there are {len(patches)} patches of {side}x{side}")
-    return jnp.asarray(patches)
 
 
 def _check(
