@@ -107,7 +107,7 @@ def train(settings: Settings, directory: Path) -> tuple[Theta, np.ndarray]:
         theta, metadata = load_weights(result)
         if metadata["settings"] != dataclasses.asdict(settings):
             raise ValueError(f"{result} was trained with other settings: {metadata['settings']}")
-        return jax.tree.map(jnp.asarray, theta), np.float32(metadata["nmse_db"])
+        return jax.tree.map(jnp.asarray, theta), np.array(metadata["nmse_db"])
 
     network, task = make_network(settings), settings.task()
     run_chunk = functools.partial(_run_chunk, network.codes, task._replace(data=(), config=None), settings)

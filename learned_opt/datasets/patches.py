@@ -37,7 +37,7 @@ def load_patches(side: int) -> np.ndarray:
 
     patches = []
     for image in datasets.load_sample_images().images:
-        grey = np.round(image @ np.float64(_LUMA)).astype(np.uint8)
+        grey = np.round(image @ np.array(_LUMA)).astype(np.uint8)
         windows = np.lib.stride_tricks.sliding_window_view(grey, (side, side))
         patches.append(windows[:: side // 2, :: side // 2].reshape(-1, side, side))
     patches = np.concatenate(patches)

@@ -75,7 +75,7 @@ def proximal(
     def init_fn(params: Params) -> ProximalState:
         return ProximalState(jnp.zeros([], jnp.int32), inner.init(params))
 
-    def update_fn(updates, state: ProximalState, params: Params = None, **extra_args):
+    def update_fn(updates, state, params=None, **extra_args):
         operator = prox if prox is not None else extra_args.get("prox")
         if params is None:
             raise ValueError("a proximal step needs the params: call update(updates, state, params)")
@@ -88,6 +88,6 @@ def proximal(
         moved = operator(optax.apply_updates(params, steps), eta)
         # x + (0 - x) is 0 to the bit, so that what the operator sets to zero is zero.
         updates = jax.tree.map(lambda z, p, u: (z - p).astype(u.dtype), moved, params, steps)
-        return updates, ProximalState(optax.safe_increment(state.count), inner_state)
+        return updates, ProximalState(state.count + 1, inner_state)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

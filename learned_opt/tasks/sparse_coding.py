@@ -70,7 +70,7 @@ def sparse_coding(
 
     The columns of A have norm 1. `"gaussian"` draws its entries from N(0, 1/m). `"ill_conditioned"` replaces
     the singular values of such a matrix by a geometric sequence with the given ratio of the first to the last
-    and then normalises the columns, which leaves a ratio of about 42 of 50 at 25x50 and of 49 at
+    and then normalises the columns, which leaves a ratio of about 43 of 50 at 25x50 and of 49 at
     256x512.
     `"natural_images"` takes mean-free patches of two photographs, `sqrt(m)` pixels on a side; its patches lie
     in the task's data, and `batch` makes the dictionary of them.
@@ -220,9 +220,8 @@ def proximal_operator(
 
 def _penalty(x: Array, penalty: str, group_size: int) -> Array:
     if penalty == "l1":
-        return jnp.sum(
-            x * jax.lax.stop_gradient(jnp.sign(x))
-        )  # the subgradient at 0 is 0; of jnp.abs it is 1
+        # The derivative of jnp.abs at 0 is 1; this one's is 0.
+        return jnp.sum(x * jax.lax.stop_gradient(jnp.sign(x)))
     if penalty == "l0":
         return jnp.sum((x != 0).astype(x.dtype))
     return jnp.sum(group_norms(x, group_size))

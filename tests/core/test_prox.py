@@ -51,9 +51,8 @@ def test_moreau_identity():
 
 
 def test_groups_of_one_are_entries():
-    np.testing.assert_allclose(
-        block_soft_threshold(X, THRESHOLDS, 1), soft_threshold(X, THRESHOLDS), atol=1e-6
-    )
+    entries = soft_threshold(X, THRESHOLDS)
+    np.testing.assert_allclose(block_soft_threshold(X, THRESHOLDS, 1), entries, atol=1e-6)
 
 
 def test_a_group_takes_the_mean_of_its_thresholds():

@@ -39,12 +39,12 @@ def test_the_given_operator_is_preferred():
 
 def test_schedules_and_steps_for_each_coordinate():
     params, gradients = jnp.float32([2, 2]), jnp.zeros(2)
-    tx = proximal(
-        optax.sgd(1.0), soft_threshold, step_size=lambda count: 0.25 * (count + 1).astype(jnp.float32)
-    )
+    growing = optax.linear_schedule(0.25, 0.5, transition_steps=1)
+    tx = proximal(optax.sgd(1.0), soft_threshold, step_size=growing)
     state = tx.init(params)
     for expected in (1.75, 1.25):
-        updates, state = tx.update(gradients, state, params)
+        with jax.numpy_dtype_promotion("standard"):  # which optax's schedules count on
+            updates, state = tx.update(gradients, state, params)
         params = optax.apply_updates(params, updates)
         np.testing.assert_allclose(params, expected)
     tx = proximal(optax.sgd(1.0), soft_threshold, step_size=jnp.float32([1, 0]))

