@@ -2,6 +2,7 @@
 
 from learned_opt.core.config import Registry, validated
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 
@@ -11,9 +12,13 @@ __all__ = [
     "MetaGradient",
     "Registry",
     "Task",
+    "block_soft_threshold",
     "check_floating",
     "check_same_structure",
+    "group_norms",
+    "hard_threshold",
     "is_traced",
+    "soft_threshold",
     "unknown_name",
     "validated",
 ]

@@ -2,8 +2,19 @@
 
 from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
+from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 
-__all__ = ["LSTMState", "SecantState", "cosine_factor", "hyperparameters", "lstm", "registry", "secant_lstm"]
+__all__ = [
+    "LSTMState",
+    "ProximalState",
+    "SecantState",
+    "cosine_factor",
+    "hyperparameters",
+    "lstm",
+    "proximal",
+    "registry",
+    "secant_lstm",
+]

@@ -1,8 +1,20 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
 from learned_opt.tasks.classification import Images, classification
+from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
 from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import random_scaling
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.sparse_coding import sparse_coding
 
-__all__ = ["Images", "Quadratic", "classification", "quadratic", "random_scaling", "registry"]
+__all__ = [
+    "Images",
+    "PatchCoding",
+    "Quadratic",
+    "SparseCoding",
+    "classification",
+    "quadratic",
+    "random_scaling",
+    "registry",
+    "sparse_coding",
+]

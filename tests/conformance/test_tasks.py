@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from learned_opt.core.types import Task
-from learned_opt.tasks import classification, quadratic, random_scaling, registry
+from learned_opt.tasks import classification, quadratic, random_scaling, registry, sparse_coding
 from learned_opt.training import evaluate_with_metrics
 
 DIGITS_BYTES = 1e5  # of the data set; what a compiled loss bakes in is far below
@@ -37,6 +37,25 @@ UNDER_TEST = {
         lambda: random_scaling(classification("digits", hidden_sizes=(8,)), log_range=3.0),
         0.03,
     ),
+    "sparse-coding": (sparse_coding, 0.1),
+    "sparse-coding-subgradient": (lambda: sparse_coding(snr_db=20.0, form="subgradient"), 0.1),
+    "sparse-coding-group": (
+        lambda: sparse_coding(dictionary="ill_conditioned", penalty="group", group_size=5, optimum_steps=9),
+        0.1,
+    ),
+    "sparse-coding-recovery": (
+        lambda: sparse_coding(40, 20, penalty="l0", objective="recovery", dictionary_seed=1),
+        0.1,
+    ),
+    "sparse-coding-patches": (
+        lambda: sparse_coding(16, 30, dictionary="natural_images", snr_db=30.0),
+        0.1,
+    ),
+}
+# What the tasks report beside the loss.
+METRICS = {
+    "classification": {"test_loss", "test_accuracy"},
+    "sparse_coding": {"nmse_db", "support_f1", "objective"},
 }
 NUM_PROBLEMS = 3
 
@@ -92,9 +111,12 @@ def test_key_decides(name: str):
     first, other = draws(name), draws(name, seed=1)
     draws.cache_clear()
     chex.assert_trees_all_equal(draws(name), first)
-    losses = np.concatenate([first[3], other[3]])
-    assert len(np.unique(losses)) == 2 * NUM_PROBLEMS  # every key gives another problem
+    sizes = np.concatenate([jax.vmap(optax.tree.norm)(draw[4]) for draw in (first, other)])
+    assert len(np.unique(sizes)) == 2 * NUM_PROBLEMS  # every key gives another problem
     starts = np.concatenate([jax.tree.leaves(draw[1])[-1] for draw in (first, other)])
+    if task_of(name).config.name == "sparse_coding":
+        assert not starts.any()  # a code is sought from zero on
+        return
     assert len(np.unique(starts, axis=0)) == 2 * NUM_PROBLEMS
 
 
@@ -158,14 +180,17 @@ def test_small_step_along_the_gradient_lowers_every_problems_loss(name: str):
 @every
 def test_metrics_are_finite_scalars(name: str):
     task = task_of(name)
-    assert (task.metrics is not None) == ("classification" in name)
+    innermost = getattr(task.config, "task", task.config)
+    expected = METRICS.get(innermost.name, set())
+    assert (task.metrics is not None) == bool(expected)
     if task.metrics is not None:
         problems, params, *_ = draws(name)
         metrics = jax.jit(jax.vmap(task.metrics, in_axes=(0, 0, None)))(params, problems, task.data)
-        assert set(metrics) == {"test_loss", "test_accuracy"}
+        assert set(metrics) == expected | ({"gap"} if getattr(innermost, "optimum_steps", 0) else set())
         chex.assert_shape(list(metrics.values()), (NUM_PROBLEMS,))
         chex.assert_tree_all_finite(metrics)
-        assert np.all((metrics["test_accuracy"] >= 0) & (metrics["test_accuracy"] <= 1))
+        for fraction in {"test_accuracy", "support_f1"} & set(metrics):
+            assert np.all((metrics[fraction] >= 0) & (metrics[fraction] <= 1))
 
 
 @every
