@@ -3,18 +3,21 @@
 from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
 from learned_opt.optimizers.proximal import ProximalState, proximal
+from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 
 __all__ = [
     "LSTMState",
+    "ProximalLSTMState",
     "ProximalState",
     "SecantState",
     "cosine_factor",
     "hyperparameters",
     "lstm",
     "proximal",
+    "proximal_lstm",
     "registry",
     "secant_lstm",
 ]
