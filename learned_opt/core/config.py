@@ -56,8 +56,9 @@ class Registry:
         fields: list[Any] = []
         for p in signature.parameters.values():
             default = dataclasses.MISSING if p.default is p.empty else p.default
-            # A factory that wraps a product of its own kind is configured by that product's config.
-            annotation = Any if p.annotation is signature.return_annotation else p.annotation
+            # A factory that wraps products of its own kind is configured by their configs.
+            product = signature.return_annotation
+            annotation = Any if p.annotation in (product, tuple[product, ...]) else p.annotation
             fields.append((p.name, annotation, dataclasses.field(default=default)))
         config_class = dataclasses.make_dataclass(
             name,
@@ -77,10 +78,11 @@ class Registry:
         def wrapped(*args, **kwargs):
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            arguments = {k: getattr(v, "config", v) for k, v in bound.arguments.items()}
+            arguments = {k: _each(lambda x: getattr(x, "config", x), v) for k, v in bound.arguments.items()}
             # An argument that is itself a factory's product, or a bare function, has to have a name.
             nameless = any(
-                callable(v) or (v is None and bound.arguments[k] is not None) for k, v in arguments.items()
+                callable(v) or (_has_none(v) and not _has_none(bound.arguments[k]))
+                for k, v in arguments.items()
             )
             made = factory(*bound.args, **bound.kwargs)
             return made._replace(config=None if nameless else config_class(**arguments))
@@ -99,7 +101,10 @@ class Registry:
 
     def to_json(self, config: Any) -> dict[str, Any]:
         """A configuration as a JSON-able dictionary, with its `name` first."""
-        values = {k: self.to_json(v) if hasattr(v, "make") else v for k, v in _arguments(config).items()}
+        values = {
+            k: _each(lambda x: self.to_json(x) if hasattr(x, "make") else x, v)
+            for k, v in _arguments(config).items()
+        }
         return {"name": config.name, **values}
 
     def from_json(self, data: Any) -> Any:
@@ -108,7 +113,9 @@ class Registry:
             raise ValueError(f"a {self.kind} needs a 'name' (one of {', '.join(self.configs)}), got {data!r}")
         config_class = self.get(data["name"])
         arguments = {
-            k: self.from_json(v) if _is_config_json(v) else v for k, v in data.items() if k != "name"
+            k: _each(lambda x: self.from_json(x) if _is_config_json(x) else x, v)
+            for k, v in data.items()
+            if k != "name"
         }
         return validated(config_class, arguments, f"{self.kind} {data['name']!r}")
 
@@ -156,7 +163,16 @@ def _arguments(config: Any) -> dict[str, Any]:
 
 
 def _made(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.make() if hasattr(v, "make") else v for k, v in arguments.items()}
+    return {k: _each(lambda x: x.make() if hasattr(x, "make") else x, v) for k, v in arguments.items()}
+
+
+def _each(function: Callable[[Any], Any], value: Any) -> Any:
+    """A function of a value, or of each value of a tuple of them (a list, where it comes from JSON)."""
+    return tuple(map(function, value)) if type(value) in (tuple, list) else function(value)
+
+
+def _has_none(value: Any) -> bool:
+    return any(v is None for v in value) if type(value) is tuple else value is None
 
 
 def _brief(doc: str) -> str:

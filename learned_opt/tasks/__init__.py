@@ -2,6 +2,7 @@
 
 from learned_opt.tasks.classification import Images, classification
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
+from learned_opt.tasks.mixture import Mixed, mixture
 from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import random_scaling
 from learned_opt.tasks.registry import registry
@@ -9,10 +10,12 @@ from learned_opt.tasks.sparse_coding import sparse_coding
 
 __all__ = [
     "Images",
+    "Mixed",
     "PatchCoding",
     "Quadratic",
     "SparseCoding",
     "classification",
+    "mixture",
     "quadratic",
     "random_scaling",
     "registry",

@@ -1,0 +1,128 @@
+"""Several tasks in one."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
+from learned_opt.tasks.registry import registry
+
+
+class Mixed(NamedTuple):
+    """One problem of a mixture.
+
+    Attributes:
+        index: i32[], whose problem it is.
+        problems: one draw from each task, of which that one counts.
+    """
+
+    index: Array
+    problems: tuple[Problem, ...]
+
+
+@registry.register
+def mixture(tasks: tuple[Task, ...]) -> Task:
+    r"""Draws each problem from one of several tasks, all with the same chance.
+
+    .. math::
+
+        f = f^{(k)}, \qquad k \sim U\{1, \dots, K\}
+
+    A rule meta-trained on a mixture has to tell the tasks apart by what it sees. The params of all tasks must
+    have the same structure, shapes and dtypes. Side by side, problems compute the losses of all tasks and
+    keep one.
+
+    Args:
+        tasks: at least one task.
+
+    Returns:
+        The task; its data is the tasks' in a tuple. It has the metrics that all of them have.
+
+    Raises:
+        ValueError: if there is no task, their params differ, some have a smooth part and others none, or
+            their proximal operators differ.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic
+        >>> task = mixture((quadratic(dim=3), quadratic(dim=3, condition_number=100.0)))
+        >>> problem = task.sample(jax.random.key(0))
+        >>> x = task.init(jax.random.key(1), problem)
+        >>> bool(task.loss(x, problem, task.batch(jax.random.key(2), problem, task.data)) > 0)
+        True
+
+    Reference:
+        Meta-training over many tasks at once is as in Metz et al., Tasks, stability, architecture, and
+        compute: training more effective learned optimizers, and using them to train themselves, arXiv
+        2009.11243, 2020.
+    """
+    tasks = tuple(tasks)
+    if not tasks:
+        raise ValueError("tasks=(): give at least one task")
+    first = tasks[0]
+    if any((t.smooth is None) != (first.smooth is None) for t in tasks):
+        raise ValueError("some of the tasks have a smooth part and others none; mix tasks of one form")
+    if any(t.prox is not first.prox for t in tasks):
+        raise ValueError("the tasks have different proximal operators; mix tasks of one penalty and weight")
+    shapes = [jax.eval_shape(functools.partial(_start, t)) for t in tasks]
+    for i, other in enumerate(shapes):
+        if jax.tree.map(_form, other) != jax.tree.map(_form, shapes[0]):
+            raise ValueError(
+                f"tasks[{i}] has params {other}, but tasks[0] has {shapes[0]}; they must be of one form"
+            )
+
+    def sample(key: Key) -> Mixed:
+        index_key, *keys = jax.random.split(key, 1 + len(tasks))
+        index = jax.random.randint(index_key, (), 0, len(tasks))
+        return Mixed(index, tuple(t.sample(k) for t, k in zip(tasks, keys, strict=True)))
+
+    def init(key: Key, problem: Mixed) -> Params:
+        return _switch(problem, [lambda p, t=t: t.init(key, p) for t in tasks])
+
+    def batch(key: Key, problem: Mixed, data: tuple) -> tuple[Batch, ...]:
+        return tuple(t.batch(key, p, d) for t, p, d in zip(tasks, problem.problems, data, strict=True))
+
+    def mixed(losses: list):
+        def loss(params: Params, problem: Mixed, batch: tuple[Batch, ...]) -> Array:
+            branches = [lambda p, i=i, f=f: f(params, p, batch[i]) for i, f in enumerate(losses)]
+            return _switch(problem, branches)
+
+        return loss
+
+    def metrics(params: Params, problem: Mixed, data: tuple) -> dict[str, Array]:
+        every = [
+            t.metrics(params, p, d) if t.metrics else {}
+            for t, p, d in zip(tasks, problem.problems, data, strict=True)
+        ]
+        shared = [name for name in every[0] if all(name in m for m in every)]
+        return {name: jnp.stack([m[name] for m in every])[problem.index] for name in shared}
+
+    return Task(
+        sample,
+        init,
+        batch,
+        mixed([t.loss for t in tasks]),
+        tuple(t.data for t in tasks),
+        metrics if all(t.metrics for t in tasks) else None,
+        smooth=None if first.smooth is None else mixed([t.smooth for t in tasks]),
+        prox=first.prox,
+    )
+
+
+def _start(task: Task) -> Params:
+    key = jax.random.key(0)
+    return task.init(key, task.sample(key))
+
+
+def _form(leaf: jax.ShapeDtypeStruct) -> tuple:
+    return leaf.shape, leaf.dtype
+
+
+def _switch(problem: Mixed, branches: list):
+    """The branch of the task that the problem is from, on that task's draw."""
+    return jax.lax.switch(
+        problem.index,
+        [lambda problems, i=i, b=b: b(problems[i]) for i, b in enumerate(branches)],
+        problem.problems,
+    )
