@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
 
@@ -31,7 +32,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         f = f^{(k)}, \qquad k \sim U\{1, \dots, K\}
 
     A rule meta-trained on a mixture has to tell the tasks apart by what it sees. The params of all tasks must
-    have the same structure, shapes and dtypes. Side by side, problems compute the losses of all tasks and
+    have the same structure and shapes. Side by side, problems compute the losses of all tasks and
     keep one.
 
     Args:
@@ -67,10 +68,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         raise ValueError("the tasks have different proximal operators; mix tasks of one penalty and weight")
     shapes = [jax.eval_shape(functools.partial(_start, t)) for t in tasks]
     for i, other in enumerate(shapes):
-        if jax.tree.map(_form, other) != jax.tree.map(_form, shapes[0]):
-            raise ValueError(
-                f"tasks[{i}] has params {other}, but tasks[0] has {shapes[0]}; they must be of one form"
-            )
+        check_same_structure(other, shapes[0], f"the params of tasks[{i}]", "those of tasks[0]")
 
     def sample(key: Key) -> Mixed:
         index_key, *keys = jax.random.split(key, 1 + len(tasks))
@@ -113,10 +111,6 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
 def _start(task: Task) -> Params:
     key = jax.random.key(0)
     return task.init(key, task.sample(key))
-
-
-def _form(leaf: jax.ShapeDtypeStruct) -> tuple:
-    return leaf.shape, leaf.dtype
 
 
 def _switch(problem: Mixed, branches: list):

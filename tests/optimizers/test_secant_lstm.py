@@ -1,0 +1,95 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from learned_opt.optimizers import secant_lstm
+from learned_opt.optimizers.secant_lstm import _direction
+
+
+def zeros(lopt):
+    return jax.tree.map(jnp.zeros_like, lopt.init(jax.random.key(0)))
+
+
+def walk(tx, gradient, x, num_steps, after=lambda u: u):
+    """The points x_0 to x_n of an optimizer."""
+    state, points = tx.init(x), [x]
+    for _ in range(num_steps):
+        updates, state = jax.jit(tx.update)(gradient(x), state, x)
+        x = optax.apply_updates(x, after(updates))
+        points.append(x)
+    return np.stack(points), state
+
+
+@pytest.mark.parametrize("num_pairs", [1, 3])
+def test_direction_is_the_dense_bfgs_matrix_times_the_gradient(num_pairs: int):
+    rng = np.random.default_rng(0)
+    hessian = np.diag([1.0, 3.0, 5.0, 9.0])
+    steps = rng.normal(size=(num_pairs, 4))
+    changes, g, gamma = steps @ hessian, rng.normal(size=4), 0.3
+    h = gamma * np.eye(4)
+    for s, y in zip(steps[::-1], changes[::-1], strict=True):  # the newest first
+        v = np.eye(4) - np.outer(y, s) / (s @ y)
+        h = v.T @ h @ v + np.outer(s, s) / (s @ y)
+    arrays = [[jnp.asarray(v, jnp.float32) for v in vs] for vs in (steps, changes)]
+    np.testing.assert_allclose(
+        _direction(jnp.asarray(g, jnp.float32), jnp.float32(gamma), *arrays), h @ g, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_pair_of_zeros_is_none():
+    g, zero = jnp.float32([1, 2]), jnp.zeros(2)
+    np.testing.assert_allclose(_direction(g, jnp.float32(0.5), [zero], [zero]), [0.5, 1.0])
+
+
+def test_one_curvature_is_solved_in_two_steps():
+    """On 7 |x|^2 / 2 the first step tells the curvature, and the second is Newton's."""
+    lopt = secant_lstm(hidden_sizes=(2,), memory=1, first_step=0.01)
+    points, _ = walk(lopt.build(zeros(lopt)), lambda x: 7 * x, jnp.float32([1.0, -1.0]), 2)
+    np.testing.assert_allclose(points[1], [0.99, -0.99], rtol=1e-5)
+    np.testing.assert_allclose(points[2], 0, atol=1e-5)
+
+
+def test_memory_makes_up_for_condition():
+    """Two curvatures, a million apart: hopeless for gradient descent in 30 steps."""
+    curvatures = jnp.float32([1.0, 1e6])
+    lopt = secant_lstm(hidden_sizes=(2,), memory=2)
+    points, _ = walk(lopt.build(zeros(lopt)), lambda x: curvatures * x, jnp.float32([1.0, 1.0]), 30)
+    losses = 0.5 * np.sum(np.asarray(curvatures) * points**2, axis=1)
+    assert losses[-1] < 1e-6 * losses[0]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e6])
+def test_scale_of_the_loss_does_not_matter(scale: float):
+    curvatures = jnp.float32([1.0, 5.0, 30.0])
+    lopt = secant_lstm(hidden_sizes=(4,))
+    tx, x = lopt.build(lopt.init(jax.random.key(0))), jnp.float32([1.0, -1.0, 0.5])
+    plain, _ = walk(tx, lambda x: curvatures * x, x, 8)
+    scaled, _ = walk(tx, lambda x: scale * curvatures * x, x, 8)
+    np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_a_factor_on_the_updates_is_seen_in_the_params():
+    """Half of each Newton step halves the distance; taking the steps as whole would double gamma."""
+    lopt = secant_lstm(hidden_sizes=(2,), memory=1)
+    points, state = walk(
+        lopt.build(zeros(lopt)), lambda x: 7 * x, jnp.float32([1.0]), 4, after=lambda u: 0.5 * u
+    )
+    np.testing.assert_allclose(state.step_size, 1 / 7, rtol=1e-4)
+    np.testing.assert_allclose(points[2:] / points[1:-1], 0.5, rtol=1e-3)
+
+
+def test_where_the_curvature_is_negative_the_last_step_size_stands():
+    lopt = secant_lstm(hidden_sizes=(2,), first_step=0.01)
+    points, state = walk(lopt.build(zeros(lopt)), lambda x: -2 * x, jnp.float32([1.0]), 3)
+    np.testing.assert_allclose(state.step_size, 0.01 / 2, rtol=1e-5)  # the first gradient is -2
+    assert np.all(np.diff(points[:, 0]) > 0)  # downhill all the same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"), [({"memory": 0}, "memory=0"), ({"first_step": 0.0}, "first_step")]
+)
+def test_bad_arguments_are_refused(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        secant_lstm(**arguments)
