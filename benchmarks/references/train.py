@@ -91,7 +91,7 @@ def make_network(settings: Settings) -> Network:
 
 def nmse_db(x: Array, code: Array) -> Array:
     """The mean squared error over the mean square of the codes, in decibels, as the field reports it."""
-    return 10 * jnp.log10(jnp.sum(jnp.square(x - code), axis=(-1, -2)) / jnp.sum(jnp.square(code)))
+    return 10 * jnp.log10(jnp.sum(jnp.square(x - code)) / jnp.sum(jnp.square(code)))
 
 
 def train(settings: Settings, directory: Path) -> tuple[Theta, np.ndarray]:
@@ -153,7 +153,8 @@ def final_errors(settings: Settings, network: Network, theta: Theta, num_problem
     @jax.jit
     def errors(theta: Theta, fixed: Any, data: Any) -> Array:
         codes, y = _draw(task, key, num_problems, data)
-        return nmse_db(network.codes(theta, fixed, y, settings.num_layers), codes)
+        layers = network.codes(theta, fixed, y, settings.num_layers)
+        return jax.vmap(nmse_db, in_axes=(0, None))(layers, codes)
 
     return errors(theta, network.fixed, task.data)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.references import proximal_gradient, train
+from benchmarks.references import train
 from benchmarks.references.unrolled import alista, analytic_weights, lista
 from learned_opt.core import soft_threshold
 from learned_opt.tasks import sparse_coding
@@ -19,18 +19,21 @@ SMALL = train.Settings(
     num_measurements=32,
     num_atoms=48,
     sparsity=0.05,
-    num_layers=4,
+    num_layers=3,
     batch_size=32,
     steps_a_layer=25,
     final_steps=75,
 )
 
 
-def test_lista_starts_as_ista():
+def test_lista_starts_as_thresholding_with_analytic_weights():
     network = lista(A, num_layers=6)
     codes = network.codes(network.init(), network.fixed, PROBLEMS.measurement, 6)
-    iterates = jax.vmap(lambda p: proximal_gradient(p, 6, lambda x, s: soft_threshold(x, 0.1 * s)))(PROBLEMS)
-    np.testing.assert_allclose(codes.transpose(1, 0, 2), iterates[:, 1:], atol=1e-5)
+    w = jnp.asarray(analytic_weights(A), jnp.float32)
+    x = jnp.zeros((5, 32))
+    for layer in codes:
+        x = soft_threshold(x - (x @ A.T - PROBLEMS.measurement) @ w, 0.3)
+        np.testing.assert_allclose(layer, x, atol=1e-4)
 
 
 def test_analytic_weights_are_the_least_coherent():
@@ -39,7 +42,8 @@ def test_analytic_weights_are_the_least_coherent():
     np.testing.assert_allclose(np.sum(w * a, axis=0), 1, rtol=1e-12)
     # Stationary: the gradient A A^T w_i is a multiple of the constraint's gradient a_i.
     gradients = a @ a.T @ w
-    np.testing.assert_allclose(gradients, a * (gradients * a).sum(axis=0), atol=1e-9)
+    multipliers = np.sum(gradients * a, axis=0) / np.sum(a * a, axis=0)
+    np.testing.assert_allclose(gradients, a * multipliers, atol=1e-9)
     assert np.sum((w.T @ a) ** 2) < np.sum((a.T @ a) ** 2)
 
 
@@ -56,12 +60,13 @@ def test_alista_by_hand():
 
 @pytest.mark.parametrize("name", ["alista", "lista"])
 def test_training_lowers_the_error(name: str, tmp_path):
-    settings = dataclasses.replace(SMALL, network=name)
+    settings = dataclasses.replace(SMALL, network=name, matrix_learning_rate=0.003)
     _, errors = train.train(settings, tmp_path)
     network = train.make_network(settings)
     before = train.final_errors(settings, network, network.init(), 256)
-    assert errors.shape == (4,)
-    assert errors[-1] < before[-1] - 3
+    assert errors.shape == (3,)
+    assert errors[-1] < before[-1] - 1
+    assert np.all(np.diff(errors) < 0)  # each layer improves on the one before
     again = train.train(settings, tmp_path)[1]  # read back
     np.testing.assert_allclose(again, errors, atol=1e-2)
 
