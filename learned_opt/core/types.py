@@ -48,6 +48,12 @@ class Task(NamedTuple):
         metrics: `metrics(params, problem, data) -> {name: f32[]}`, what is reported beside the loss, such
             as the accuracy on held-out data. It is never differentiated or selected on.
         config: the named arguments that made this task, or `None`.
+        smooth: `smooth(params, problem, batch) -> f32[]`, what the optimizer sees the value and the gradient
+            of, where that is not the loss: the differentiable part of a composite objective, or the
+            observable objective where the loss is the distance to a solution that only the task knows.
+            `None` where it is the loss.
+        prox: `prox(params, step_size) -> params`, the proximal operator of the nonsmooth part, the same for
+            all problems, for optimizers that use it; `None` where there is none.
     """
 
     sample: Callable[[Key], Problem]
@@ -57,6 +63,8 @@ class Task(NamedTuple):
     data: Data = ()
     metrics: Callable[[Params, Problem, Data], dict[str, Array]] | None = None
     config: Any = None
+    smooth: Callable[[Params, Problem, Batch], Array] | None = None
+    prox: Callable[[Params, Any], Params] | None = None
 
 
 class MetaGradient(NamedTuple):

@@ -31,7 +31,8 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
         The scaled task; its data is the given task's, its problems carry the scales besides.
 
     Raises:
-        ValueError: if `log_range` is negative.
+        ValueError: if `log_range` is negative, or the task has a proximal operator, which scaling the
+            coordinates would change.
 
     Example:
         >>> from learned_opt.tasks import quadratic
@@ -47,6 +48,8 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
     """
     if not log_range >= 0:
         raise ValueError(f"log_range={log_range!r}: it must not be negative")
+    if task.prox is not None:
+        raise ValueError("a task with a proximal operator cannot have its coordinates scaled")
 
     def sample(key: Key) -> tuple[Problem, Params]:
         problem_key, init_key, scale_key = jax.random.split(key, 3)
@@ -70,9 +73,22 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
         problem, scales = scaled
         return task.loss(jax.tree.map(jnp.multiply, params, scales), problem, batch)
 
+    def smooth(params: Params, scaled: tuple[Problem, Params], batch: Batch) -> Array:
+        problem, scales = scaled
+        assert task.smooth is not None
+        return task.smooth(jax.tree.map(jnp.multiply, params, scales), problem, batch)
+
     def metrics(params: Params, scaled: tuple[Problem, Params], data) -> dict[str, Array]:
         problem, scales = scaled
         assert task.metrics is not None
         return task.metrics(jax.tree.map(jnp.multiply, params, scales), problem, data)
 
-    return Task(sample, init, batch, loss, task.data, metrics if task.metrics else None)
+    return Task(
+        sample,
+        init,
+        batch,
+        loss,
+        task.data,
+        metrics if task.metrics else None,
+        smooth=smooth if task.smooth else None,
+    )

@@ -71,9 +71,11 @@ def unroll(
     default. The derivative of each loss is then taken from the gradient that the forward pass computed
     anyway, and the optimizee is never differentiated twice.
 
+    Where the task has a smooth part, the optimizer sees that part alone, and the losses are still the task's.
+
     Args:
-        tx: the optimizer; it is given the loss as `value=`, the gradient as `grad=` and the loss function
-            as `value_fn=`, should it want them.
+        tx: the optimizer; it is given the loss as `value=`, the gradient as `grad=`, the loss function
+            as `value_fn=` and the task's proximal operator, if it has one, as `prox=`, should it want them.
         task: the task that the problem is from; its own `data` is not used.
         key: makes the batches; the same key for all parts of a trajectory.
         problem: one draw from the task.
@@ -98,34 +100,45 @@ def unroll(
     """
     tx = optax.with_extra_args_support(tx)
 
-    def loss_at(params: Params, step: Array) -> tuple[Array, Params, Any]:
+    extra_args = {} if task.prox is None else {"prox": task.prox}
+
+    def see(params: Params, step: Array) -> tuple[Array, Array, Params, Any]:
+        """The loss, and what the optimizer sees: a value, its gradient, and the function of both."""
         batch = task.batch(jax.random.fold_in(key, step), problem, data)
+        visible = task.loss if task.smooth is None else task.smooth
 
         def value_fn(p: Params) -> Array:
-            return task.loss(p, problem, batch)
+            return visible(p, problem, batch)
 
         if second_order:
             value, grad = jax.value_and_grad(value_fn)(params)
         else:
             value, grad = jax.value_and_grad(value_fn)(jax.lax.stop_gradient(params))
             value = _linearized(value, grad, params)
-        return value, grad, value_fn
+        loss = value if task.smooth is None else task.loss(params, problem, batch)
+        return loss, value, grad, value_fn
 
     def body(state: InnerState, _) -> tuple[InnerState, Array]:
-        value, grad, value_fn = loss_at(state.params, state.step)
+        loss, value, grad, value_fn = see(state.params, state.step)
         # optax's own optimizers count on int and float promoting, whatever the user has set.
         with jax.numpy_dtype_promotion("standard"):
             updates, opt_state = tx.update(
-                grad, state.opt_state, state.params, value=value, grad=grad, value_fn=value_fn
+                grad,
+                state.opt_state,
+                state.params,
+                value=value,
+                grad=grad,
+                value_fn=value_fn,
+                **extra_args,
             )
         params = optax.apply_updates(state.params, updates)
-        return InnerState(params, opt_state, state.step + 1), value
+        return InnerState(params, opt_state, state.step + 1), loss
 
     # Of each step only the state is kept for the backward pass: to compute the gates twice costs less than
     # to store them and read them back. Without differentiation this changes nothing.
     step = jax.checkpoint(body, prevent_cse=False)
     state, losses = jax.lax.scan(step, state, length=num_steps)
-    last, _, _ = loss_at(state.params, state.step)
+    last, *_ = see(state.params, state.step)
     return state, jnp.append(losses, last)
 
 

@@ -280,3 +280,35 @@ def test_data_is_not_baked_into_the_program():
         sum(np.asarray(c).nbytes for c in jaxpr.consts if not jnp.issubdtype(c.dtype, jax.dtypes.prng_key))
         < 4096
     )
+
+
+@pytest.mark.parametrize("second_order", [False, True])
+def test_optimizer_sees_the_smooth_part_and_the_losses_are_the_tasks(second_order: bool):
+    """x_{t+1} = prox(x_t - r x_t) from the smooth part x^2 / 2; what is differentiated is |x - 1|."""
+    task = Task(
+        sample=lambda key: (),
+        init=lambda key, problem: jnp.float32(4),
+        batch=lambda key, problem, data: (),
+        loss=lambda x, problem, batch: jnp.abs(x - 1),
+        smooth=lambda x, problem, batch: x**2 / 2,
+        prox=lambda x, step_size: x - step_size,
+    )
+
+    def losses(rate):
+        def update(updates, state, params=None, *, value, prox, **extra_args):
+            moved = prox(params - rate * updates, 0.5)
+            return moved - params, value
+
+        tx = optax.GradientTransformationExtraArgs(lambda params: jnp.float32(0), update)
+        state = start(tx, task, KEY, ())
+        return unroll(tx, task, KEY, (), (), state, 2, second_order=second_order)
+
+    state, curve = losses(jnp.float32(0.25))
+    # 4 -> 3 - 0.5 = 2.5 -> 1.875 - 0.5 = 1.375, and the last value that was seen is 2.5^2 / 2.
+    np.testing.assert_allclose(curve, [3, 1.5, 0.375], rtol=1e-6)
+    np.testing.assert_allclose(state.opt_state, 3.125, rtol=1e-6)
+    # dx_1/dr = -4, and dx_2/dr = -2.5 + (1 - r) dx_1/dr, where first order takes the gradient as constant.
+    last = -2.5 + (1 - 0.25 * second_order) * -4
+    np.testing.assert_allclose(
+        jax.jacobian(lambda r: losses(r)[1])(jnp.float32(0.25)), [0, -4, last], rtol=1e-6
+    )
