@@ -125,12 +125,13 @@ def learned(name: str) -> Contender:
 
 def deterministic(task: Task) -> bool:
     """Whether the loss of a problem is always the same."""
-    return not jax.tree.leaves(jax.eval_shape(lambda k: task.batch(k, task.sample(k), task.data), _key()))
+    batch = jax.eval_shape(lambda key: task.batch(key, task.sample(key), task.data), jax.random.key(0))
+    return not jax.tree.leaves(batch)
 
 
 def params_of(task: Task) -> Any:
     """The shapes of a task's params."""
-    return jax.eval_shape(lambda k: task.init(k, task.sample(k)), _key())
+    return jax.eval_shape(lambda key: task.init(key, task.sample(key)), jax.random.key(0))
 
 
 def has_matrices(task: Task) -> bool:

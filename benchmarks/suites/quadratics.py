@@ -1,5 +1,6 @@
 """Random quadratics: Gaussian ones, other dimensions, condition numbers, noise in the gradient."""
 
+import dataclasses
 import functools
 
 from benchmarks.contenders import FIELD, Contender, learned
@@ -11,14 +12,18 @@ SCALES = (1e-3, 1e-1, 1e1, 1e3)
 BASE = "gaussian-10"
 
 
-def quadratic(name: str, summary: str, horizons: tuple[int, ...] = (100,), **arguments) -> Case:
-    return Case(name, functools.partial(tasks.quadratic, **arguments), horizons, summary=summary)
+# One object for all cases on it, so that its problems are compiled once.
+gaussian_10 = functools.cache(functools.partial(tasks.quadratic, dim=10))
+
+
+def quadratic(name: str, summary: str, **arguments) -> Case:
+    return Case(name, functools.partial(tasks.quadratic, **arguments), summary=summary)
 
 
 def noisy(deviation: float) -> Case:
     return Case(
         f"gaussian-10-noise-{deviation:g}",
-        lambda: tasks.gradient_noise(tasks.quadratic(dim=10), deviation),
+        lambda: tasks.gradient_noise(gaussian_10(), deviation),
         summary=f"Gaussian quadratics in 10 dimensions, Gaussian noise of deviation {deviation:g} in each "
         "coordinate of the gradient; the losses are without noise.",
         shift=(BASE, f"gradient noise {deviation:g}"),
@@ -28,7 +33,7 @@ def noisy(deviation: float) -> Case:
 def scaled(scale: float) -> Case:
     return Case(
         f"gaussian-10-times-{scale:g}",
-        functools.partial(tasks.quadratic, dim=10),
+        gaussian_10,
         summary=f"Gaussian quadratics in 10 dimensions whose loss and gradients are {scale:g} times as large; "
         "the losses shown are divided by it again.",
         only=("adam", "adam-1e-3", *LEARNED),
@@ -43,17 +48,11 @@ def cases(size: str) -> list[Case]:
     conditions = {"quick": (1e3,), "default": (1e1, 1e3, 1e5), "full": (1e1, 1e2, 1e3, 1e4, 1e5)}[size]
     noises = {"quick": (1.0,), "default": (1.0,), "full": (0.1, 1.0, 10.0)}[size]
     scales = {"quick": (1e3,), "default": SCALES, "full": SCALES}[size]
-    found = [
-        quadratic(
-            BASE,
-            "Gaussian quadratics in 10 dimensions: W and y standard normal, x0 of deviation 0.01.",
-            horizons,
-            dim=10,
-        )
-    ]
+    summary = "Gaussian quadratics in 10 dimensions: W and y standard normal, x0 of deviation 0.01."
+    found = [Case(BASE, gaussian_10, horizons, summary=summary)]
     for dim in dims:
         case = quadratic(f"gaussian-{dim}", f"Gaussian quadratics in {dim} dimensions.", dim=dim)
-        found.append(case.__class__(**{**vars(case), "shift": (BASE, f"{dim} dimensions")}))
+        found.append(dataclasses.replace(case, shift=(BASE, f"{dim} dimensions")))
     for number in conditions:
         found.append(
             quadratic(
