@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from benchmarks import contenders, runner, suites
+from benchmarks import comparison, contenders, report, runner, suites
 from benchmarks.suite import Request, Suite
 from learned_opt import runs, zoo
 from learned_opt.cli.options import parse
@@ -139,6 +139,34 @@ def run_command(words: Sequence[str]) -> int:
     return 0
 
 
+def report_command(words: Sequence[str]) -> int:
+    """Draws."""
+    options = parse(Report, words, "python -m benchmarks report", "Draws the report of a result directory.")
+    runs.require_plots()
+    out = options.out or options.directory / "report.html"
+    markdown = options.markdown or options.directory / "results.md"
+    for problem in report.write(options.directory, out, markdown):
+        print(f"left out: {problem}", file=sys.stderr)
+    print(f"report: {out}\ntables: {markdown}")
+    return 0
+
+
+def compare_command(words: Sequence[str]) -> int:
+    """Compares; 1 if something became worse."""
+    options = parse(Compare, words, "python -m benchmarks compare", "Compares two result directories.")
+    rows = comparison.rows(options.old, options.new)
+    changed = [row for row in rows if row["verdict"]]
+    console = Console()
+    if changed:
+        console.print(runs.terminal_table(changed, comparison.COLUMNS))
+    worse = sum(row["verdict"] == "worse" for row in rows)
+    print(
+        f"{len(rows)} in common: {worse} worse, {len(changed) - worse} better, "
+        f"{len(rows) - len(changed)} within their intervals"
+    )
+    return int(worse > 0)
+
+
 def _suites(names: Sequence[str]) -> list[Suite]:
     chosen = suites.names() if "all" in names else names
     return [suites.find(name) for name in dict.fromkeys(chosen)]
@@ -147,4 +175,6 @@ def _suites(names: Sequence[str]) -> list[Suite]:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_command,
     "run": run_command,
+    "report": report_command,
+    "compare": compare_command,
 }
