@@ -284,7 +284,7 @@ def test_data_is_not_baked_into_the_program():
 
 @pytest.mark.parametrize("second_order", [False, True])
 def test_optimizer_sees_the_smooth_part_and_the_losses_are_the_tasks(second_order: bool):
-    """x_{t+1} = prox(x_t - r x_t) from the smooth part x^2 / 2; the loss |x - 1| is differentiated."""
+    """x_{t+1} = prox(x_t - r x_t) from the smooth part x^2 / 2; what is differentiated is |x - 1|."""
     task = Task(
         sample=lambda key: (),
         init=lambda key, problem: jnp.float32(4),
