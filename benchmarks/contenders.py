@@ -32,7 +32,8 @@ class Contender:
         name: in tables and files.
         kind: how it competes.
         build: by kind: swept `build(learning_rate, num_steps) -> tx`, solver
-            `build(problem, num_steps) -> params [num_steps + 1, ...]`, others `build(num_steps) -> tx`.
+            `build(task, problem, batch, num_steps) -> params [num_steps + 1, ...]`, others
+            `build(num_steps) -> tx`.
         suits: `suits(task)`, whether it can run there at all.
         step_size: the step size that a task's proximal operator is given; `None` for a swept one, whose
             learning rate it is, and for one that is left alone with the task.
@@ -80,12 +81,13 @@ def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **
     return Contender(name, kind, lambda num_steps: factory(), **fields)
 
 
-def solver(name: str, solve: Callable[[Any, int], Any], **fields) -> Contender:
+def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Contender:
     """A solver with a loop of its own, as a reference.
 
     Args:
         name: in tables and files.
-        solve: `solve(problem, num_steps)` gives the iterates, params stacked [num_steps + 1, ...].
+        solve: `solve(task, problem, batch, num_steps)` gives the iterates, params stacked
+            [num_steps + 1, ...]; the batch is the first, and the only one where the loss is deterministic.
         **fields: `suits`, `fingerprint`.
 
     Returns:

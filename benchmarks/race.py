@@ -169,7 +169,7 @@ def _settings(case: Case, task: Task, c: Contender) -> dict[str, Any]:
 def _builder(c: Contender, task: Task, horizon: int) -> Callable[..., Any]:
     """`rate -> tx`, with the task's proximal operator around where it has one; one object a contender,
     task and horizon, so that jit compiles once for all seeds."""
-    prox = getattr(task, "prox", None)
+    prox = task.prox
 
     def build(rate: Any) -> Any:
         if c.kind == "swept":
@@ -178,7 +178,7 @@ def _builder(c: Contender, task: Task, horizon: int) -> Callable[..., Any]:
             tx, step_size = c.build(horizon), c.step_size
         if prox is None or step_size is None:
             return tx
-        return optimizers.proximal(tx, prox, step_size)  # type: ignore[attr-defined]
+        return optimizers.proximal(tx, prox, step_size=step_size)
 
     return build
 
@@ -285,7 +285,8 @@ def _solve(solve: Callable, task: Task, num_steps: int, keys: Any, chunk: int):
     def one_problem(key, data):
         sample_key, _, batch_key = jax.random.split(key, 3)
         problem = task.sample(sample_key)
-        iterates = solve(problem, num_steps)
+        first = task.batch(jax.random.fold_in(batch_key, 0), problem, data)
+        iterates = solve(task, problem, first, num_steps)
         steps = jnp.arange(num_steps + 1)
         losses = jax.vmap(
             lambda p, s: task.loss(p, problem, task.batch(jax.random.fold_in(batch_key, s), problem, data))
