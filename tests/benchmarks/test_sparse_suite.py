@@ -39,7 +39,7 @@ def test_best_arguments_do_not_lie_on_the_grids_edge():
 
 def test_untuned_cases_say_how_to_tune():
     config = tasks.sparse_coding(7, 9, objective="recovery").config
-    with pytest.raises(ValueError, match="benchmarks.references.tuned"):
+    with pytest.raises(ValueError, match=r"benchmarks\.references\.tuned"):
         tuned.tuned("ista", config, 16)
 
 
