@@ -52,7 +52,9 @@ def rows(old: Path, new: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{old} and {new} have no cell in common")
     found = []
     for (suite, task, horizon, optimizer), pairs in groups.items():
-        before, after = (interval([x for c in side for x in c.result["final"]]) for side in zip(*pairs))
+        before, after = (
+            interval([x for c in side for x in c.result["final"]]) for side in zip(*pairs, strict=True)
+        )
         apart = not (before.low <= after.value <= before.high or after.low <= before.value <= after.high)
         found.append(
             {

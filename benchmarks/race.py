@@ -167,8 +167,10 @@ def _settings(case: Case, task: Task, c: Contender) -> dict[str, Any]:
 
 
 def _builder(c: Contender, task: Task, horizon: int) -> Callable[..., Any]:
-    """`rate -> tx`, with the task's proximal operator around where it has one; one object a contender,
-    task and horizon, so that jit compiles once for all seeds."""
+    """`rate -> tx`, inside the task's proximal operator where it has one.
+
+    One object a contender, task and horizon, so that jit compiles once for all seeds.
+    """
     prox = getattr(task, "prox", None)
 
     def build(rate: Any) -> Any:

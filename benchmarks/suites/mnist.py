@@ -94,8 +94,8 @@ SUITE = race(
     "mnist",
     cases,
     version=1,
-    summary="Small classifiers on MNIST and Fashion-MNIST: width, depth, activation, convolutions, batches of 32 "
-    "to 1,024, 100 to 10,000 steps. Problems differ in their starting points and minibatches.",
+    summary="Small classifiers on MNIST and Fashion-MNIST: width, depth, activation, convolutions, batches "
+    "of 32 to 1,024, 100 to 10,000 steps. Problems differ in their starting points and minibatches.",
     budgets={
         "quick": Budget(seeds=2, problems=2, tuning_problems=2),
         "default": Budget(seeds=5, problems=2, tuning_problems=2, chunk=4),

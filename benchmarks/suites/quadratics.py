@@ -34,8 +34,8 @@ def scaled(scale: float) -> Case:
     return Case(
         f"gaussian-10-times-{scale:g}",
         gaussian_10,
-        summary=f"Gaussian quadratics in 10 dimensions whose loss and gradients are {scale:g} times as large; "
-        "the losses shown are divided by it again.",
+        summary=f"Gaussian quadratics in 10 dimensions whose loss and gradients are {scale:g} times as "
+        "large; the losses shown are divided by it again.",
         only=("adam", "adam-1e-3", *LEARNED),
         shift=(BASE, f"gradients x{scale:g}"),
         loss_scale=scale,

@@ -6,4 +6,12 @@ from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import random_scaling
 from learned_opt.tasks.registry import registry
 
-__all__ = ["Images", "Quadratic", "classification", "gradient_noise", "quadratic", "random_scaling", "registry"]
+__all__ = [
+    "Images",
+    "Quadratic",
+    "classification",
+    "gradient_noise",
+    "quadratic",
+    "random_scaling",
+    "registry",
+]
