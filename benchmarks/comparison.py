@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import report
 from benchmarks.cells import Cell
 from benchmarks.measures import interval
@@ -53,7 +55,7 @@ def rows(old: Path, new: Path) -> list[dict[str, Any]]:
     found = []
     for (suite, task, horizon, optimizer), pairs in groups.items():
         before, after = (
-            interval([x for c in side for x in c.result["final"]]) for side in zip(*pairs, strict=True)
+            interval(np.concatenate([pair[side].result["final"] for pair in pairs])) for side in (0, 1)
         )
         apart = not (before.low <= after.value <= before.high or after.low <= before.value <= after.high)
         found.append(

@@ -229,8 +229,8 @@ def _section(task: str, rows: list[dict[str, Any]]) -> Section:
             [
                 *verdicts(rows),
                 "The measured rate is the mean order of convergence of the losses, 1 for geometric decay. "
-                "The spread is the worst seed's loss over the best one's; skipped are meta-steps whose gradient "
-                "was not finite; failed are runs whose validation loss was never finite.",
+                "The spread is the worst seed's loss over the best one's; skipped are meta-steps whose "
+                "gradient was not finite; failed are runs whose validation loss was never finite.",
             ]
         ),
         rows=rows,
@@ -269,8 +269,8 @@ def _lines(rows: Sequence[dict[str, Any]], x: str) -> dict[str, np.ndarray]:
 SUITE = Suite(
     "objective",
     1,
-    "The meta-objective: uniform, linear and final weights, lambda of the convergence rate from 0 to 1, first "
-    "and second order, truncations of 5 to 100 steps, by what LSTMs meta-trained with them reach.",
+    "The meta-objective: uniform, linear and final weights, lambda of the convergence rate from 0 to 1, "
+    "first and second order, truncations of 5 to 100 steps, by what LSTMs meta-trained with them reach.",
     plan,
     sections=sections,
 )

@@ -168,8 +168,8 @@ def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:
     strong = sorted(name for name in lines if name in zoo.available())
     return Section(
         f"updates, {leaves} leaves",
-        prose=f"One update of the parameters in {leaves} leaves, without the gradient. Each is timed in turns "
-        "with Adam, so that both see the same load.",
+        prose=f"One update of the parameters in {leaves} leaves, without the gradient. Each is timed in "
+        "turns with Adam, so that both see the same load.",
         rows=rows,
         columns={
             "optimizer": Column("optimizer"),
@@ -215,9 +215,9 @@ def _throughput_section(own: Sequence[Cell]) -> Section:
     last = own[-1].result
     return Section(
         "meta-training throughput",
-        prose="Coordinate-steps a second of truncated backpropagation of first order through a two-layer LSTM "
-        "of 20 units, 64 quadratics side by side, truncations of 20. The limits assume that nothing is done but "
-        "the products of the gates (four times each) or the traffic of the state (four times each).\n\n"
+        prose="Coordinate-steps a second of truncated backpropagation of first order through a two-layer "
+        "LSTM of 20 units, 64 quadratics side by side, truncations of 20. The limits assume that nothing is "
+        "done but the products of the gates (four times each) or the traffic of the state (four times each).\n\n"
         f"Measured beside it: {last['flops'] / 1e9:.3g} GFLOP/s of a matrix product in float32, "
         f"{last['bandwidth'] / 1e9:.3g} GB/s of a copy.",
         rows=rows,

@@ -11,7 +11,7 @@ from benchmarks import cells, comparison, contenders, report, runner, suites
 from benchmarks.commands import main
 from benchmarks.race import Budget, Case, case_jobs, summary
 from benchmarks.suite import Job, Key, Request, Suite
-from learned_opt import tasks
+from learned_opt import tasks, training
 
 USERS_SUITE = '''
 import jax.numpy as jnp
@@ -165,7 +165,7 @@ def test_failed_cell_is_named_and_the_others_are_made(tmp_path: Path, capsys: py
         Job(Key("s", "t", "good", 1, 0), {}, lambda load: {"x": 1}),
     ]
     suite = Suite("s", 1, "", lambda request: jobs)
-    with pytest.raises(runner.Failed, match="1 of 2 cells.*\n.*bad.*no memory"):
+    with pytest.raises(runner.Failed, match=r"1 of 2 cells.*\n.*bad.*no memory"):
         runner.run([suite], Request(), tmp_path, command="c", quiet=True)
     assert cells.finished(tmp_path, jobs[1]) is not None
     assert "no memory" in capsys.readouterr().err
@@ -182,7 +182,8 @@ def test_numbers_that_are_not_finite_survive():
 
 def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Other numbers in the files are other numbers in the report, and nothing is run."""
-    monkeypatch.setattr("learned_opt.training.unroll.unroll", None)
+    monkeypatch.setattr(training, "trajectories", None)
+    monkeypatch.setattr(training, "tune", None)
     still = race_file(results, "still", 0)
     for seed in (0, 1):
         path = race_file(results, "still", seed)
