@@ -217,7 +217,7 @@ def _throughput_section(own: Sequence[Cell]) -> Section:
         "meta-training throughput",
         prose="Coordinate-steps a second of truncated backpropagation of first order through a two-layer "
         "LSTM of 20 units, 64 quadratics side by side, truncations of 20. The limits assume that nothing is "
-        "done but the products of the gates (four times each) or the traffic of the state (four times each).\n\n"
+        "done but the products of the gates or the traffic of the state, four times each.\n\n"
         f"Measured beside it: {last['flops'] / 1e9:.3g} GFLOP/s of a matrix product in float32, "
         f"{last['bandwidth'] / 1e9:.3g} GB/s of a copy.",
         rows=rows,
