@@ -115,8 +115,9 @@ def _task(
     around = f", averaged over {window} steps" if window > 1 else ""
     explained = (
         f"Losses at step {horizon:,}{around}: the interquartile mean over {problems} problems, with 95 % "
-        "bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, 0 if it "
-        "never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept learning rate."
+        "bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, 0 "
+        "if it never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept "
+        "learning rate."
     )
     return Section(
         f"{task}, {horizon:,} steps",

@@ -46,7 +46,7 @@ def cases(size: str) -> list[Case]:
         "mlp20-relu", "ReLU units", "one hidden layer of 20 ReLU units, batches of 128", activation="relu"
     )
     if size == "quick":
-        return [base, dataclasses.replace(relu, only=("adam", "nag", "adam-1e-3", *LEARNED))]
+        return [base, dataclasses.replace(relu, only=("adam", "adam-1e-3", *LEARNED))]
     found = [
         base,
         changed("mlp40", "40 units", "one hidden layer of 40 sigmoid units", hidden_sizes=(40,)),

@@ -194,7 +194,7 @@ def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, mon
     out, markdown = tmp_path / "r.html", tmp_path / "r.md"
     assert report.write(results, out, markdown) == []
     table = markdown.read_text()
-    assert "| still | 0.125 | 0.125 |" in table
+    assert "| still | **0.125** | **0.125** |" in table
     assert "squared norm" in table
     page = out.read_text()
     assert page.count("<svg") >= 2

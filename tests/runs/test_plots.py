@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from learned_opt.runs.plots import interval_plot, line_plot
-from learned_opt.runs.report import Column, Section, terminal_table, write_report
+from learned_opt.runs.report import EN_DASH, Column, Section, terminal_table, write_report
 
 X = np.arange(1.0, 20.0)
 
@@ -65,7 +65,7 @@ def cells_of(rows, columns) -> list[str]:
 def test_intervals_stand_behind_their_numbers_and_do_not_decide_on_the_best():
     columns = {"loss": Column("loss", "low", 3, ("low", "high"))}
     rows = [{"loss": 0.5, "low": 0.25, "high": 1.0}, {"loss": 0.75, "low": 0.1, "high": 2.0}, {"loss": None}]
-    assert cells_of(rows, columns) == ["0.500 [0.25, 1.0]", "0.750 [0.10, 2.0]", "–"]
+    assert cells_of(rows, columns) == ["0.500 [0.25, 1.0]", "0.750 [0.10, 2.0]", EN_DASH]
     table = terminal_table(rows, columns)
     assert [bool(cell.style) for cell in table.columns[0].cells] == [True, False, False]
 
