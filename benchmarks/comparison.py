@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import report
 from benchmarks.cells import Cell
 from benchmarks.measures import interval
@@ -52,7 +54,9 @@ def rows(old: Path, new: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{old} and {new} have no cell in common")
     found = []
     for (suite, task, horizon, optimizer), pairs in groups.items():
-        before, after = (interval([x for c in side for x in c.result["final"]]) for side in zip(*pairs))
+        before, after = (
+            interval(np.concatenate([pair[side].result["final"] for pair in pairs])) for side in (0, 1)
+        )
         apart = not (before.low <= after.value <= before.high or after.low <= before.value <= after.high)
         found.append(
             {

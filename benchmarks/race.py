@@ -111,9 +111,8 @@ def case_jobs(suite: str, case: Case, chosen: Sequence[Contender], budget: Budge
         for c in chosen:
             if (not case.only or c.name in case.only) and c.suits(task()):
                 jobs += _contender_jobs(suite, case, task(), c, horizon, budget)
-    for c in chosen:
+    for c in chosen if case.shift is None else ():
         if c.kind != "solver" and (not case.only or c.name in case.only) and c.suits(task()):
-            # Costs come last and a task at a time, so that Adam is measured under the same load.
             jobs.append(_cost_job(suite, case, task(), c))
     return jobs
 
@@ -167,8 +166,10 @@ def _settings(case: Case, task: Task, c: Contender) -> dict[str, Any]:
 
 
 def _builder(c: Contender, task: Task, horizon: int) -> Callable[..., Any]:
-    """`rate -> tx`, with the task's proximal operator around where it has one; one object a contender,
-    task and horizon, so that jit compiles once for all seeds."""
+    """`rate -> tx`, inside the task's proximal operator where it has one.
+
+    One object a contender, task and horizon, so that jit compiles once for all seeds.
+    """
     prox = task.prox
 
     def build(rate: Any) -> Any:

@@ -49,7 +49,7 @@ def horizon_rows(pools: Pools) -> list[dict[str, Any]]:
 def shift_rows(pools: Pools) -> list[dict[str, Any]]:
     """A row a learned contender and change: its ratio to the best swept baseline, before and after."""
     rows = []
-    for (task, horizon), group in sorted(pools.items()):
+    for (_, horizon), group in sorted(pools.items()):
         shift = next(iter(group.values())).settings["shift"]
         if shift is None or (shift[0], horizon) not in pools:
             continue
@@ -83,8 +83,8 @@ def _horizons(pools: Pools) -> Section | None:
         return None
     return Section(
         "Longer runs",
-        prose="Learned optimizers at the horizon that they were meta-trained for and beyond it. The ratio is to "
-        "the best baseline swept for that horizon. The last but one column is the highest mean loss after "
+        prose="Learned optimizers at the horizon that they were meta-trained for and beyond it. The ratio is "
+        "to the best baseline swept for that horizon. The last but one column is the highest mean loss after "
         "the meta-training horizon over the mean loss there: 1 where it never rises above it.",
         rows=rows,
         columns={
@@ -132,13 +132,12 @@ def _scale_figure(pools: Pools) -> str | None:
     points: dict[str, list[tuple[float, float, float, float]]] = {}
     learned = set()
     groups = []
-    for (task, horizon), group in pools.items():
+    for (_, horizon), group in pools.items():
         first = next(iter(group.values())).settings
         if first["loss_scale"] != 1.0:
             groups.append((first["loss_scale"], group))
             if (first["shift"][0], horizon) in pools and all(scale != 1.0 for scale, _ in groups):
                 groups.append((1.0, pools[first["shift"][0], horizon]))
-        del task
     for scale, group in sorted(groups, key=lambda item: item[0]):
         for name in set.intersection(*(set(g) for _, g in groups)):
             learned |= {name} if group[name].kind == "learned" else set()

@@ -36,7 +36,8 @@ def load_file(path: str) -> ModuleType:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file; check the path")
     spec = importlib.util.spec_from_file_location(f"benchmarks_user_{Path(path).stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

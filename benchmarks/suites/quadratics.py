@@ -20,12 +20,13 @@ def quadratic(name: str, summary: str, **arguments) -> Case:
     return Case(name, functools.partial(tasks.quadratic, **arguments), summary=summary)
 
 
-def noisy(deviation: float) -> Case:
+def noisy(deviation: float, only: tuple[str, ...]) -> Case:
     return Case(
         f"gaussian-10-noise-{deviation:g}",
         lambda: tasks.gradient_noise(gaussian_10(), deviation),
         summary=f"Gaussian quadratics in 10 dimensions, Gaussian noise of deviation {deviation:g} in each "
         "coordinate of the gradient; the losses are without noise.",
+        only=only,
         shift=(BASE, f"gradient noise {deviation:g}"),
     )
 
@@ -34,8 +35,8 @@ def scaled(scale: float) -> Case:
     return Case(
         f"gaussian-10-times-{scale:g}",
         gaussian_10,
-        summary=f"Gaussian quadratics in 10 dimensions whose loss and gradients are {scale:g} times as large; "
-        "the losses shown are divided by it again.",
+        summary=f"Gaussian quadratics in 10 dimensions whose loss and gradients are {scale:g} times as "
+        "large; the losses shown are divided by it again.",
         only=("adam", "adam-1e-3", *LEARNED),
         shift=(BASE, f"gradients x{scale:g}"),
         loss_scale=scale,
@@ -47,6 +48,8 @@ def cases(size: str) -> list[Case]:
     dims = {"quick": (), "default": (2, 100), "full": (2, 5, 20, 50, 100, 200, 500, 1000)}[size]
     conditions = {"quick": (1e3,), "default": (1e1, 1e3, 1e5), "full": (1e1, 1e2, 1e3, 1e4, 1e5)}[size]
     noises = {"quick": (1.0,), "default": (1.0,), "full": (0.1, 1.0, 10.0)}[size]
+    # Noise takes long to compile, for every optimizer anew.
+    few = ("sgd", "adam", "adamw-cosine", "adam-1e-3", *LEARNED) if size == "quick" else ()
     scales = {"quick": (1e3,), "default": SCALES, "full": SCALES}[size]
     summary = "Gaussian quadratics in 10 dimensions: W and y standard normal, x0 of deviation 0.01."
     found = [Case(BASE, gaussian_10, horizons, summary=summary)]
@@ -62,7 +65,7 @@ def cases(size: str) -> list[Case]:
                 condition_number=number,
             )
         )
-    return found + [noisy(n) for n in noises] + [scaled(s) for s in scales]
+    return found + [noisy(n, few) for n in noises] + [scaled(s) for s in scales]
 
 
 def contenders(size: str) -> tuple[Contender, ...]:

@@ -1,7 +1,6 @@
 """Noise in the gradient of any task."""
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
