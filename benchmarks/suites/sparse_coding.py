@@ -68,7 +68,7 @@ def cases(size: str) -> list[Case]:
     """The cases of a size."""
     quick = size == "quick"
     found = []
-    for penalty in SPARSE:
+    for penalty in ("l1",) if quick else SPARSE:
         horizons = (16,) if quick else (16, 50, 100)
         if penalty == "l1":
             horizons = (100,) if quick else (100, 1000)
@@ -157,9 +157,10 @@ def _trained(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
 
 def contenders(size: str) -> tuple[Contender, ...]:
     """Swept baselines with the proximal operator, the references, and what is shipped."""
-    del size
     l1, l0, group = (functools.partial(_is, penalty) for penalty in ("l1", "l0", "group"))
     swept = [c for c in FIELD.values() if c.kind == "swept" or c.name == "adam-1e-3"]
+    if size == "quick":
+        swept = [FIELD["sgd"], FIELD["adam"]]
     references = (
         solver("ista", functools.partial(_thresholding, "ista", proximal_gradient), suits=l1),
         solver("fista", functools.partial(_thresholding, "fista", fista), suits=l1),
