@@ -44,7 +44,8 @@ class Settings:
         batch_size: problems a step.
         steps_a_layer: steps after each new layer, by which all so far are trained.
         final_steps: steps with all layers.
-        learning_rate: of Adam; it decays to 0 in each stage.
+        learning_rate: of Adam, for steps and thresholds; it decays to 0 in each stage.
+        matrix_learning_rate: the same for matrices.
         seed: of the problems to train on.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     steps_a_layer: int = 75
     final_steps: int = 500
     learning_rate: float = 0.02
+    matrix_learning_rate: float = 5e-4
     seed: int = 0
 
     def task(self) -> Task:
@@ -89,7 +91,7 @@ def make_network(settings: Settings) -> Network:
 
 def nmse_db(x: Array, code: Array) -> Array:
     """The mean squared error over the mean square of the codes, in decibels, as the field reports it."""
-    return 10 * jnp.log10(jnp.sum(jnp.square(x - code), axis=(-1, -2)) / jnp.sum(jnp.square(code)))
+    return 10 * jnp.log10(jnp.sum(jnp.square(x - code)) / jnp.sum(jnp.square(code)))
 
 
 def train(settings: Settings, directory: Path) -> tuple[Theta, np.ndarray]:
@@ -151,7 +153,8 @@ def final_errors(settings: Settings, network: Network, theta: Theta, num_problem
     @jax.jit
     def errors(theta: Theta, fixed: Any, data: Any) -> Array:
         codes, y = _draw(task, key, num_problems, data)
-        return nmse_db(network.codes(theta, fixed, y, settings.num_layers), codes)
+        layers = network.codes(theta, fixed, y, settings.num_layers)
+        return jax.vmap(nmse_db, in_axes=(0, None))(layers, codes)
 
     return errors(theta, network.fixed, task.data)
 
@@ -192,8 +195,9 @@ def _run_chunk(network_codes, task, settings, layers, steps, state, first, key, 
         (theta, opt_state), i = state
         error, grad = jax.value_and_grad(loss)(theta, *batch)
         updates, opt_state = tx.update(grad, opt_state)
-        rate = settings.learning_rate * (1 + jnp.cos(jnp.pi * i.astype(jnp.float32) / steps)) / 2
-        theta = jax.tree.map(lambda t, u: t - rate * u, theta, updates)
+        decay = (1 + jnp.cos(jnp.pi * i.astype(jnp.float32) / steps)) / 2
+        rates = settings.learning_rate, settings.matrix_learning_rate
+        theta = jax.tree.map(lambda t, u: t - decay * rates[t.ndim - 1] * u, theta, updates)
         return ((theta, opt_state), i + 1), error
 
     opt_state = state[1][0]

@@ -35,6 +35,13 @@ BASELINES: dict[str, tuple[str, tuple[float, ...]]] = {
     "nag": ("#44aa99", (5, 1.2, 1.2, 1.2)),
     "momentum": ("#117733", (2, 1, 1, 1)),
     "sgd": ("#888888", (1.2, 1.2)),
+    "adamw-cosine": ("#88419d", (6, 1, 1, 1, 1, 1)),
+    "muon": ("#c9a227", (4, 2)),
+    "adam-1e-3": ("#8e8ac8", (5, 1.5)),
+    "prodigy": ("#cc6677", (1, 1, 3, 1)),
+    "dowg": ("#6f4e37", (8, 2)),
+    "schedule-free": ("#999933", (3, 3)),
+    "lbfgs": ("#4d4d4d", (2, 2)),
 }
 OTHERS: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("#999933", (6, 1, 1, 1, 1, 1)),

@@ -97,13 +97,14 @@ intact: free some space, then start again
     return OSError(errno.ENOSPC, message, str(directory))
 
 
-def seal(kind: str, version: int, record: dict[str, Any]) -> str:
+def seal(kind: str, version: int, record: dict[str, Any], *, indent: int | None = 2) -> str:
     """JSON text of a record with its kind, its format's version and a checksum of all of them.
 
     Args:
         kind: such as `"checkpoint"`.
         version: of the format.
         record: what to store.
+        indent: spaces a level; `None` for a single line, which suits long lists of numbers.
 
     Returns:
         The text, ending in a newline.
@@ -118,7 +119,7 @@ def seal(kind: str, version: int, record: dict[str, Any]) -> str:
     body = {"format": f"learned_opt {kind}", "version": version, **record}
     try:
         digest = hashlib.sha256(json.dumps(body).encode()).hexdigest()
-        return json.dumps(body | {"sha256": digest}, indent=2) + "\n"
+        return json.dumps(body | {"sha256": digest}, indent=indent) + "\n"
     except TypeError as error:
         raise TypeError(
             f"the {kind} cannot be stored as JSON: {error}; use dictionaries with string keys, "
@@ -126,13 +127,14 @@ def seal(kind: str, version: int, record: dict[str, Any]) -> str:
         ) from error
 
 
-def unseal(kind: str, version: int, text: str) -> dict[str, Any]:
+def unseal(kind: str, version: int, text: str, *, indent: int | None = 2) -> dict[str, Any]:
     """The record behind a sealed text, without the checksum.
 
     Args:
         kind: as it was sealed.
         version: the newest version that is understood.
         text: what `seal` returned.
+        indent: as it was sealed.
 
     Returns:
         The record, together with its `"format"` and `"version"`.
@@ -160,6 +162,6 @@ def unseal(kind: str, version: int, text: str) -> dict[str, Any]:
         )
     body.pop("sha256", None)
     record = {key: value for key, value in body.items() if key not in ("format", "version")}
-    if found != version or seal(kind, version, record) != text:
+    if found != version or seal(kind, version, record, indent=indent) != text:
         raise ValueError("its checksum does not match: it was damaged or edited")
     return body

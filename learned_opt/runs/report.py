@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 
+FLAGS = ("on_edge", "unranked")  # keys of a row that are not columns
 WARNING, EN_DASH = "⚠", "\N{EN DASH}"
 EDGE_NOTE = f"{WARNING} the best swept value lies on the edge of its grid: a better one may exist"
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -33,6 +34,7 @@ class Column:
         label: its heading.
         best: which end of its numbers is good; the best is set in bold.
         digits: significant digits of its numbers.
+        interval: the keys of the lower and the upper end of its numbers' intervals, shown behind them.
 
     Example:
         >>> Column("mean loss", best="low").digits
@@ -42,6 +44,7 @@ class Column:
     label: str
     best: Literal["low", "high"] | None = None
     digits: int = 4
+    interval: tuple[str, str] | None = None
 
     def __post_init__(self):
         if self.best not in (None, "low", "high"):
@@ -57,8 +60,9 @@ class Section:
     Attributes:
         heading: its title.
         prose: text; an empty line starts a new paragraph.
-        rows: a dictionary a row of the table; a true "on_edge" puts a warning sign on its row.
-        columns: which keys of the rows are shown, and how; all but "on_edge" by default.
+        rows: a dictionary a row of the table; a true "on_edge" puts a warning sign on its row, and one with a
+            true "unranked" is never the best.
+        columns: which keys of the rows are shown, and how; all but these two by default.
         figures: `<svg>` elements, as those of `loss_curves`.
         captions: one a figure, or none at all.
         command: that gives these results again.
@@ -257,7 +261,7 @@ class _Cells(NamedTuple):
 
 def _cells(rows: Rows, columns: Mapping[str, Column] | None) -> _Cells:
     if columns is None:
-        keys = dict.fromkeys(key for row in rows for key in row if key != "on_edge")
+        keys = dict.fromkeys(key for row in rows for key in row if key not in FLAGS)
         columns = {key: Column(key.replace("_", " ")) for key in keys}
     if rows and not columns:
         raise ValueError("the table has rows and no columns; name at least one column")
@@ -266,19 +270,36 @@ def _cells(rows: Rows, columns: Mapping[str, Column] | None) -> _Cells:
         values = [row.get(key) for row in rows]
         shown = [format_value(value, column.digits) for value in values]
         numbers: dict[str, Any] = {
-            text: v for text, v in zip(shown, values, strict=True) if _is_finite_number(v)
+            text: v
+            for text, v, row in zip(shown, values, rows, strict=True)
+            if _is_finite_number(v) and not row.get("unranked")
         }
         best = None
         if column.best and len(numbers) > 1:
             # Compared as shown: a difference that cannot be seen is none.
             best = (min if column.best == "low" else max)(numbers, key=numbers.__getitem__)
         head.append((column.label, all(v is None or _is_number(v) for v in values)))
-        texts.append([(text, text == best) for text in shown])
+        texts.append(
+            [
+                (
+                    text + _interval(row, column) if _is_finite_number(value) else text,
+                    text == best and not row.get("unranked"),
+                )
+                for text, value, row in zip(shown, values, rows, strict=True)
+            ]
+        )
     body = [list(cells) for cells in zip(*texts, strict=True)]
     for row, cells in zip(rows, body, strict=True):
         if row.get("on_edge"):
             cells[0] = (f"{cells[0][0]} {WARNING}", cells[0][1])
     return _Cells(head, body, any(row.get("on_edge") for row in rows))
+
+
+def _interval(row: Mapping[str, Any], column: Column) -> str:
+    if column.interval is None or any(row.get(key) is None for key in column.interval):
+        return ""
+    low, high = (format_value(row[key], max(column.digits - 1, 2)) for key in column.interval)
+    return f" [{low}, {high}]"
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from learned_opt.tasks.classification import Images, classification
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
+from learned_opt.tasks.gradient_noise import gradient_noise
 from learned_opt.tasks.mixture import Mixed, mixture
 from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import random_scaling
@@ -15,6 +16,7 @@ __all__ = [
     "Quadratic",
     "SparseCoding",
     "classification",
+    "gradient_noise",
     "mixture",
     "quadratic",
     "random_scaling",

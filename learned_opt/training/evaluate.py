@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learned_opt.core.types import Array, Data, Key, Task, Theta
-from learned_opt.training.unroll import start, unroll
+from learned_opt.core.types import Array, Data, Key, Params, Problem, Task, Theta
+from learned_opt.training.unroll import InnerState, unroll
 
 # Evaluation draws its problems from another stream of keys than meta-training with the same seed does.
 EVALUATION_STREAM = 0xE7A1
@@ -134,23 +135,53 @@ def trajectories(
         >>> curves.shape
         (3, 6)
     """
+    return run_draws(build, task, num_steps, theta, draw_problems(task, keys, chunk), chunk)
+
+
+def draw_problems(task: Task, keys: Key, chunk: int = 64) -> tuple[Problem, Params, Key]:
+    """Problems, starting points and keys of the batches, one a key.
+
+    It is apart from the trajectories because random numbers take longer to compile than an optimizer does:
+    they are compiled once for all optimizers. Call it outside of vmap, where jit would not know it again.
+    """
+    return _draw(task.sample, task.init, chunk, keys)
+
+
+def run_draws(
+    build: Callable[[Theta], optax.GradientTransformation],
+    task: Task,
+    num_steps: int,
+    theta: Theta,
+    draws: tuple[Problem, Params, Key],
+    chunk: int = 64,
+) -> tuple[Array, dict[str, Array]]:
+    """As `trajectories`, on what `draw_problems` gave."""
     # What jit hashes must not hold arrays: the data goes in as an argument.
     bare = task._replace(data=(), config=None)
-    return _trajectories(build, bare, num_steps, chunk, theta, keys, task.data)
+    return _trajectories(build, bare, num_steps, chunk, theta, draws, task.data)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _draw(sample, init, chunk: int, keys: Key) -> tuple[Problem, Params, Key]:
+    def one_problem(key):
+        sample_key, start_key, batch_key = jax.random.split(key, 3)
+        problem = sample(sample_key)
+        return problem, init(start_key, problem), batch_key
+
+    return jax.lax.map(one_problem, keys, batch_size=min(chunk, keys.shape[0]))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _trajectories(build, task: Task, num_steps: int, chunk: int, theta, keys, data: Data):
+def _trajectories(build, task: Task, num_steps: int, chunk: int, theta, draws, data: Data):
     tx = build(theta)
 
-    def one_problem(key):
-        sample_key, start_key, batch_key = jax.random.split(key, 3)
-        problem = task.sample(sample_key)
-        state = start(tx, task, start_key, problem)
+    def one_problem(draw):
+        problem, params, batch_key = draw
+        state = InnerState(params, tx.init(params), jnp.zeros([], jnp.int32))
         state, losses = unroll(tx, task, batch_key, problem, data, state, num_steps)
         return losses, task.metrics(state.params, problem, data) if task.metrics else {}
 
-    return jax.lax.map(one_problem, keys, batch_size=min(chunk, keys.shape[0]))
+    return jax.lax.map(one_problem, draws, batch_size=min(chunk, draws[2].shape[0]))
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from learned_opt.core.types import Task
-from learned_opt.training.evaluate import evaluation_keys, trajectories
+from learned_opt.training.evaluate import draw_problems, evaluation_keys, run_draws
 
 BASELINES: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -87,7 +87,8 @@ def tune(
         raise ValueError(f"num_steps={num_steps!r}, num_problems={num_problems!r}: at least 1 of each")
     check_window(window)
 
-    sweep = functools.partial(_sweep, factory, task, num_steps, num_problems, seed, window)
+    draws = draw_problems(task, evaluation_keys(seed, num_problems))
+    sweep = functools.partial(_sweep, factory, task, num_steps, draws, window)
     losses = sweep(grid)
     decade = 10.0 ** (np.arange(1, PER_DECADE + 1) / PER_DECADE)
     for _ in range(MAX_EXTENSIONS):
@@ -148,11 +149,10 @@ def check_window(window: int) -> None:
         raise ValueError(f"window={window!r}: give a positive odd number of steps")
 
 
-def _sweep(factory, task, num_steps, num_problems, seed, window, grid) -> np.ndarray:
+def _sweep(factory, task, num_steps, draws, window, grid) -> np.ndarray:
     """Mean loss of each learning rate, infinite where any problem's is not finite."""
-    keys = evaluation_keys(seed, num_problems)
     last = num_steps + window // 2
-    curves = jax.vmap(lambda rate: trajectories(factory, task, last, rate, keys)[0])(
+    curves = jax.vmap(lambda rate: run_draws(factory, task, last, rate, draws)[0])(
         jnp.asarray(grid, jnp.float32)
     )
     means = loss_at(np.asarray(curves), num_steps, window).mean(axis=-1)

@@ -11,7 +11,14 @@ import optax
 import pytest
 
 from learned_opt.core.types import Task
-from learned_opt.tasks import classification, quadratic, random_scaling, registry, sparse_coding
+from learned_opt.tasks import (
+    classification,
+    gradient_noise,
+    quadratic,
+    random_scaling,
+    registry,
+    sparse_coding,
+)
 from learned_opt.training import evaluate_with_metrics
 
 DIGITS_BYTES = 1e5  # of the data set; what a compiled loss bakes in is far below
@@ -32,6 +39,7 @@ UNDER_TEST = {
         lambda: classification("digits", hidden_sizes=(16, 8), activation="tanh"),
         0.01,
     ),
+    "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
     "random-scaling-quadratic": (lambda: random_scaling(quadratic(dim=4), log_range=1.0), 0.1),
     "random-scaling-classification": (
         lambda: random_scaling(classification("digits", hidden_sizes=(8,)), log_range=3.0),

@@ -1,0 +1,93 @@
+"""What a step costs, beside Adam measured in the same breath."""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from learned_opt import training
+from learned_opt.core.types import Task
+
+SECONDS = 0.2  # that each of the two is timed for, at least
+ROUNDS = 5
+ADAM = optax.adam(1e-3)  # one object, so that jit knows it again
+
+
+def step_costs(tx: optax.GradientTransformation, task: Task, *, num_steps: int) -> dict[str, Any]:
+    """Time of an inner step and bytes of state, and Adam's.
+
+    Args:
+        tx: the optimizer.
+        task: what it steps on; one problem, gradients included.
+        num_steps: steps of one timed call, at most 100.
+
+    Returns:
+        `seconds` and `adam_seconds` a step, `state_bytes` and `adam_state_bytes` a parameter, and the
+        number of `parameters`.
+    """
+    steps = min(num_steps, 100)
+    keys = jax.random.split(jax.random.key(0), 3)
+    problem = jax.jit(task.sample)(keys[0])
+    params = jax.jit(task.init)(keys[1], problem)
+    bare = task._replace(data=(), metrics=None, config=None)
+    ours, adams = interleaved(
+        [functools.partial(_steps, t, bare, steps, keys[2], problem, params, task.data) for t in (tx, ADAM)]
+    )
+    return {
+        "seconds": ours / steps,
+        "adam_seconds": adams / steps,
+        "state_bytes": state_bytes(tx, params) / count(params),
+        "adam_state_bytes": state_bytes(ADAM, params) / count(params),
+        "parameters": count(params),
+    }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _steps(tx: optax.GradientTransformation, task: Task, num_steps: int, key, problem, params, data):
+    state = training.InnerState(params, tx.init(params), jnp.zeros([], jnp.int32))
+    return training.unroll(tx, task, key, problem, data, state, num_steps)
+
+
+def interleaved(calls: Sequence[Callable[[], Any]], seconds: float = SECONDS) -> list[float]:
+    """The time of one call of each, compiled before and timed in turns, so that all see the same load.
+
+    Args:
+        calls: functions without arguments that return arrays.
+        seconds: that each is timed for, at least.
+
+    Returns:
+        Seconds a call in the fastest of five rounds: the one that other processes disturbed least.
+    """
+    repeats = []
+    for call in calls:
+        jax.block_until_ready(call())
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        once = max(time.perf_counter() - start, 1e-7)
+        repeats.append(max(1, math.ceil(seconds / ROUNDS / once)))
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(ROUNDS):
+        for call, number, spent in zip(calls, repeats, times, strict=True):
+            start = time.perf_counter()
+            for _ in range(number):
+                result = call()
+            jax.block_until_ready(result)
+            spent.append((time.perf_counter() - start) / number)
+    return [min(spent) for spent in times]
+
+
+def state_bytes(tx: optax.GradientTransformation, params: Any) -> int:
+    """Bytes of an optimizer's state for given params."""
+    state = jax.eval_shape(tx.init, params)
+    return sum(math.prod(s.shape) * np.dtype(s.dtype).itemsize for s in jax.tree.leaves(state))
+
+
+def count(params: Any) -> int:
+    """The number of parameters."""
+    return sum(math.prod(np.shape(leaf)) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,204 @@
+"""Plain plots in the style of the other figures: lines of one number against another, and intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learned_opt.runs.canvas import FAINT, house_style, loss_axis, new_figure, set_title, step_axis, to_svg
+from learned_opt.runs.figures import _draw, _label_ends, _legend, _Line, _styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAR = 30.0  # an axis does not follow a line further than this factor above where the lines start
+
+
+def line_plot(
+    lines: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    x_log: bool = False,
+    y_log: bool = True,
+    y_limits: tuple[float, float] | None = None,
+    level: float | None = None,
+    highlight: Sequence[str] = (),
+) -> str:
+    """Draws a number against another, a name a line, with a band where there is one.
+
+    Args:
+        lines: by name f[2, n], the horizontal and the vertical numbers, or f[4, n] with the lower and the
+            upper end of the band besides. A line has a gap where its number is not finite.
+        title: of the figure.
+        x_label: below the horizontal axis.
+        y_label: beside the vertical axis.
+        x_log: whether the horizontal axis is logarithmic; what is not positive is then left out.
+        y_log: whether the vertical axis is.
+        y_limits: the ends of the vertical axis; by default those of the lines, without what explodes.
+        level: a height to mark with a faint line, such as 1 for "no better".
+        highlight: names drawn in strong colours, as in `loss_curves`.
+
+    Returns:
+        An `<svg>` element, the same bytes for the same arguments.
+
+    Raises:
+        ValueError: if there are no lines, or one has another shape.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> x = np.arange(1.0, 9.0)
+        >>> svg = line_plot(
+        ...     {"adam": np.stack([x, 1 / x, 0.5 / x, 2 / x])}, title="Falls", x_label="step", y_label="loss"
+        ... )
+        >>> svg[:5]
+        '<svg '
+    """
+    if not lines:
+        raise ValueError("there are no lines to draw; give at least one")
+    styles = _styles(list(lines), highlight)
+    drawn = [_as_line(name, table, x_log, *styles[name]) for name, table in lines.items()]
+    drawn.sort(key=lambda line: -np.nan_to_num(line.end, nan=-np.inf) if line.mean.size else np.inf)
+    with house_style():
+        figure = new_figure(3.3)
+        axes = figure.add_subplot()
+        set_title(axes, title)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        _x_axis(axes, np.concatenate([line.steps for line in drawn]), x_log)
+        low, high = y_limits or _limits(drawn, y_log)
+        loss_axis(axes, low, high) if y_log else axes.set_ylim(low, high)
+        if level is not None:
+            axes.axhline(level, color=FAINT, lw=0.8, zorder=1)
+        for line in drawn:
+            _draw(axes, line)
+        if not _label_ends(figure, axes, [line for line in drawn if line.mean.size]):
+            _legend(figure, axes, drawn)
+        return to_svg(figure, title)
+
+
+def interval_plot(
+    rows: Mapping[str, tuple[float, float, float]],
+    *,
+    title: str,
+    x_label: str,
+    x_log: bool = False,
+    level: float | None = None,
+    highlight: Sequence[str] = (),
+) -> str:
+    """Draws a number with its interval, a name a row, the largest on top.
+
+    Args:
+        rows: by name the number and the ends of its interval. A number that is not finite, or not positive
+            on a logarithmic axis, has its row with a cross at the axis's end.
+        title: of the figure.
+        x_label: below the axis.
+        x_log: whether the axis is logarithmic.
+        level: a number to mark with a line, such as 1 for "no faster".
+        highlight: names drawn in strong colours, as in `loss_curves`.
+
+    Returns:
+        An `<svg>` element, the same bytes for the same arguments.
+
+    Raises:
+        ValueError: if there are no rows.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> svg = interval_plot({"adam": (1, 0.9, 1.2), "mine": (3, 2, 5)}, title="Speed", x_label="x Adam")
+        >>> svg[:5]
+        '<svg '
+    """
+    if not rows:
+        raise ValueError("there are no rows to draw; give at least one")
+    styles = _styles(list(rows), highlight)
+
+    def shown(value: float) -> bool:
+        return bool(np.isfinite(value)) and not (x_log and value <= 0)
+
+    order = sorted(rows, key=lambda name: (shown(rows[name][0]), rows[name][0], name))
+    with house_style():
+        figure = new_figure(0.9 + 0.22 * len(rows))
+        axes = figure.add_subplot()
+        set_title(axes, title)
+        axes.set_xlabel(x_label)
+        axes.grid(axis="x")
+        axes.grid(axis="y", visible=False)
+        if x_log:
+            axes.set_xscale("log")
+        if level is not None:
+            axes.axvline(level, color=FAINT, lw=0.9, zorder=1)
+        for y, name in enumerate(order):
+            value, low, high = rows[name]
+            color, _, strong = styles[name]
+            if not shown(value):
+                place = (0.01, y)
+                axes.plot(*place, "x", color=color, ms=4, transform=axes.get_yaxis_transform(), clip_on=False)
+                continue
+            ends = [v if shown(v) else value for v in (low, high)]
+            axes.plot(ends, [y, y], color=color, lw=2.2 if strong else 1.4, solid_capstyle="butt")
+            axes.plot(value, y, "o", color=color, ms=5.5 if strong else 4)
+        axes.set_yticks(range(len(order)), order)
+        for label, name in zip(axes.get_yticklabels(), order, strict=True):
+            label.set_fontweight("bold" if styles[name][2] else "normal")
+        axes.set_ylim(-0.6, len(order) - 0.4)
+        axes.tick_params(axis="y", length=0)
+        _plain_ticks(axes, x_log)
+        return to_svg(figure, title)
+
+
+def _as_line(
+    name: str, table: np.ndarray, x_log: bool, color: str, dashes: tuple[float, ...], strong: bool
+) -> _Line:
+    table = np.asarray(table, np.float64)
+    if table.ndim != 2 or table.shape[0] not in (2, 4):
+        raise ValueError(f"the line {name!r} has shape {table.shape}; give [2, n] or, with a band, [4, n]")
+    if x_log:
+        table = table[:, table[0] > 0]
+    x, y = table[:2]
+    low, high = table[2:] if table.shape[0] == 4 else (y, y)
+    y = np.where(np.isfinite(y), y, np.nan)
+    return _Line(x, y, low, high, name, True, color, dashes, strong)
+
+
+def _limits(lines: Sequence[_Line], y_log: bool) -> tuple[float, float]:
+    """The range of the lines; on a logarithmic axis without what explodes or falls to rounding errors."""
+    values = np.concatenate([line.mean for line in lines])
+    values = values[np.isfinite(values)]
+    if not y_log:
+        low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+        margin = 0.05 * (high - low) or 0.5
+        return float(low - margin), float(high + margin)
+    values = values[values > 0]
+    if not values.size:
+        return 0.1, 1.0
+    starts = [line.mean[np.isfinite(line.mean)][:1] for line in lines]
+    high = min(values.max(), FAR * max(np.concatenate(starts).max(), values.min()))
+    return float(max(values.min(), 1e-12 * high)), float(high)
+
+
+def _x_axis(axes: "Axes", x: np.ndarray, x_log: bool) -> None:
+    x = x[np.isfinite(x)]
+    first, last = (x.min(), x.max()) if x.size else (0.0, 1.0)
+    if not x_log:
+        step_axis(axes, float(first), float(last))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(float(first), float(max(last, first * 1.1)))
+    _plain_ticks(axes, x_log)
+
+
+def _plain_ticks(axes: "Axes", x_log: bool) -> None:
+    """Ticks as numbers, or as powers of ten where numbers would be long."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    if not x_log:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        return
+    decades = np.log10(high / low)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=9))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if low >= 1e-3 and high < 2e4:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if v < 1 else f"{v:,.0f}"))

@@ -1,0 +1,83 @@
+"""Line and interval plots: what is in them, and that they do not change."""
+
+import re
+
+import numpy as np
+import pytest
+
+from learned_opt.runs.plots import interval_plot, line_plot
+from learned_opt.runs.report import EN_DASH, Column, Section, terminal_table, write_report
+
+X = np.arange(1.0, 20.0)
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r"<!-- (.*?) -->", svg)
+
+
+def test_line_plot_names_its_lines_and_axes_and_is_repeatable():
+    lines = {"adam": np.stack([X, 1 / X]), "mine": np.stack([X, X**-2, 0.5 * X**-2, 2 * X**-2])}
+    svg = line_plot(lines, title="Falls", x_label="width", y_label="gap", highlight=["mine"])
+    assert {"Falls", "width", "gap", "adam", "mine"} <= set(texts(svg))
+    assert svg == line_plot(lines, title="Falls", x_label="width", y_label="gap", highlight=["mine"])
+
+
+def test_line_plot_does_not_follow_what_explodes():
+    tame = {"a": np.stack([X, 1 / X])}
+    wild = tame | {"b": np.stack([X, np.append(X[:-1], np.inf) ** 50.0])}
+    ticks = [
+        [t for t in texts(line_plot(lines, title="t", x_label="x", y_label="y")) if t.startswith("10")]
+        for lines in (tame, wild)
+    ]
+    assert len(ticks[1]) <= 9
+    assert "10⁵⁰" not in ticks[1]
+
+
+def test_log_axis_leaves_out_what_is_not_positive():
+    with_zero = np.stack([np.append(0.0, X), np.append(1.0, 1 / X)])
+    svg = line_plot({"a": with_zero}, title="t", x_label="x", y_label="y", x_log=True)
+    assert svg == line_plot({"a": with_zero[:, 1:]}, title="t", x_label="x", y_label="y", x_log=True)
+
+
+def test_interval_plot_puts_the_largest_on_top_and_marks_what_has_no_place():
+    rows = {"low": (1.0, 0.5, 2.0), "high": (3.0, 2.0, 4.0), "never": (0.0, 0.0, 0.0)}
+    svg = interval_plot(rows, title="Speed", x_label="times", x_log=True, level=1.0)
+    assert [t for t in texts(svg) if t in rows] == ["never", "low", "high"]
+
+
+@pytest.mark.parametrize("draw", [line_plot, interval_plot])
+def test_nothing_to_draw_is_an_error(draw):
+    extra = {"y_label": "y"} if draw is line_plot else {}
+    with pytest.raises(ValueError, match="at least one"):
+        draw({}, title="t", x_label="x", **extra)
+
+
+def test_a_line_of_another_shape_is_quoted():
+    with pytest.raises(ValueError, match=r"'a' has shape \(3, 19\)"):
+        line_plot({"a": np.ones((3, 19))}, title="t", x_label="x", y_label="y")
+
+
+def cells_of(rows, columns) -> list[str]:
+    table = terminal_table(rows, columns)
+    return [cell.plain for column in table.columns for cell in column.cells]
+
+
+def test_intervals_stand_behind_their_numbers_and_do_not_decide_on_the_best():
+    columns = {"loss": Column("loss", "low", 3, ("low", "high"))}
+    rows = [{"loss": 0.5, "low": 0.25, "high": 1.0}, {"loss": 0.75, "low": 0.1, "high": 2.0}, {"loss": None}]
+    assert cells_of(rows, columns) == ["0.500 [0.25, 1.0]", "0.750 [0.10, 2.0]", EN_DASH]
+    table = terminal_table(rows, columns)
+    assert [bool(cell.style) for cell in table.columns[0].cells] == [True, False, False]
+
+
+def test_unranked_rows_are_never_the_best(tmp_path):
+    rows = [
+        {"name": "reference", "loss": 0.0, "unranked": True},
+        {"name": "a", "loss": 1.0},
+        {"name": "b", "loss": 2.0},
+    ]
+    columns = {"name": Column("name"), "loss": Column("loss", "low")}
+    table = terminal_table(rows, columns)
+    assert [bool(cell.style) for cell in table.columns[1].cells] == [False, True, False]
+    write_report(tmp_path / "r.html", title="t", summary="", sections=[Section("s", rows=rows)])
+    assert "unranked" not in re.sub(r"<script.*</script>", "", (tmp_path / "r.html").read_text(), flags=re.S)
