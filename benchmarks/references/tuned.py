@@ -79,11 +79,12 @@ def tune(task: Task, num_steps: int) -> dict[str, Any]:
 
         @jax.jit
         def losses(problems: SparseCoding, arguments: Array, solver: str = solver) -> Array:
-            def one(problem: SparseCoding) -> Array:
+            def one(code: Array, measurement: Array) -> Array:
+                problem = SparseCoding(problems.dictionary, code, measurement)
                 x = _last_iterate(solver, problem, num_steps, arguments, largest)
                 return task.loss(x, problem, problem)
 
-            return jax.vmap(one, in_axes=(SparseCoding(None, 0, 0),))(problems)
+            return jax.vmap(one)(problems.code, problems.measurement)
 
         points = list(itertools.product(*grid))
         means = [float(np.mean(losses(problems, jnp.float32(point)))) for point in points]
