@@ -1,8 +1,8 @@
 """The unrolled networks whose trained weights lie in `weights/`, one file a network and kind of problem.
 
-ALISTA's are two numbers a layer and are kept there. LISTA's are large: train them with
-`benchmarks.references.train` and put the file there, named as `path_of` says. What all reached is in
-`trained.json`: settings, and the error of each layer in decibels on 2,048 fresh problems.
+They are trained with `benchmarks.references.train` and named as `path_of` says; LISTA's matrices are rounded
+to half precision. What all reached is in `trained.json`: settings, and the error of each layer in decibels on
+2,048 fresh problems.
 """
 
 import functools

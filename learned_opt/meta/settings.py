@@ -6,7 +6,7 @@ from typing import Literal
 import optax
 
 from learned_opt.training.bptt import check_truncation
-from learned_opt.training.objectives import Objective, convergence_rate, weighted_sum
+from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
 from learned_opt.training.tune import check_window
 
 
@@ -21,6 +21,7 @@ class Settings:
         num_problems: problems unrolled side by side.
         second_order: whether to differentiate through the optimizee's gradients.
         weights: of the losses after each inner step: uniform, linear, final, or one number a step.
+        log_floor: c, where the losses in that sum are to be log(loss + c); `None` for the losses themselves.
         rate_weight: lambda, the weight of the convergence rate in the objective.
         learning_rate: of the outer optimizer (Adam), at its peak.
         warmup_steps: meta-steps over which the learning rate rises from 0.
@@ -40,6 +41,7 @@ class Settings:
     num_problems: int = 64
     second_order: bool = False
     weights: Literal["uniform", "linear", "final"] | tuple[float, ...] = "uniform"
+    log_floor: float | None = None
     rate_weight: float = 0.0
     learning_rate: float = 3e-3
     warmup_steps: int = 0
@@ -67,7 +69,7 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
-        for name in ("learning_rate", "clip_norm", "problem_clip_norm"):
+        for name in ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value!r}: it must be positive")
@@ -82,6 +84,8 @@ class Settings:
     def objective(self) -> Objective:
         """The weighted sum of the losses minus lambda times the rate of convergence."""
         objective = weighted_sum(self.weights)
+        if self.log_floor is not None:
+            objective = of_logarithms(objective, self.log_floor)
         return objective - self.rate_weight * convergence_rate() if self.rate_weight else objective
 
     def outer_optimizer(self) -> optax.GradientTransformation:

@@ -12,6 +12,7 @@ from learned_opt.training.objectives import (
     Objective,
     convergence_rate,
     initial_history,
+    of_logarithms,
     weighted_sum,
 )
 from learned_opt.training.tune import BASELINES, Tuned, loss_at, tune
@@ -32,6 +33,7 @@ __all__ = [
     "evaluation_keys",
     "initial_history",
     "loss_at",
+    "of_logarithms",
     "start",
     "trajectories",
     "truncated_bptt",

@@ -144,6 +144,43 @@ def weighted_sum(
     return Objective(contributions)
 
 
+def of_logarithms(objective: Objective, floor: float) -> Objective:
+    r"""An objective of the logarithms of the losses.
+
+    .. math::
+
+        F(\log(f_0 + c), \dots, \log(f_T + c))
+
+    A loss counts by its order of magnitude: problems whose losses differ by decades weigh the same, and so do
+    the early and the late steps of a trajectory that converges.
+
+    Args:
+        objective: F.
+        floor: c, a loss below which nothing more is to be gained; positive. Losses below 0 count as 0.
+
+    Returns:
+        The objective.
+
+    Raises:
+        ValueError: if the floor is not positive.
+
+    Example:
+        >>> losses = jnp.float32([4, 1.5, 0.5])
+        >>> round(float(of_logarithms(weighted_sum("final"), floor=0.5)(losses)), 6)
+        0.0
+
+    Reference:
+        Not from a paper.
+    """
+    if not floor > 0:
+        raise ValueError(f"floor={floor!r}: it must be positive")
+
+    def contributions(window: Array, steps: Array, horizon: int) -> Array:
+        return objective.contributions(jnp.log(jnp.maximum(window, 0) + floor), steps, horizon)
+
+    return Objective(contributions)
+
+
 def convergence_rate() -> Objective:
     r"""The mean order of convergence of the losses; larger is better, so subtract it.
 
