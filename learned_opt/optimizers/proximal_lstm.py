@@ -42,7 +42,7 @@ class ProximalLSTMState(NamedTuple):
         params: where the last gradient was taken, f32.
         step: the update that followed, f32.
         grad: the last gradient, f32.
-        direction: the gradients accumulated, f32.
+        direction: m, the gradient with its memory, f32.
         first_size: root mean square of each tensor's first gradient, f32, the same for all coordinates.
     """
 
@@ -68,15 +68,17 @@ def proximal_lstm(
 
     .. math::
 
-        m_t &= g_t + o^1_t\, m_{t-1} \\
+        m_t &= g_t + o^1_t \begin{cases}
+            g_t - g_{t-1} & \text{tied} \\ m_{t-1} & \text{otherwise}
+        \end{cases} \\
         v_t &= x_t - p_t\, m_t + o^2_t\, s_t, \qquad p_t = \eta\, e^{o^3_t} \\
         x_{t+1} &= \operatorname{prox}_{q_t}(v_t), \qquad
         q_t = \begin{cases} p_t & \text{tied} \\ r_t\, e^{o^4_t} & \text{otherwise} \end{cases}
 
     where all sizes are one a coordinate and :math:`r_t` is the root mean square of g over the tensor. Tied,
-    a point where g stops changing is a stationary point of the objective, as for the proximal gradient
-    method. Otherwise the thresholds are free to follow the size of the residual, as those of approximate
-    message passing do; that recovers codes in fewer steps and minimises no objective.
+    it rests where the proximal gradient method does and nowhere else: at the stationary points of the
+    objective. Otherwise gradients accumulate and the thresholds are free to follow the size of the residual,
+    as in approximate message passing; that recovers codes in fewer steps and minimises no objective.
 
     The network sees, of each coordinate, g, m, s and x in units of r, as `sign(z) log(1 + |z|)`, and of the
     tensor :math:`\log r_t / r_1`, the cosine of g and s, the logarithm of the secant step size
@@ -93,7 +95,7 @@ def proximal_lstm(
     Args:
         hidden_sizes: units of each LSTM layer.
         step_size: eta, what the step sizes are before meta-training, above 0.
-        tied: whether the operator's step size is the gradient's.
+        tied: whether the operator's step size is the gradient's, so that it minimises the objective.
 
     Returns:
         A learned optimizer; theta is a dictionary of float32 arrays as haiku makes it.
@@ -158,7 +160,7 @@ def proximal_lstm(
                 z = _inputs(g, m, s, x, g - g_before, size, first_size)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 o1, o2, o3, o4 = jnp.moveaxis(jnp.clip(out, -MAX_LOG, MAX_LOG), -1, 0)
-                m = g + o1 * m
+                m = g + o1 * (jnp.where(first, 0, g - g_before) if tied else m)
                 p = step_size * factor(state.count) * jnp.exp(o3)
                 q = p if tied else factor(state.count) * size * jnp.exp(o4)
                 new = (*hidden, *cell, x, step, g, m, first_size)
