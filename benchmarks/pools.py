@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -131,25 +131,29 @@ def best_swept(group: dict[str, Pool]) -> Pool | None:
     return min(swept, key=lambda pool: pool.loss.value) if swept else None
 
 
-def common_losses(pools: Pools) -> dict[str, np.ndarray]:
-    """The final losses of the contenders that ran everywhere, problem by problem on the same problems.
+def common(pools: Pools) -> Pools:
+    """The tasks that the whole field ran on, with the contenders that ran on all of them.
 
-    Where some tasks were run by a few contenders only, these tasks are left out.
+    Tasks that only a few contenders ran on are left out, and so are references, since nobody competes with
+    them: what is left can be compared.
     """
     most = max((len(group) for group in pools.values()), default=0)
     groups = {g: group for g, group in pools.items() if len(group) > 0.6 * most}
-    names = [n for n in _all_names(groups.values()) if all(n in group for group in groups.values())]
-    losses: dict[str, list[np.ndarray]] = {n: [] for n in names}
-    for group in groups.values():
-        if any(group[n].is_reference for n in names):
-            names = [n for n in names if not group[n].is_reference]
-        seeds = set.intersection(*(set(group[n].seeds) for n in names)) if names else set()
-        for n in names:
-            losses[n] += [
-                np.asarray(c.result["final"], np.float64) for c in group[n].cells if c.key.seed in seeds
-            ]
-    return {n: np.concatenate(losses[n]) for n in names if losses[n]}
+    names = [
+        name
+        for name in dict.fromkeys(name for group in groups.values() for name in group)
+        if all(name in group and not group[name].is_reference for group in groups.values())
+    ]
+    return {g: {name: group[name] for name in names} for g, group in groups.items()}
 
 
-def _all_names(groups: Iterable[dict[str, Pool]]) -> Sequence[str]:
-    return list(dict.fromkeys(name for group in groups for name in group))
+def common_losses(pools: Pools) -> dict[str, np.ndarray]:
+    """Final losses by contender, problem by problem on the same problems, of what `common` gave."""
+    losses: dict[str, list[np.ndarray]] = {}
+    for group in pools.values():
+        seeds = set.intersection(*(set(pool.seeds) for pool in group.values())) if group else set()
+        for name, pool in group.items():
+            losses.setdefault(name, []).extend(
+                np.asarray(c.result["final"], np.float64) for c in pool.cells if c.key.seed in seeds
+            )
+    return {name: np.concatenate(parts) for name, parts in losses.items() if parts}

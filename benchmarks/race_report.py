@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks import measures, stress
 from benchmarks.cells import Cell
-from benchmarks.pools import Pool, Pools, baseline, best_swept, common_losses, pooled
+from benchmarks.pools import Pool, Pools, baseline, best_swept, common, common_losses, pooled
 from learned_opt.runs import Column, Section, interval_plot, line_plot
 
 DRAWN = 9  # lines of a figure of curves; more cannot be told apart
@@ -141,6 +141,7 @@ def _limits(shown: Sequence[Pool]) -> tuple[float, float] | None:
 
 
 def _overview(pools: Pools, strong: Sequence[str]) -> Section:
+    pools = common(pools)
     losses = common_losses(pools)
     rows = []
     for name in dict.fromkeys(n for group in pools.values() for n in group):
@@ -157,16 +158,14 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
         rows.append(
             {
                 "optimizer": name,
-                "unranked": groups[0][name].is_reference,
                 "kind": groups[0][name].kind,
-                "tasks": len(groups),
                 "ratio": float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-30))))) if ratios else None,
                 "wins": wins,
                 "speed": float(np.median(speeds)) if speeds else None,
                 "diverged": float(np.mean([g[name].diverged for g in groups])),
             }
         )
-    rows.sort(key=lambda row: (row["unranked"], np.inf if row["ratio"] is None else row["ratio"]))
+    rows.sort(key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
     figures, captions = [], []
     if len(losses) > 1:
         profile = measures.performance_profile(losses, RATIOS)
@@ -185,19 +184,19 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
         )
         count = next(iter(losses.values())).size
         captions.append(
-            f"{count} problems of the tasks that these contenders all ran on; higher is better, the left end "
-            "is how often a contender is the best."
+            f"{count} problems of these tasks; higher is better, the left end is how often a contender is "
+            "the best."
         )
     return Section(
         "Overview",
-        prose="Ratios are of the interquartile means of the final losses to that of the best other swept "
-        "baseline, as a geometric mean over tasks and horizons. A win is an interval that lies below that "
-        "baseline's. Speed-ups are medians over tasks.",
+        prose=f"{len(pools)} tasks and horizons, those that all of these contenders ran on; references are "
+        "in the sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
+        "best other swept baseline, as a geometric mean over tasks and horizons. A win is an interval "
+        "that lies below that baseline's. Speed-ups are medians over tasks.",
         rows=rows,
         columns={
             "optimizer": Column("optimizer"),
             "kind": Column("kind"),
-            "tasks": Column("tasks and horizons"),
             "ratio": Column("loss, x best swept", "low", 3),
             "wins": Column("wins"),
             "speed": Column("speed-up over tuned Adam", "high", 3),

@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from benchmarks.suite import Suite
 from learned_opt.core.errors import unknown_name
@@ -43,7 +44,7 @@ def load_file(path: str) -> ModuleType:
     return module
 
 
-def attribute(module: ModuleType, name: str, kind: type):
+def attribute(module: ModuleType, name: str, kind: type) -> Any:
     """What a module has to define."""
     value = getattr(module, name, None)
     if not isinstance(value, kind):

@@ -34,7 +34,8 @@ class Column:
         label: its heading.
         best: which end of its numbers is good; the best is set in bold.
         digits: significant digits of its numbers.
-        interval: the keys of the lower and the upper end of its numbers' intervals, shown behind them.
+        interval: the keys of the lower and the upper end of its numbers' intervals, which are shown behind
+            them unless they are the same.
 
     Example:
         >>> Column("mean loss", best="low").digits
@@ -297,6 +298,8 @@ def _cells(rows: Rows, columns: Mapping[str, Column] | None) -> _Cells:
 
 def _interval(row: Mapping[str, Any], column: Column) -> str:
     if column.interval is None or any(row.get(key) is None for key in column.interval):
+        return ""
+    if len({row[key] for key in column.interval}) == 1:
         return ""
     low, high = (format_value(row[key], max(column.digits - 1, 2)) for key in column.interval)
     return f" [{low}, {high}]"
