@@ -189,7 +189,7 @@ def _sweep(
 ) -> dict[str, Any]:
     best = training.tune(
         build,
-        task._replace(metrics=None),
+        task._replace(metrics=None, prox=None),  # the operator is in `build` already
         num_steps=horizon,
         num_problems=budget.tuning_problems,
         learning_rates=np.logspace(*RATES, budget.rates).tolist(),

@@ -128,7 +128,7 @@ def _find(name: str) -> tuple[Stored, Any]:
 
 
 def _plain(task_config: Any) -> Any:
-    """The task inside its augmentations: optimizers are compared on the problems as they are."""
-    while hasattr(task_config, "task"):
-        task_config = task_config.task
+    """The task inside its augmentations, the first of a mixture: compared is on plain problems."""
+    while hasattr(task_config, "task") or hasattr(task_config, "tasks"):
+        task_config = task_config.task if hasattr(task_config, "task") else task_config.tasks[0]
     return task_config

@@ -57,6 +57,7 @@ def command(words: Sequence[str]) -> None:
     configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
     options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
     directory = options.directory or _directory(name)
+    runs.RunDirectory.check_free(directory)  # before an earlier recipe runs for it
     start = options.start or _earlier_run(recipe)
     _report(_train(options, start, directory))
 

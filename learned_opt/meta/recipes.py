@@ -66,23 +66,47 @@ def _go_on(earlier: Recipe, start: str, summary: str, **settings: Any) -> Recipe
 # Second order pays in all of these: what a step does to the next gradients is much of what there is to
 # learn. The long truncation comes last, when trajectories no longer explode under it.
 
-# A few problems are so ill-conditioned that their gradients would outweigh all others: each is clipped,
-# the more loosely the longer the truncation.
-_QUADRATIC = Recipe(
-    summary="10-d Gaussian quadratics, truncations of 20: the start of lstm-quadratic-middle",
-    optimizer=_optimizer("lstm", inputs="normalized_and_size", output_scale=1.0),
-    task=_task("quadratic", dim=10),
+_LASSO = Recipe(
+    summary="LASSO 25x50, 40 steps: the start of lstm-sparse-coding",
+    optimizer=_optimizer("proximal_lstm"),
+    task=_task("sparse_coding"),
     settings=Settings(
         second_order=True,
         weights="linear",
-        num_problems=128,
-        num_meta_steps=6000,
-        learning_rate=1e-2,
-        clip_norm=0.1,
-        problem_clip_norm=10.0,
-        validate_every=250,
-        num_validation_problems=2048,
-        steps_per_call=25,
+        horizon=40,
+        num_problems=32,
+        num_meta_steps=800,
+        learning_rate=5e-3,
+        validate_every=50,
+        num_validation_problems=256,
+        steps_per_call=20,
+        seed=2,
+    ),
+)
+
+
+def _recovery(**arguments: Any) -> Any:
+    """Recovery at a quarter of the literature's 256x512: what is learned does not depend on the size."""
+    return _task(
+        "sparse_coding", num_measurements=64, num_atoms=128, weight=0.1, objective="recovery", **arguments
+    )
+
+
+_RECOVERY = Recipe(
+    summary="codes from Gaussian dictionaries in 16 steps: the start of lstm-sparse-recovery",
+    optimizer=_optimizer("proximal_lstm", tied=False),
+    task=_recovery(),
+    settings=Settings(
+        second_order=True,
+        weights="linear",
+        horizon=16,
+        truncation=16,
+        num_problems=16,
+        num_meta_steps=2000,
+        learning_rate=5e-3,
+        validate_every=100,
+        num_validation_problems=128,
+        steps_per_call=20,
         seed=2,
     ),
 )
@@ -107,26 +131,55 @@ _MNIST = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    "lstm-quadratic-short": _QUADRATIC,
-    "lstm-quadratic-middle": _go_on(
-        _QUADRATIC,
-        "lstm-quadratic-short",
-        "the same in truncations of 50: the start of lstm-quadratic",
-        truncation=50,
-        num_meta_steps=4000,
-        learning_rate=3e-3,
-        validate_every=100,
+    # The losses differ by many decades: with logarithms a few hard problems do not outweigh all others.
+    "lstm-quadratic": Recipe(
+        summary="10-d Gaussian quadratics, 100 steps",
+        optimizer=_optimizer("secant_lstm"),
+        task=_task("quadratic", dim=10),
+        settings=Settings(
+            second_order=True,
+            weights="linear",
+            log_floor=1e-5,
+            num_problems=64,
+            num_meta_steps=1500,
+            learning_rate=2e-3,
+            validate_every=100,
+            num_validation_problems=512,
+            steps_per_call=20,
+            seed=2,
+        ),
     ),
-    "lstm-quadratic": _go_on(
-        _QUADRATIC,
-        "lstm-quadratic-middle",
-        "10-d Gaussian quadratics, whole trajectories of 100 steps; from lstm-quadratic-middle",
-        truncation=100,
-        num_problems=256,
+    "lstm-sparse-coding-short": _LASSO,
+    # Near the optimum losses hardly differ. Large weights make each problem's gradient longer than what it is
+    # clipped to, so that all count the same, early and late.
+    "lstm-sparse-coding": _go_on(
+        _LASSO,
+        "lstm-sparse-coding-short",
+        "LASSO 25x50, 400 steps; goes on from lstm-sparse-coding-short",
+        weights=(1e6,) * 400,
+        horizon=400,
+        truncation=40,
         num_meta_steps=1200,
         learning_rate=1.5e-3,
-        problem_clip_norm=30.0,
+        problem_clip_norm=1.0,
         validate_every=100,
+        num_validation_problems=64,
+    ),
+    "lstm-sparse-recovery-gaussian": _RECOVERY,
+    "lstm-sparse-recovery": dataclasses.replace(
+        _go_on(
+            _RECOVERY,
+            "lstm-sparse-recovery-gaussian",
+            "the same without noise, with noise and ill-conditioned; from lstm-sparse-recovery-gaussian",
+            num_problems=24,
+            num_meta_steps=4000,
+            learning_rate=3e-3,
+            num_validation_problems=192,
+        ),
+        task=_task(
+            "mixture",
+            tasks=(_recovery(), _recovery(snr_db=20.0), _recovery(dictionary="ill_conditioned")),
+        ),
     ),
     "lstm-mnist-short": _MNIST,
     "lstm-mnist": _go_on(

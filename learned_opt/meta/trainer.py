@@ -19,7 +19,7 @@ from learned_opt.meta.settings import Settings
 from learned_opt.meta.step import StepMetrics, initial_state, meta_steps
 from learned_opt.training.bptt import truncated_bptt
 from learned_opt.training.evaluate import trajectories
-from learned_opt.training.tune import loss_at, tune
+from learned_opt.training.tune import loss_at, tune, with_prox
 
 # Theta is selected on problems that neither meta-training nor evaluation of the same seed draws.
 TRAINING_STREAM, VALIDATION_STREAM = 0x7A1, 0x5E1
@@ -309,7 +309,9 @@ def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
         seed=settings.seed,
         window=settings.window,
     )
-    return functools.partial(mean_loss, lopt.build), mean_loss(optax.adam, adam.learning_rate)
+    return functools.partial(mean_loss, lopt.build), mean_loss(
+        with_prox(optax.adam, task), adam.learning_rate
+    )
 
 
 def _summary(reports: list[StepMetrics]) -> dict[str, float | None]:

@@ -139,9 +139,9 @@ def secant_lstm(
 
             start = jax.tree.map(lambda zero, p: zero + p.astype(jnp.float32), zeros_like(params), params)
             count = jnp.zeros([], jnp.int32)
-            pairs = (tuple(zeros_like(params) for _ in range(memory)) for _ in range(2))
-            rest = (zeros_like(params) for _ in range(3))
-            return SecantState(count, layers(), layers(), start, *rest, *pairs)
+            step, grad, step_size = (zeros_like(params) for _ in range(3))
+            steps, changes = (tuple(zeros_like(params) for _ in range(memory)) for _ in range(2))
+            return SecantState(count, layers(), layers(), start, step, grad, step_size, steps, changes)
 
         def update_fn(updates, state, params=None, **extra_args):
             del extra_args
@@ -179,7 +179,8 @@ def secant_lstm(
             updates, *new = map_unzipped(leaf_update, updates, params, *flat)
             hidden, cell, rest, steps, changes = _split(new, sizes)
             count = jnp.asarray(optax.safe_increment(state.count))
-            return updates, SecantState(count, hidden, cell, *rest, steps, changes)
+            x, step, grad, gamma = rest
+            return updates, SecantState(count, hidden, cell, x, step, grad, gamma, steps, changes)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -56,6 +56,22 @@ class RunDirectory:
         """
         path = Path(path)
         text = seal(KIND, VERSION, {"config": config})
+        cls.check_free(path)
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / CONFIG, text.encode())
+        return cls(path, json.loads(text)["config"])
+
+    @staticmethod
+    def check_free(path: str | Path) -> None:
+        """Sees whether a new run can be made at a path, before anything else is done.
+
+        Args:
+            path: where the run is to be.
+
+        Raises:
+            RunError: if the path holds anything already.
+        """
+        path = Path(path)
         if (path / CONFIG).exists():
             raise RunError(
                 f"{path} holds a run already; go on with `learned-opt resume {path}`, or use another path"
@@ -64,9 +80,6 @@ class RunDirectory:
             raise RunError(f"{path} is a file; use another path for the run's directory")
         if path.is_dir() and any(path.iterdir()):
             raise RunError(f"{path} is not empty and holds no run; use a new or an empty directory")
-        path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / CONFIG, text.encode())
-        return cls(path, json.loads(text)["config"])
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDirectory":

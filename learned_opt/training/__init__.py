@@ -15,7 +15,7 @@ from learned_opt.training.objectives import (
     of_logarithms,
     weighted_sum,
 )
-from learned_opt.training.tune import BASELINES, Tuned, loss_at, tune
+from learned_opt.training.tune import BASELINES, Tuned, loss_at, tune, with_prox
 from learned_opt.training.unroll import InnerState, start, unroll
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "tune",
     "unroll",
     "weighted_sum",
+    "with_prox",
 ]

@@ -9,7 +9,7 @@ import optax
 
 from learned_opt.core.types import Task
 from learned_opt.training.evaluate import evaluate_with_metrics
-from learned_opt.training.tune import BASELINES, loss_at, tune
+from learned_opt.training.tune import BASELINES, loss_at, tune, with_prox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,8 @@ def compare(
     """Runs optimizers and swept baselines on the same fresh problems.
 
     Every baseline's learning rate is swept with `tune` on problems of another seed, for the same step and
-    the same window that the comparison is made at.
+    the same window that the comparison is made at; where the task has a proximal operator, their steps are
+    followed by it.
 
     Args:
         optimizers: what is compared, by name; used as they are.
@@ -158,7 +159,8 @@ def compare(
             seed=seed + 1,
             window=window,
         )
-        curves, metrics = evaluate_with_metrics(factory(best.learning_rate), task, **shared)
+        tx = with_prox(factory, task)(best.learning_rate)
+        curves, metrics = evaluate_with_metrics(tx, task, **shared)
         entries.append(Entry(name, curves, metrics, best.learning_rate, best.on_edge))
     return Comparison(tuple(entries), num_steps, window, seed)
 

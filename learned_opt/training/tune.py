@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from learned_opt.core.types import Task
+from learned_opt.optimizers.proximal import proximal
 from learned_opt.training.evaluate import draw_problems, evaluation_keys, run_draws
 
 BASELINES: dict[str, Callable[[Any], optax.GradientTransformation]] = {
@@ -58,6 +59,9 @@ def tune(
     The best rate has the lowest mean loss at `num_steps`. When it lies on the grid's edge the grid grows
     by a decade, up to three times.
 
+    Where the task has a proximal operator, each step is followed by it, with the learning rate as its step
+    size.
+
     Args:
         factory: `factory(learning_rate)`, such as `optax.adam`.
         task: what the problems are drawn from.
@@ -88,7 +92,7 @@ def tune(
     check_window(window)
 
     draws = draw_problems(task, evaluation_keys(seed, num_problems))
-    sweep = functools.partial(_sweep, factory, task, num_steps, draws, window)
+    sweep = functools.partial(_sweep, with_prox(factory, task), task, num_steps, draws, window)
     losses = sweep(grid)
     decade = 10.0 ** (np.arange(1, PER_DECADE + 1) / PER_DECADE)
     for _ in range(MAX_EXTENSIONS):
@@ -104,6 +108,34 @@ def tune(
     best = int(np.argmin(losses))
     on_edge = best in (0, len(grid) - 1)
     return Tuned(float(grid[best]), float(losses[best]), grid, losses, on_edge)
+
+
+def with_prox(
+    factory: Callable[[Any], optax.GradientTransformation], task: Task
+) -> Callable[[Any], optax.GradientTransformation]:
+    """A factory whose optimizers are followed by a task's proximal operator, if it has one.
+
+    Args:
+        factory: `factory(learning_rate)`.
+        task: the task.
+
+    Returns:
+        The factory as it is, or one around it with the learning rate as the operator's step size; the same
+        function for the same arguments, so that jit knows it again.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic, sparse_coding
+        >>> with_prox(optax.sgd, quadratic(dim=2)) is optax.sgd
+        True
+        >>> type(with_prox(optax.sgd, sparse_coding())(0.1).init(jnp.zeros(50))).__name__
+        'ProximalState'
+    """
+    return factory if task.prox is None else _around(factory, task.prox)
+
+
+@functools.lru_cache(maxsize=256)
+def _around(factory, prox):
+    return lambda learning_rate: proximal(factory(learning_rate), prox, step_size=learning_rate)
 
 
 def loss_at(curves: np.ndarray, step: int, window: int = 1) -> np.ndarray:

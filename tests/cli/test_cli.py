@@ -25,7 +25,7 @@ def fails(capsys, *words: str) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
-    cli.main(["meta-train", "lstm-quadratic-short", "--directory", str(path), *TINY])
+    cli.main(["meta-train", "lstm-quadratic", "--directory", str(path), *TINY])
     return path
 
 
@@ -79,7 +79,7 @@ def test_meta_train_stores_what_it_was_told(run):
 
 def test_a_finished_run_is_not_overwritten(capsys, run):
     before = (run / "theta.safetensors").read_bytes()
-    error = fails(capsys, "meta-train", "lstm-quadratic-short", "--directory", str(run), *TINY)
+    error = fails(capsys, "meta-train", "lstm-quadratic", "--directory", str(run), *TINY)
     assert "learned-opt resume" in error
     assert (run / "theta.safetensors").read_bytes() == before
 
@@ -90,7 +90,7 @@ def test_resume_of_a_finished_run_reports_it(capsys, run):
 
 
 def test_bad_settings_name_the_fix(capsys, tmp_path):
-    words = ["meta-train", "lstm-quadratic-short", "--directory", str(tmp_path / "new"), *TINY]
+    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
     assert "does not divide horizon=10" in fails(capsys, *words, "--truncation", "3")
     assert "horizon=-5" in fails(capsys, *words, "--horizon", "-5")
 
@@ -110,7 +110,7 @@ def chain(monkeypatch, tmp_path):
         horizon=4, truncation=2, num_problems=2, num_meta_steps=4, validate_every=2, num_validation_problems=2
     )
     first = dataclasses.replace(
-        meta.recipe("lstm-quadratic-short"),
+        meta.recipe("lstm-quadratic"),
         optimizer=optimizers.lstm(hidden_sizes=(2,)).config,
         task=tasks.quadratic(dim=2).config,
         settings=settings,
@@ -118,6 +118,13 @@ def chain(monkeypatch, tmp_path):
     monkeypatch.setitem(meta.RECIPES, "first", first)
     monkeypatch.setitem(meta.RECIPES, "second", dataclasses.replace(first, start="first"))
     return tmp_path / "runs"
+
+
+def test_an_occupied_directory_is_noticed_before_an_earlier_recipe_runs(capsys, chain):
+    (chain / "second").mkdir(parents=True)
+    (chain / "second" / "notes.txt").write_text("mine")
+    assert "is not empty" in fails(capsys, "meta-train", "second")
+    assert not (chain / "first").exists()
 
 
 def test_a_recipe_that_goes_on_from_another_runs_it_first(capsys, chain):
