@@ -14,6 +14,7 @@ from learned_opt.core.types import Task
 from learned_opt.tasks import (
     classification,
     gradient_noise,
+    mixture,
     quadratic,
     random_scaling,
     registry,
@@ -40,6 +41,10 @@ UNDER_TEST = {
         0.01,
     ),
     "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
+    "mixture-quadratic": (
+        lambda: mixture((quadratic(dim=4), quadratic(dim=4, condition_number=100.0))),
+        0.1,
+    ),
     "random-scaling-quadratic": (lambda: random_scaling(quadratic(dim=4), log_range=1.0), 0.1),
     "random-scaling-classification": (
         lambda: random_scaling(classification("digits", hidden_sizes=(8,)), log_range=3.0),
