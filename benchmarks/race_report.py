@@ -189,7 +189,7 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
         )
     return Section(
         "Overview",
-        prose=f"{len(pools)} tasks and horizons, those that all of these contenders ran on; references are "
+        prose=f"Of {len(pools)} task{'s' * (len(pools) > 1)} and horizons: those that all of these contenders ran on; references are "
         "in the sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
         "best other swept baseline, as a geometric mean over tasks and horizons. A win is an interval "
         "that lies below that baseline's. Speed-ups are medians over tasks.",

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learned_opt.runs.canvas import FAINT, house_style, loss_axis, new_figure, set_title, step_axis, to_svg
+from learned_opt.runs.canvas import (
+    FAINT,
+    house_style,
+    loss_axis,
+    new_figure,
+    power,
+    set_title,
+    step_axis,
+    to_svg,
+)
 from learned_opt.runs.figures import _draw, _label_ends, _legend, _Line, _styles
 
 if TYPE_CHECKING:
@@ -198,7 +207,10 @@ def _plain_ticks(axes: "Axes", x_log: bool) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
         return
     decades = np.log10(high / low)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=9))
+    if decades < 0.9:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=9))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    if low >= 1e-3 and high < 2e4:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if v < 1 else f"{v:,.0f}"))
+    plain = low >= 1e-3 and high < 2e4
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if plain else power(v)))
