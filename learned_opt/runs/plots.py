@@ -184,7 +184,11 @@ def _limits(lines: Sequence[_Line], y_log: bool) -> tuple[float, float]:
         return 0.1, 1.0
     starts = [line.mean[np.isfinite(line.mean)][:1] for line in lines]
     high = min(values.max(), FAR * max(np.concatenate(starts).max(), values.min()))
-    return float(max(values.min(), 1e-12 * high)), float(high)
+    low = max(values.min(), 1e-12 * high)
+    # The bands too, as long as they do not make the lines small.
+    lows, highs = (np.concatenate([getattr(line, side) for line in lines]) for side in ("low", "high"))
+    low = lows[lows >= low / 3].min(initial=low)
+    return float(low), float(highs[highs <= 3 * high].max(initial=high))
 
 
 def _x_axis(axes: "Axes", x: np.ndarray, x_log: bool) -> None:
