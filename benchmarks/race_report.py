@@ -189,8 +189,9 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
         )
     return Section(
         "Overview",
-        prose=f"{len(pools)} tasks and horizons, those that all of these contenders ran on; references are "
-        "in the sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
+        prose="Tasks and horizons that all of these contenders ran on: "
+        f"{', '.join(f'{task} ({horizon:,})' for task, horizon in sorted(pools))}. References are in the "
+        "sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
         "best other swept baseline, as a geometric mean over tasks and horizons. A win is an interval "
         "that lies below that baseline's. Speed-ups are medians over tasks.",
         rows=rows,

@@ -177,14 +177,26 @@ def loss_axis(axes: "Axes", low: float, high: float) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
         axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=9))
     plain = low >= 5e-4 and high < 2e4
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if plain else _power(v)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
+    """A positive number as a power of ten, with a factor before it where it is none.
+
+    Args:
+        value: such as an axis's tick.
+
+    Returns:
+        The text, without markup.
+
+    Example:
+        >>> power(1e4), power(2e-3)
+        ('10⁴', '2×10⁻³')
+    """
     mantissa, exponent = f"{value:.2e}".split("e")
-    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return power if float(mantissa) == 1 else f"{float(mantissa):g}\N{MULTIPLICATION SIGN}{power}"
+    tens = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return tens if float(mantissa) == 1 else f"{float(mantissa):g}\N{MULTIPLICATION SIGN}{tens}"
 
 
 def to_svg(figure: "Figure", title: str) -> str:

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learned_opt.runs.canvas import FAINT, house_style, loss_axis, new_figure, set_title, step_axis, to_svg
+from learned_opt.runs.canvas import (
+    FAINT,
+    house_style,
+    loss_axis,
+    new_figure,
+    power,
+    set_title,
+    step_axis,
+    to_svg,
+)
 from learned_opt.runs.figures import _draw, _label_ends, _legend, _Line, _styles
 
 if TYPE_CHECKING:
@@ -175,7 +184,11 @@ def _limits(lines: Sequence[_Line], y_log: bool) -> tuple[float, float]:
         return 0.1, 1.0
     starts = [line.mean[np.isfinite(line.mean)][:1] for line in lines]
     high = min(values.max(), FAR * max(np.concatenate(starts).max(), values.min()))
-    return float(max(values.min(), 1e-12 * high)), float(high)
+    low = max(values.min(), 1e-12 * high)
+    # The bands too, as long as they do not make the lines small.
+    lows, highs = (np.concatenate([getattr(line, side) for line in lines]) for side in ("low", "high"))
+    low = lows[lows >= low / 3].min(initial=low)
+    return float(low), float(highs[highs <= 3 * high].max(initial=high))
 
 
 def _x_axis(axes: "Axes", x: np.ndarray, x_log: bool) -> None:
@@ -198,7 +211,10 @@ def _plain_ticks(axes: "Axes", x_log: bool) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
         return
     decades = np.log10(high / low)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=9))
+    if decades < 0.9:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=9))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    if low >= 1e-3 and high < 2e4:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if v < 1 else f"{v:,.0f}"))
+    plain = low >= 1e-3 and high < 2e4
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}" if plain else power(v)))

@@ -39,6 +39,13 @@ def test_log_axis_leaves_out_what_is_not_positive():
     assert svg == line_plot({"a": with_zero[:, 1:]}, title="t", x_label="x", y_label="y", x_log=True)
 
 
+def test_ticks_far_out_are_powers_of_ten_without_markup():
+    line = np.stack([np.geomspace(1e3, 1e7, 9), np.ones(9)])
+    svg = line_plot({"a": line}, title="t", x_label="x", y_label="y", x_log=True)
+    assert {"10³", "10⁷"} <= set(texts(svg))
+    assert "mathdefault" not in svg
+
+
 def test_interval_plot_puts_the_largest_on_top_and_marks_what_has_no_place():
     rows = {"low": (1.0, 0.5, 2.0), "high": (3.0, 2.0, 4.0), "never": (0.0, 0.0, 0.0)}
     svg = interval_plot(rows, title="Speed", x_label="times", x_log=True, level=1.0)
