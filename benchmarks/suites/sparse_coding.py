@@ -178,7 +178,7 @@ def contenders(size: str) -> tuple[Contender, ...]:
             for name in ("lista", "alista")
         ),
     )
-    shipped = [n for n in zoo.available() if n.startswith(("lstm-sparse-coding", "lstm-general"))]
+    shipped = [n for n in zoo.available() if n.startswith(("lstm-sparse", "lstm-general"))]
     return (*swept, *references, *(learned(name) for name in shipped))
 
 

@@ -53,6 +53,7 @@ class Options:
 DEFAULTS: dict[str, Options] = {
     "quadratic": Options(num_problems=1000),
     "classification": Options(num_problems=5, window=9),
+    "sparse_coding": Options(num_problems=128),
 }
 
 
