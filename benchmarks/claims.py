@@ -47,7 +47,7 @@ SHEETS: dict[str, Sheet] = {
             Claim("10-d quadratics of condition number 100, step 100", "--task.condition-number 100"),
         ),
         known_failures=(
-            "Most of what it gains comes from the quasi-Newton step, which baselines of first order lack: with "
+            "Most of what it gains comes from the quasi-Newton step, which the baselines lack: with "
             "meta-parameters of zero the rule reaches about the same loss at step 100. Meta-training gains a "
             "fifth at step 5.",
             "L-BFGS with a memory of 10 solves these problems in 50 steps.",

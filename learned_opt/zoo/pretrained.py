@@ -61,7 +61,7 @@ def available() -> dict[str, runs.Card]:
 
     Example:
         >>> sorted(available())
-        ['lstm-general', 'lstm-mnist', 'lstm-quadratic']
+        ['lstm-general', 'lstm-mnist', 'lstm-quadratic', 'lstm-sparse-coding', 'lstm-sparse-recovery']
         >>> available()["lstm-mnist"].horizon
         100
     """
