@@ -27,7 +27,7 @@ TASK = tasks.quadratic(dim=2)._replace(
 )
 
 
-def newton(problem, num_steps):
+def newton(task, problem, batch, num_steps):
     """Zero, then the solution."""
     solution = jnp.linalg.solve(problem.w, problem.y)
     return jnp.concatenate([jnp.zeros((1, 2)), jnp.tile(solution, (num_steps, 1))])
