@@ -103,7 +103,9 @@ SHEETS: dict[str, Sheet] = {
             "step 100 and never reaches swept Adam's loss.",
             "Its third input is the size of the gradients: networks whose gradients are scaled otherwise are "
             "another problem to it. lstm-general sees no scale.",
-            "Nothing beyond 200 steps was measured. On Rosenbrock's function it diverges at learning_rate=1.",
+            "Without decay a conv net (8 and 16 channels, ReLU) diverged between steps 5,000 and 10,000; "
+            "20 ReLU units, two layers of 20, and batches of 32 did not, one seed each.",
+            "On Rosenbrock's function it diverges at learning_rate=1.",
         ),
     ),
     "lstm-general": Sheet(
