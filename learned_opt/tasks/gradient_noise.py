@@ -38,7 +38,7 @@ def gradient_noise(task: Task, deviation: float = 1.0) -> Task:
         >>> bool(task.loss(x, problem, batch) == plain.loss(x, problem, ()))
         True
         >>> noise = jax.grad(task.loss)(x, problem, batch) - jax.grad(plain.loss)(x, problem, ())
-        >>> bool(jnp.all(noise != 0))
+        >>> bool((noise != 0).all())
         True
     """
     if not deviation >= 0:
