@@ -117,7 +117,8 @@ def _rule_gradient(
     block_size: int,
 ) -> Theta:
     """The rule's vector-Jacobian product along the sequence; `cotangents` are of the losses, f32[K + 1]."""
-    g = jnp.concatenate([_rows(leaf, 1) for leaf in jax.tree.leaves(gradients)], axis=1)  # [K + 1, n]
+    rows = [_rows(leaf, 1).astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
+    g = jnp.concatenate(rows, axis=1)  # [K + 1, n]
     weighted = cotangents[:, jnp.newaxis] * g
     # u_t moves all points after it: the sums of all rows from t + 1 to the end.
     u = jnp.cumsum(weighted[:0:-1], axis=0)[::-1]
@@ -164,7 +165,5 @@ def _rule_gradient(
 
 
 def _rows(x: Array, leading: int, trailing: int = 0) -> Array:
-    """All axes between the leading and the trailing ones as one, in float32 where that is wider."""
-    end = x.ndim - trailing
-    x = x.reshape((*x.shape[:leading], -1, *x.shape[end:]))
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if leading else x
+    """All axes between the leading and the trailing ones as one."""
+    return x.reshape((*x.shape[:leading], -1, *x.shape[x.ndim - trailing :]))
