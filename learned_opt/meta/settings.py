@@ -5,9 +5,9 @@ from typing import Literal
 
 import optax
 
-from learned_opt.training.bptt import check_truncation
 from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
 from learned_opt.training.tune import check_window
+from learned_opt.training.walkers import check_truncation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
