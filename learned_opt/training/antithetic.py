@@ -107,8 +107,8 @@ def evolution_gradient(
 ) -> tuple[Theta, Array]:
     """The mean over pairs of `noise (L+ - L-) / (2 sigma^2)`, and the mean loss.
 
-    A pair with a loss that is not finite, or losses too far apart for their difference to be, says nothing and
-    is left out. Where no pair is left, all is NaN.
+    A pair with a loss that is not finite, or losses too far apart for their difference to be, says nothing
+    and is left out. Where no pair is left, all is NaN.
 
     Args:
         noise: of n pairs, leaves `(n,) + leaf.shape`.

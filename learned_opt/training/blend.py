@@ -43,7 +43,8 @@ def blend(
 
     .. math::
 
-        g_i &= \tfrac{1}{2} \bigl(\nabla L_i(\theta + \epsilon_i) + \nabla L_i(\theta - \epsilon_i)\bigr), \qquad
+        g_i &= \tfrac{1}{2} \bigl(\nabla L_i(\theta + \epsilon_i)
+            + \nabla L_i(\theta - \epsilon_i)\bigr), \qquad
         e_i = \frac{\epsilon_i}{2 \sigma^2} \bigl(L_i(\theta + \epsilon_i) - L_i(\theta - \epsilon_i)\bigr) \\
         \hat\nabla &= \frac{\bar g\, / \operatorname{Var} g + \bar e\, / \operatorname{Var} e}
             {1 / \operatorname{Var} g + 1 / \operatorname{Var} e}, \qquad
@@ -61,8 +62,9 @@ def blend(
         task: what its problems are drawn from.
         objective: the meta-objective of one trajectory.
         sigma: deviation of the noise on each meta-parameter.
-        second_order: whether to differentiate through the optimizee's gradients. Of first order, backpropagation
-            estimates something else than evolution strategies do, and the weights know nothing of it.
+        second_order: whether to differentiate through the optimizee's gradients. Of first order,
+            backpropagation estimates something else than evolution strategies do, and the weights know
+            nothing of it.
         problem_clip_norm: norm that each problem's two estimates are clipped to, each by itself.
         **inner: `horizon`, `truncation`, `num_problems` and `random_phases`, as `truncated_bptt` has them.
 

@@ -34,13 +34,14 @@ def full_unroll(
 ) -> Estimator:
     r"""The gradient of the objective of whole trajectories, averaged over problems.
 
-    It is that of `truncated_bptt` with a truncation as long as the horizon, for less memory: the trajectory is
-    cut into segments of S steps, only the states at their seams are kept, and the backward pass unrolls each
-    segment once more. It holds
+    It is that of `truncated_bptt` with a truncation as long as the horizon, for less memory: the trajectory
+    is cut into segments of S steps, only the states at their seams are kept, and the backward pass unrolls
+    each segment once more. It holds
 
     .. math::
 
-        T / S + S \ \text{ states instead of } T, \qquad \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
+        T / S + S \ \text{ states instead of } T, \qquad
+        \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
 
     for one more forward unroll. Each estimate has new problems and no state.
 
@@ -53,8 +54,8 @@ def full_unroll(
         segment: S, which divides the horizon; by default the divisor with the fewest states, so that a
             horizon with divisors near its root is a good choice.
         second_order: whether to differentiate through the optimizee's gradients.
-        problem_clip_norm: norm that each problem's gradient is clipped to before the mean is taken; `None` for
-            no clipping.
+        problem_clip_norm: norm that each problem's gradient is clipped to before the mean is taken; `None`
+            for no clipping.
 
     Returns:
         The estimator.

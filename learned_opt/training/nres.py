@@ -44,7 +44,7 @@ def nres(
     problem_clip_norm: float | None = None,
     **inner: Unpack[Inner],
 ) -> Estimator:
-    r"""Evolution strategies in truncations without their bias: each trajectory keeps its noise from end to end.
+    r"""Evolution strategies in truncations without their bias: each trajectory keeps its noise to its end.
 
     .. math::
 
@@ -87,8 +87,9 @@ def nres(
         ((3, 2), False)
 
     Reference:
-        Li et al. 2023, algorithm 2. Deviations: each pair has a problem of its own; clipping; the treatment of
-        losses that are not finite. The paper has its workers at random phases, `random_phases=True` here.
+        Li et al. 2023, noise-reuse ES. Deviations: each pair has a problem of its own; clipping; the
+        treatment of losses that are not finite. The paper has its workers at random phases, here
+        `random_phases=True`.
     """
     check_noise(sigma, problem_clip_norm)
     step = truncated_step(lopt, task, objective, **inner)

@@ -45,7 +45,7 @@ def pes(
     problem_clip_norm: float | None = None,
     **inner: Unpack[Inner],
 ) -> Estimator:
-    r"""Evolution strategies in truncations without their bias: each loss is set against all the noise before it.
+    r"""Evolution strategies in truncations without their bias: a loss is set against all the noise before it.
 
     .. math::
 

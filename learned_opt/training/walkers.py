@@ -1,7 +1,7 @@
 """Problems under way: what every estimator unrolls, truncation by truncation, and sees nothing else of.
 
-A walker is one problem with one trajectory. It makes a truncation at a time; where its trajectory has ended, a
-new problem takes its place. The estimators differ in which theta a walker is unrolled with and in what they
+A walker is one problem with one trajectory. It makes a truncation at a time; where its trajectory has ended,
+a new problem takes its place. The estimators differ in which theta a walker is unrolled with and in what they
 make of its losses.
 """
 
@@ -55,8 +55,8 @@ class TruncatedStep(NamedTuple):
     """What an estimator knows of the inner problems.
 
     Attributes:
-        begin: `begin(key, theta, age=None) -> walkers`, all at step 0; `age` is that of the walkers whose places
-            they take.
+        begin: `begin(key, theta, age=None) -> walkers`, all at step 0; `age` is that of the walkers whose
+            places they take.
         walk: `walk(theta, walker, data) -> (loss, walker)`, one truncation of one problem: its share in the
             meta-loss, f32[], and where it stands then. Vmap it over walkers, and over theta.
         num_problems: walkers side by side.
