@@ -76,8 +76,8 @@ def mlp_rule(
 
     with every decay rate b. Each input is divided by its root mean square over the tensor, so that the rule
     is blind to the scale of the loss; moments need no bias correction for the same reason. Rows and columns
-    are those of a param's last two axes. The last inputs, with time scales :math:`\tau` from 1 to 100,000 steps,
-    tell how far training has come. Given `num_steps`, `build` multiplies the t-th update by
+    are those of a param's last two axes. The last inputs, with time scales :math:`\tau` from 1 to 100,000
+    steps, tell how far training has come. Given `num_steps`, `build` multiplies the t-th update by
     `(1 + cos(pi t / num_steps)) / 2`.
 
     With the default sizes theta has about 190 numbers and the state four floats a parameter, besides those of

@@ -11,6 +11,7 @@ from learned_opt.training.evaluate import (
     trajectories,
 )
 from learned_opt.training.full_unroll import full_unroll
+from learned_opt.training.horizons import growing, log_uniform
 from learned_opt.training.nres import NRESState, nres
 from learned_opt.training.objectives import (
     Objective,
@@ -43,7 +44,9 @@ __all__ = [
     "evaluate_with_metrics",
     "evaluation_keys",
     "full_unroll",
+    "growing",
     "initial_history",
+    "log_uniform",
     "loss_at",
     "nres",
     "of_logarithms",
