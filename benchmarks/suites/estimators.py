@@ -260,11 +260,11 @@ def _section(task: str, horizon: int, own: dict[str, dict[str, Any]]) -> Section
         captions.append(f"Four fixed problems. Smoothed with the noise's deviation, {SIGMA}.")
     return Section(
         f"{task}, {horizon} steps",
-        prose="Estimates of the gradient of a whole trajectory's meta-loss, theta held fixed: the estimates of "
-        "its truncations are summed. The reference is the gradient of the smoothed meta-loss, from a great "
-        "many pairs. Bias is the distance of the mean estimate from it, beside its standard error; spread is "
-        "the deviation of one estimate; both as shares of the reference's norm. Time and scratch memory are "
-        "for one problem and the whole trajectory.",
+        prose="Estimates of the gradient of a whole trajectory's meta-loss, theta held fixed: the estimates "
+        "of its truncations are summed. The reference is the gradient of the smoothed meta-loss, from a "
+        "great many pairs. Bias is the distance of the mean estimate from it, beside its standard error; "
+        "spread is the deviation of one estimate; both as shares of the reference's norm. Time and scratch "
+        "memory are for one problem and the whole trajectory.",
         rows=rows(own),
         columns={
             "estimator": Column("estimator"),
