@@ -5,6 +5,7 @@ Reference:
     training of learned optimizers, ICML 2019, section 4.
 """
 
+import functools
 from typing import Unpack
 
 import jax
@@ -111,8 +112,8 @@ def blend(
 
         backpropagated = jax.tree.map(lambda g: jnp.mean(g, axis=1), grads)
         if problem_clip_norm is not None:
-            clip = jax.vmap(lambda g: optax.projections.projection_l2_ball(g, problem_clip_norm))
-            backpropagated = clip(backpropagated)
+            clip = functools.partial(optax.projections.projection_l2_ball, scale=problem_clip_norm)
+            backpropagated = jax.vmap(clip)(backpropagated)
         slopes, finite = pair_slopes(noise, losses, sigma, problem_clip_norm)
         evolved = jax.tree.map(lambda n: along(slopes, n) * n, noise)
         grad = jax.tree.map(lambda g, e: inverse_variance_mean(g, e, finite), backpropagated, evolved)
@@ -148,8 +149,9 @@ def inverse_variance_mean(one: Array, other: Array, counted: Array) -> Array:
         _mean_and_weight(jnp.where(along(counted, other), other, 0), counted),
     )
     share = weight / (weight + other_weight)
-    # An estimate without weight may be NaN, and a product with 0 would keep that.
-    return jnp.where(share > 0, share * mean, 0) + jnp.where(share < 1, (1 - share) * other_mean, 0)
+    # An estimate without weight may be NaN, and a product with 0 would keep that. Where neither has weight
+    # the share is NaN, and so is the mean.
+    return jnp.where(share == 0, 0, share * mean) + jnp.where(share == 1, 0, (1 - share) * other_mean)
 
 
 def _mean_and_weight(samples: Array, counted: Array) -> tuple[Array, Array]:
