@@ -20,7 +20,7 @@ SIGMA = 0.05
 TRUNCATIONS = 10  # of a trajectory, for the estimators that cut it
 REFERENCE, LANDSCAPE = "reference", "landscape"
 # Steps that settle, and steps so large that a trajectory never does.
-LEARNING_RATES = {"tame": 0.02, "chaotic": 0.5}
+LEARNING_RATES = {"tame": 0.02, "chaotic": 1.0}
 LOPT = optimizers.hyperparameters("sgd", {"learning_rate": 0.02, "momentum": 0.5})
 
 
@@ -107,7 +107,8 @@ def plan(request: Request) -> list[Job]:
         for name, run in runs.items():
             for task in LEARNING_RATES:
                 key = Key("estimators", task, name, horizon, None, "gradient")
-                jobs.append(Job(key, recorded, functools.partial(run, task)))
+                settings = recorded | {"learning_rate": LEARNING_RATES[task]}
+                jobs.append(Job(key, settings, functools.partial(run, task)))
     return jobs
 
 

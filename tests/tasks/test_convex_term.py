@@ -26,7 +26,7 @@ def test_the_term_is_added_and_pulls_at_its_own_coordinates_alone():
 def test_start_and_minimum_are_uniform_and_apart():
     task = convex_term(quadratic(dim=2), dim=50)
     problem = task.sample(KEY)
-    params = task.init(KEY, problem)
+    params = task.init(jax.random.key(1), problem)
     for values in (problem.convex, params.convex):
         assert -1 <= values.min() < -0.8
         assert 0.8 < values.max() <= 1
