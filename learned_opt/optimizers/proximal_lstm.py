@@ -192,7 +192,8 @@ def proximal_lstm(
             turns = jax.tree.map(keep_unless, finite, turned, turns)
             step = jax.tree.map(keep_unless, finite, u, step)
             count = jnp.asarray(optax.safe_increment(state.count))
-            return updates, ProximalLSTMState(count, hidden, cell, x, step, *rest, turns, halvings)
+            new_state = (count, hidden, cell, x, step, *rest, turns, halvings)
+            return updates, ProximalLSTMState(*new_state)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, recorded_unroll
 
+BLOCK = 256 * 20  # coordinates times steps whose gates stay in a core's cache
 PLACEHOLDER = 7919  # coordinates of a vector whose state shows which of its leaves have an axis of them
 
 
@@ -148,7 +149,7 @@ def _rule_gradient(
         def step(carry: Any, rows: tuple[Array, Array]):
             state, total = carry
             update, state = tx.update(rows[0], state)
-            return (state, total + jnp.vdot(rows[1], update)), None
+            return (state, total + jnp.vdot(rows[1], jnp.asarray(update))), None
 
         first = (structure.unflatten(state), jnp.zeros([], jnp.float32))
         return jax.lax.scan(step, first, (g, u))[0][1]

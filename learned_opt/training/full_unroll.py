@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.bptt import mean_gradient
+from learned_opt.training.first_order import goes_by_blocks
 from learned_opt.training.objectives import Objective
 from learned_opt.training.walkers import (
     Walkers,
@@ -43,7 +44,8 @@ def full_unroll(
         T / S + S \ \text{ states instead of } T, \qquad
         \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
 
-    for one more forward unroll. Each estimate has new problems and no state.
+    for one more forward unroll. The first-order gradient of a coordinatewise rule goes by blocks of coordinates
+    instead, unless S is given: it holds T gradients and no states. Each estimate has new problems and no state.
 
     Args:
         lopt: the learned optimizer.
@@ -79,7 +81,9 @@ def full_unroll(
     """
     check_problem_clip_norm(problem_clip_norm)
     if segment is None:
-        segment = best_segment(horizon)
+        # A derivative that goes by blocks keeps little of the steps in any case.
+        whole = not second_order and goes_by_blocks(lopt, task)
+        segment = horizon if whole else best_segment(horizon)
     step = truncated_step(
         lopt,
         task,
@@ -88,6 +92,7 @@ def full_unroll(
         truncation=segment,
         num_problems=num_problems,
         second_order=second_order,
+        through_state=segment < horizon,
     )
 
     def init(key: Key, theta: Theta, data: Data) -> tuple[()]:

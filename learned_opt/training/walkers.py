@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
+from learned_opt.training.first_order import BLOCK, blockwise_unroll, goes_by_blocks
 from learned_opt.training.objectives import HISTORY, Objective, initial_history
 from learned_opt.training.unroll import InnerState, start, unroll
 
@@ -79,6 +80,7 @@ def truncated_step(
     num_problems: int,
     second_order: bool = False,
     random_phases: bool = False,
+    through_state: bool = False,
 ) -> TruncatedStep:
     """The inner problems of an estimator: how they begin, and how they go on by one truncation.
 
@@ -95,6 +97,8 @@ def truncated_step(
         second_order: whether the optimizee's gradients are differentiated too.
         random_phases: whether the first trajectory of each walker is cut short at random, so that later ones
             do not all begin and end together.
+        through_state: whether the state that a truncation ends in is differentiated too, and not its losses
+            alone.
 
     Returns:
         The functions.
@@ -146,17 +150,15 @@ def truncated_step(
         age = jnp.zeros(num_problems, jnp.int32) if age is None else age
         return jax.vmap(begin_one, (1, None, 0))(keys, theta, age)
 
+    by_blocks = not (second_order or through_state) and goes_by_blocks(lopt, task)
+    block_size = max(BLOCK // (truncation * num_problems), 1)  # problems side by side share the cache
+
     def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
-        inner, losses = unroll(
-            lopt.build(theta),
-            task,
-            walker.keys,
-            walker.problems,
-            data,
-            walker.inner,
-            truncation,
-            second_order=second_order,
-        )
+        place = (task, walker.keys, walker.problems, data, walker.inner, truncation)
+        if by_blocks:
+            inner, losses = blockwise_unroll(lopt, theta, *place, block_size=block_size)
+        else:
+            inner, losses = unroll(lopt.build(theta), *place, second_order=second_order)
         history = jnp.where(walker.step == 0, initial_history(losses[0]), walker.history)
         # A plain number where it is one: weights given one by one can be checked against it.
         total = horizon if isinstance(horizon, int) else walker.horizon
