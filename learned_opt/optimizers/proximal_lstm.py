@@ -192,8 +192,7 @@ def proximal_lstm(
             turns = jax.tree.map(keep_unless, finite, turned, turns)
             step = jax.tree.map(keep_unless, finite, u, step)
             count = jnp.asarray(optax.safe_increment(state.count))
-            new_state = (count, hidden, cell, x, step, *rest, turns, halvings)
-            return updates, ProximalLSTMState(*new_state)
+            return updates, ProximalLSTMState._make((count, hidden, cell, x, step, *rest, turns, halvings))
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

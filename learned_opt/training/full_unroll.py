@@ -44,8 +44,9 @@ def full_unroll(
         T / S + S \ \text{ states instead of } T, \qquad
         \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
 
-    for one more forward unroll. The first-order gradient of a coordinatewise rule goes by blocks of coordinates
-    instead, unless S is given: it holds T gradients and no states. Each estimate has new problems and no state.
+    for one more forward unroll. The first-order gradient of a coordinatewise rule goes by blocks of
+    coordinates instead, unless S is given: it holds T gradients and no states. Each estimate has new problems
+    and no state.
 
     Args:
         lopt: the learned optimizer.
