@@ -44,5 +44,5 @@ def test_plan_has_every_estimator_on_both_tasks_and_the_report_draws_them():
     assert made == {(task, name) for task in ("tame", "chaotic") for name in names}
     cells = [Cell(Key("estimators", "tame", n, 40, None, "gradient"), {}, r, {}, 1.0) for n, r in OWN.items()]
     (section,) = SUITE.sections(cells)
-    assert section.title == "tame, 40 steps"
+    assert section.heading == "tame, 40 steps"
     assert len(section.figures) == 2
