@@ -107,7 +107,7 @@ class Settings:
     def _check_estimator(self) -> None:
         if self.min_horizon is not None and not 1 <= self.min_horizon <= self.horizon:
             raise ValueError(
-                f"min_horizon={self.min_horizon!r}: between 1 and horizon={self.horizon}, or None"
+                f"min_horizon={self.min_horizon!r}: give one between 1 and horizon={self.horizon}, or None"
             )
         if self.growth_steps < 0:
             raise ValueError(f"growth_steps={self.growth_steps!r}: it must not be negative")

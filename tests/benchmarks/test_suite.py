@@ -255,6 +255,7 @@ def test_results_of_another_version_or_size_are_refused(users_file: Path, result
         (["run", "nowhere.py"], "no such file"),
         (["report", "nowhere"], "no such directory"),
         (["run", "objective", "--optimizers", "adam"], "meta-trains its own"),
+        (["run", "estimators", "--optimizers", "adam"], "has its own optimizer"),
     ],
 )
 def test_errors_say_what_to_mend(

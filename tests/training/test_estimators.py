@@ -68,7 +68,7 @@ def trajectory_gradient(make, num_problems: int, **kwargs):
         DRIFT, BOWL, weighted_sum("uniform"), horizon=4, truncation=1, num_problems=num_problems, **kwargs
     )
     theta, estimate = DRIFT.init(KEY), jax.jit(estimator.estimate)
-    state, total = estimator.init(KEY, theta, ()), jnp.zeros(2)
+    state, total = jax.jit(estimator.init)(KEY, theta, ()), jnp.zeros(2)
     for key in jax.random.split(jax.random.key(1), 4):
         meta_gradient, state = estimate(key, theta, state, ())
         total = total + meta_gradient.grad
@@ -117,7 +117,7 @@ def test_nres_over_a_trajectory_sums_to_es_of_the_whole():
     expected, _ = jax.jit(whole.estimate)(KEY, THETA, state, ())
 
     parts = nres(LOPT, TASK, OBJECTIVE, truncation=2, **ARGUMENTS)
-    estimate, state = jax.jit(parts.estimate), parts.init(KEY, THETA, ())
+    estimate, state = jax.jit(parts.estimate), jax.jit(parts.init)(KEY, THETA, ())
     noise, found = state.noise, []
     for i in range(3):
         meta_gradient, state = estimate(jax.random.key(i), THETA, state, ())
@@ -133,7 +133,7 @@ def test_nres_over_a_trajectory_sums_to_es_of_the_whole():
 
 def test_pairs_share_all_but_theta_and_the_noise_adds_up():
     estimator = pes(LOPT, TASK, OBJECTIVE, truncation=2, **ARGUMENTS)
-    state, estimate = estimator.init(KEY, THETA, ()), jax.jit(estimator.estimate)
+    state, estimate = jax.jit(estimator.init)(KEY, THETA, ()), jax.jit(estimator.estimate)
     sizes = []
     for i in range(4):
         _, state = estimate(jax.random.key(i), THETA, state, ())
@@ -158,7 +158,7 @@ def test_es_of_a_quadratic_is_its_gradient_times_the_noise_s_covariance():
     """For the bowl the estimate is known pair by pair, and in the mean the gradient."""
     estimator = es(DRIFT, BOWL, weighted_sum(), horizon=1, truncation=1, num_problems=4096, sigma=0.3)
     theta = DRIFT.init(KEY)
-    meta_gradient, _ = jax.jit(estimator.estimate)(KEY, theta, estimator.init(KEY, theta, ()), ())
+    meta_gradient, _ = jax.jit(estimator.estimate)(KEY, theta, jax.jit(estimator.init)(KEY, theta, ()), ())
     np.testing.assert_allclose(meta_gradient.grad, SLOPE, atol=0.2)
     # The mean over pairs of the smoothed loss: f + sigma^2 trace(H) / 2.
     np.testing.assert_allclose(meta_gradient.loss, 1.5 + 0.09 * 3, rtol=0.03)
@@ -176,7 +176,7 @@ def test_es_sees_the_smoothed_loss():
         sigma=1.0,
     )
     theta = DRIFT.init(KEY)
-    meta_gradient, _ = jax.jit(estimator.estimate)(KEY, theta, estimator.init(KEY, theta, ()), ())
+    meta_gradient, _ = jax.jit(estimator.estimate)(KEY, theta, jax.jit(estimator.init)(KEY, theta, ()), ())
     expected = np.exp(-0.5) * np.cos([0.5, -1.0])
     np.testing.assert_allclose(meta_gradient.grad, expected, atol=0.05)
     assert np.all(np.abs(expected - np.cos([0.5, -1.0])) > 0.2)
@@ -226,7 +226,7 @@ def test_blend_takes_the_gradient_where_it_is_sure_and_evolution_where_it_is_not
     for name, task in (("tame", BOWL), ("rough", rough)):
         for make in (es, blend):
             estimator = make(DRIFT, task, weighted_sum(), **arguments)
-            state = estimator.init(KEY, theta, ())
+            state = jax.jit(estimator.init)(KEY, theta, ())
             found[name, make] = jax.jit(estimator.estimate)(KEY, theta, state, ())[0].grad
     np.testing.assert_allclose(found["tame", blend], SLOPE, rtol=1e-2)
     assert np.all(np.abs(found["tame", es] - SLOPE) > 1e-2 * np.abs(SLOPE))
@@ -279,7 +279,7 @@ def test_each_pair_is_clipped_before_the_mean(name: str):
     for clip_norm in (None, 0.25):
         make = BY_EVOLUTION[name]
         estimator = make(DRIFT, BOWL, weighted_sum(), problem_clip_norm=clip_norm, **arguments)
-        grads.append(estimator.estimate(KEY, theta, estimator.init(KEY, theta, ()), ())[0].grad)
+        grads.append(estimator.estimate(KEY, theta, jax.jit(estimator.init)(KEY, theta, ()), ())[0].grad)
     norm = jnp.linalg.norm(grads[0])
     assert norm > 0.25
     np.testing.assert_allclose(grads[1], 0.25 * grads[0] / norm, rtol=1e-4)
@@ -308,3 +308,26 @@ def test_blend_needs_two_problems_and_full_unroll_a_segment_that_fits():
         full_unroll(LOPT, TASK, OBJECTIVE, segment=4, **ARGUMENTS)
     with pytest.raises(ValueError, match="horizon=0: it must be at least 1"):
         full_unroll(LOPT, TASK, OBJECTIVE, horizon=0, num_problems=1)
+
+
+def scratch_bytes(horizon: int, whole: bool) -> int:
+    """Of one estimate by backpropagation through the whole trajectory, plain or in segments."""
+    task, arguments = quadratic(dim=64), {"horizon": horizon, "num_problems": 1}
+    if whole:
+        estimator = truncated_bptt(LOPT, task, weighted_sum(), truncation=horizon, **arguments)
+    else:
+        estimator = full_unroll(LOPT, task, weighted_sum(), **arguments)
+    state = jax.eval_shape(estimator.init, KEY, THETA, ())
+    compiled = jax.jit(estimator.estimate).lower(KEY, THETA, state, ()).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def test_memory_of_a_full_unroll_grows_with_the_root_of_the_horizon():
+    """A state is 2 x 64 floats; what does not grow cancels in the differences."""
+    short, middle, long = (scratch_bytes(t, whole=False) for t in (64, 256, 1024))
+    state = 4 * 2 * 64
+    assert long - middle < 2 * 1.5 * state * (64 - 32)
+    assert 1.5 < (long - middle) / (middle - short) < 2.5
+    plain = scratch_bytes(1024, whole=True) - scratch_bytes(256, whole=True)
+    assert plain > state * (1024 - 256)
+    assert plain > 8 * (long - middle)

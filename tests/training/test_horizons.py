@@ -51,7 +51,7 @@ def test_a_drawn_horizon_counts_as_a_given_one(weights: str):
     results = []
     for horizon in (6, lambda key, age: jnp.int32(5)):  # rounded up to two truncations
         estimator = truncated_bptt(LOPT, TASK, objective, horizon=horizon, truncation=3, num_problems=2)
-        state, estimate = estimator.init(KEY, THETA, ()), jax.jit(estimator.estimate)
+        state, estimate = jax.jit(estimator.init)(KEY, THETA, ()), jax.jit(estimator.estimate)
         for i in range(3):
             meta_gradient, state = estimate(jax.random.key(i), THETA, state, ())
             results.append((meta_gradient, state._replace(keys=jax.random.key_data(state.keys))))
@@ -62,7 +62,7 @@ def test_a_drawn_horizon_counts_as_a_given_one(weights: str):
 def test_phases_spread_and_stay_apart():
     arguments = {"horizon": 12, "truncation": 3, "num_problems": 64, "random_phases": True}
     estimator = truncated_bptt(LOPT, TASK, weighted_sum(), **arguments)
-    state, estimate = estimator.init(KEY, THETA, ()), jax.jit(estimator.estimate)
+    state, estimate = jax.jit(estimator.init)(KEY, THETA, ()), jax.jit(estimator.estimate)
     assert set(np.asarray(state.end)) == {3, 6, 9, 12}
     assert set(np.asarray(state.horizon)) == {12}
     first = state
@@ -85,8 +85,9 @@ def test_curriculum_counts_truncations():
     horizon = growing(8, first=2, num_truncations=4)
     step = truncated_step(LOPT, TASK, weighted_sum(), horizon=horizon, truncation=2, num_problems=3)
     assert not step.whole
+    begin = jax.jit(step.begin)
     for age, expected in ((0, 2), (2, 4), (4, 8), (9, 8)):
-        walkers = step.begin(KEY, THETA, jnp.full(3, age, jnp.int32))
+        walkers = begin(KEY, THETA, jnp.full(3, age, jnp.int32))
         assert walkers.end.tolist() == [expected] * 3
 
 
