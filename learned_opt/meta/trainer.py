@@ -1,9 +1,8 @@
 """Meta-training: the one impure loop around the pure meta-step."""
 
-import contextlib
 import dataclasses
 import functools
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from learned_opt import optimizers, runs, tasks, zoo
 from learned_opt.core.config import validated
 from learned_opt.core.types import LearnedOptimizer, Task, Theta
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.step import StepMetrics, initial_state, meta_steps
+from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.training.bptt import truncated_bptt
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, tune, with_prox
@@ -210,63 +209,41 @@ def _run(
         donate_argnames="state",
     )
     init = lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
-    state = initial_state(training_key, init, outer, estimator, task.data)
+    first = initial_state(training_key, init, outer, estimator, task.data)
 
-    with contextlib.ExitStack() as stack:
-        checkpoints = writer = None
-        if directory is not None:
-            stack.enter_context(directory.lock())
-            checkpoints = runs.Checkpoints(directory.checkpoints_path)
-            if checkpoints.steps():
-                _, state = checkpoints.restore(like=state)
-            writer = stack.enter_context(
-                runs.MetricsWriter(directory.metrics_path, resume_step=int(state.step))
-            )
+    with runs.history(directory, first) as history:
         validate, adam_loss = _validation(lopt, task, settings)
-        metrics = runs.read_metrics(directory.metrics_path) if directory is not None else []
-        bar = stack.enter_context(
-            runs.progress(settings.num_meta_steps, "meta-training", unit="meta-steps", quiet=quiet)
-        )
-        step, started = int(state.step), time.monotonic()
-        while step < settings.num_meta_steps:
-            # Validations fall on multiples of `validate_every`, so that a resumed run makes the same calls.
-            period_end = min(
-                (step // settings.validate_every + 1) * settings.validate_every,
-                settings.num_meta_steps,
-            )
-            reports = []
-            while step < period_end:
-                num_steps = min(settings.steps_per_call, period_end - step)
-                state, report = advance(training_key, state, task.data, num_steps=num_steps)
-                step += num_steps
-                reports.append(report)
-                bar.update(
-                    step,
-                    **{
-                        "meta-loss": float(report.meta_loss[-1]),
-                        "final loss": metrics[-1]["validation_loss"] if metrics else None,
-                        "tuned adam": adam_loss,
-                    },
-                )
+
+        def end_period(state: MetaState, reports: Sequence[StepMetrics]):
             loss = validate(state.theta)
             if loss < float(state.best_loss):
-                state = state._replace(
-                    best_theta=jax.tree.map(jnp.copy, state.theta),
-                    best_loss=jnp.float32(loss),
-                )
-            row = {
+                best_theta = jax.tree.map(jnp.copy, state.theta)
+                state = state._replace(best_theta=best_theta, best_loss=jnp.float32(loss))
+            return state, {
                 "validation_loss": loss,
                 "best_loss": float(state.best_loss),
                 "adam_loss": adam_loss,
-                "seconds": time.monotonic() - started,
                 "skipped": int(optax.tree.get(state.outer_state, "total_notfinite")),
                 **_summary(reports),
             }
-            if writer is not None and checkpoints is not None:
-                # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
-                writer.write(step, **row)
-                checkpoints.save(step, state)
-            metrics.append({"step": step, **row})
+
+        runs.run_periods(
+            history,
+            lambda state, n: advance(training_key, state, task.data, num_steps=n),
+            end_period,
+            num_steps=settings.num_meta_steps,
+            period=settings.validate_every,
+            steps_per_call=settings.steps_per_call,
+            title="meta-training",
+            unit="meta-steps",
+            figures=lambda report, rows: {
+                "meta-loss": float(report.meta_loss[-1]),
+                "final loss": rows[-1]["validation_loss"] if rows else None,
+                "tuned adam": adam_loss,
+            },
+            quiet=quiet,
+        )
+        state = history.state
 
     if not np.isfinite(state.best_loss):
         raise FloatingPointError(
@@ -285,7 +262,7 @@ def _run(
         float(state.best_loss),
         adam_loss,
         jax.device_get(state.theta),
-        metrics,
+        history.rows,
         directory and directory.path,
     )
 
@@ -314,7 +291,7 @@ def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
     )
 
 
-def _summary(reports: list[StepMetrics]) -> dict[str, float | None]:
+def _summary(reports: Sequence[StepMetrics]) -> dict[str, float | None]:
     """The means of a period's meta-steps, those that were not finite left out."""
     meta_loss, gradient_norm, last_loss, ends = (
         np.concatenate(values) for values in zip(*reports, strict=True)

@@ -8,6 +8,7 @@ from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
 from learned_opt.runs.figures import loss_curves, meta_training_curve
+from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.plots import heat_map, interval_plot, line_plot
 from learned_opt.runs.progress import Progress, progress
@@ -20,6 +21,7 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Column",
+    "History",
     "MetricsWriter",
     "Progress",
     "RunDirectory",
@@ -27,6 +29,7 @@ __all__ = [
     "Section",
     "WeightsError",
     "heat_map",
+    "history",
     "interval_plot",
     "line_plot",
     "load_weights",
@@ -37,6 +40,7 @@ __all__ = [
     "read_metrics",
     "read_report",
     "require_plots",
+    "run_periods",
     "save_weights",
     "terminal_table",
     "write_report",

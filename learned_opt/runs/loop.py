@@ -1,0 +1,155 @@
+"""The loop of every long training job: pure steps in jitted calls, and between them what a run stores."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from learned_opt.runs.checkpoints import Checkpoints
+from learned_opt.runs.directory import RunDirectory
+from learned_opt.runs.metrics import MetricsWriter, read_metrics
+from learned_opt.runs.progress import progress
+
+S = TypeVar("S")
+R = TypeVar("R")
+Figures = Callable[[R, list[dict[str, Any]]], dict[str, float | None]]
+
+
+@dataclasses.dataclass
+class History:
+    """Where a run stands; made by `history`.
+
+    Attributes:
+        state: a pytree with a field `step`, the steps made.
+        rows: the metrics, a dictionary a period, as in the run's `metrics.jsonl`.
+        store: called with each period's step, metrics and state.
+    """
+
+    state: Any
+    rows: list[dict[str, Any]]
+    store: Callable[[int, dict[str, Any], Any], None]
+
+    def add(self, state: Any, row: dict[str, Any]) -> None:
+        """Ends a period: stores its metrics and the state, where the run has a directory.
+
+        Args:
+            state: after the period.
+            row: its metrics.
+
+        Raises:
+            OSError: if the disk is full; what was stored before is intact.
+        """
+        step = int(state.step)
+        self.store(step, row, state)
+        self.state = state
+        self.rows.append({"step": step, **row})
+
+
+@contextlib.contextmanager
+def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
+    """Opens a run for writing, at its newest whole checkpoint.
+
+    Args:
+        directory: of the run, locked until the end of `with`; `None` to store nothing.
+        state: the run's first state, a pytree with a field `step`.
+
+    Yields:
+        The history so far.
+
+    Raises:
+        RunError: if another process has the run.
+        CheckpointError: if there are checkpoints and none is whole.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> class State(NamedTuple):
+        ...     step: int
+        >>> run = RunDirectory.create("run", {})
+        >>> with history(run, State(0)) as h:
+        ...     h.add(State(10), {"loss": 0.5})
+        >>> with history(run, State(0)) as h:
+        ...     print(h.state, h.rows)
+        State(step=10) [{'step': 10, 'loss': 0.5}]
+    """
+    if directory is None:
+        yield History(state, [], lambda step, row, state: None)
+        return
+    with directory.lock():
+        checkpoints = Checkpoints(directory.checkpoints_path)
+        if checkpoints.steps():
+            _, state = checkpoints.restore(like=state)
+        with MetricsWriter(directory.metrics_path, resume_step=int(state.step)) as writer:
+
+            def store(step: int, row: dict[str, Any], state: Any) -> None:
+                # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
+                writer.write(step, **row)
+                checkpoints.save(step, state)
+
+            yield History(state, read_metrics(directory.metrics_path), store)
+
+
+def run_periods(
+    history: History,
+    advance: Callable[[Any, int], tuple[Any, R]],
+    end_period: Callable[[Any, Sequence[R]], tuple[Any, dict[str, Any]]],
+    *,
+    num_steps: int,
+    period: int,
+    steps_per_call: int,
+    title: str,
+    unit: str,
+    figures: Figures[R],
+    quiet: bool = False,
+) -> None:
+    """Advances a run to its last step; every period ends with its metrics and a checkpoint.
+
+    Periods end at multiples of `period`, so that a resumed run makes the same calls as one that was never
+    stopped.
+
+    Args:
+        history: of the run.
+        advance: makes a number of steps in one call; gives the state and a report.
+        end_period: of the state and the period's reports, the state to go on with and the metrics.
+        num_steps: of the whole run.
+        period: steps in a period.
+        steps_per_call: steps in a call.
+        title: of the progress bar.
+        unit: of its steps, in the plural.
+        figures: of a report and the metrics so far, what the bar shows beside the time left.
+        quiet: whether to show no progress.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> class State(NamedTuple):
+        ...     step: int
+        >>> with history(None, State(0)) as h:
+        ...     run_periods(
+        ...         h,
+        ...         lambda state, n: (State(state.step + n), n),
+        ...         lambda state, reports: (state, {"calls": len(reports)}),
+        ...         num_steps=5,
+        ...         period=3,
+        ...         steps_per_call=2,
+        ...         title="counting",
+        ...         unit="steps",
+        ...         figures=lambda report, rows: {},
+        ...         quiet=True,
+        ...     )
+        ...     print(h.rows)
+        [{'step': 3, 'calls': 2, 'seconds': ...}, {'step': 5, 'calls': 1, 'seconds': ...}]
+    """
+    state, started = history.state, time.monotonic()
+    step = int(state.step)
+    with progress(num_steps, title, unit=unit, quiet=quiet) as bar:
+        while step < num_steps:
+            end = min((step // period + 1) * period, num_steps)
+            reports: list[R] = []
+            while step < end:
+                count = min(steps_per_call, end - step)
+                state, report = advance(state, count)
+                step += count
+                reports.append(report)
+                bar.update(step, **figures(report, history.rows))
+            state, row = end_period(state, reports)
+            history.add(state, {**row, "seconds": time.monotonic() - started})
