@@ -222,7 +222,9 @@ def load_learner(path: str | Path) -> StoredLearner:
         path = runs.RunDirectory.open(path).theta_path
     theta, what = runs.load_weights(path)
     learner, family = _described(what, path)
-    check_same_structure(theta, jax.eval_shape(learner.init, jax.random.key(0)), "theta", "the learner's theta")
+    check_same_structure(
+        theta, jax.eval_shape(learner.init, jax.random.key(0)), "theta", "the learner's theta"
+    )
     return StoredLearner(learner, theta, family)
 
 
@@ -260,12 +262,14 @@ def evaluate_learner(
         >>> evaluation.errors.shape, round(evaluation.summary()["bayes_mse"], 3)
         ((100, 64), 0.016)
     """
-    for name, value in (("length", length), ("num_functions", num_functions), ("num_sequences", num_sequences)):
+    for name, value in (
+        ("length", length),
+        ("num_functions", num_functions),
+        ("num_sequences", num_sequences),
+    ):
         if value < 1:
             raise ValueError(f"{name}={value!r}: it must be at least 1")
-    keys = jax.random.split(
-        jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences
-    )
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
 
     def one(theta: Theta, key: Key) -> tuple[Array, ...]:
         drawn = examples(family, key, length, num_functions)

@@ -94,9 +94,7 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
     ),
     "quadratic-paper": LearnerRecipe(
         summary="quadratic with the paper's network: 12 cells of 1997 and 6 units, then 40 units",
-        learner=_learner(
-            "lstm", num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True
-        ),
+        learner=_learner("lstm", num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True),
         family=_family("quadratic"),
         settings=LearnerSettings(length=100, num_steps=16000, learning_rate=3e-3),
     ),
