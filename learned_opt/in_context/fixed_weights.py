@@ -29,7 +29,8 @@ class FixedWeights(NamedTuple):
 
     The learning layer makes the loop's new signal from the last step's signals, the synapse the output. A
     loop that is 0 at the first input and 1 from then on keeps the rule still until there is something to
-    learn from: every unit of the rule is connected to it, and a unit of strength 1 and one of -1 hold the weight.
+    learn from: every unit of the rule is connected to it, and one unit of strength 1 and one of -1 hold the
+    weight.
 
     Attributes:
         connections: i32[num_products, 5], how often each product unit is connected to x, y, delta, the
