@@ -11,11 +11,13 @@ from learned_opt.in_context.fixed_weights import (
 )
 from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.learning import (
+    WEIGHTS,
     Evaluation,
     LearnerSettings,
     StoredLearner,
     evaluate_learner,
     load_learner,
+    mean_summary,
     resume_learner,
     train_learner,
 )
@@ -32,6 +34,7 @@ from learned_opt.in_context.training import (
 
 __all__ = [
     "LEARNER_RECIPES",
+    "WEIGHTS",
     "Evaluation",
     "Examples",
     "Family",
@@ -57,6 +60,7 @@ __all__ = [
     "learner_recipe",
     "learners",
     "load_learner",
+    "mean_summary",
     "resume_learner",
     "run_changing_weight",
     "run_fixed_weights",

@@ -1,6 +1,7 @@
 """Meta-training a function learner on a family, and judging it beside the Bayes-optimal predictor."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from learned_opt import runs
 from learned_opt.core.config import validated
+from learned_opt.core.errors import unknown_name
 from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import families, learners
@@ -21,6 +23,7 @@ EPOCH = 100  # sequences
 SETTLED = 10  # examples after which a function should be known
 CHUNK = 50  # sequences that are judged side by side
 EVALUATION_STREAM = 0xE7A1
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,31 @@ class Evaluation(NamedTuple):
             "accuracy": float(self.correct.mean()) if self.binary else None,
             "bayes_accuracy": float(self.bayes_correct.mean()) if self.binary else None,
         }
+
+
+def mean_summary(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
+    """The means of several evaluations' figures, and how far their mean squared errors are apart.
+
+    Args:
+        evaluations: of the same learner with several seeds, or of several learners.
+
+    Returns:
+        As `Evaluation.summary`, with `spread`, the largest mean squared error minus the smallest.
+
+    Example:
+        >>> zeros = np.zeros((2, 3))
+        >>> evaluation = Evaluation(zeros, zeros, zeros == 0, zeros + 1, binary=True)
+        >>> mean_summary([evaluation])["accuracy"]
+        1.0
+    """
+    summaries = [e.summary() for e in evaluations]
+    errors = [s["mse"] for s in summaries if s["mse"] is not None]
+
+    def mean(name: str) -> float | None:
+        values = [s[name] for s in summaries]
+        return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
+
+    return {name: mean(name) for name in summaries[0]} | {"spread": max(errors) - min(errors)}
 
 
 def train_learner(
@@ -183,25 +211,28 @@ class StoredLearner(NamedTuple):
         learner: the network.
         theta: its parameters.
         family: that it was meta-trained on.
+        settings: that it was meta-trained with.
     """
 
     learner: FunctionLearner
     theta: Theta
     family: Family
+    settings: LearnerSettings
 
 
 def load_learner(path: str | Path) -> StoredLearner:
     """Reads a trained function learner; every byte is checked.
 
     Args:
-        path: of a finished run's directory, or of a `.safetensors` file.
+        path: of a finished run's directory, of a `.safetensors` file, or the name of a shipped learner.
 
     Returns:
-        The learner, its theta and its family.
+        The learner, its theta, its family and its settings.
 
     Raises:
         RunError: if the directory holds no run.
         FileNotFoundError: if there is no such file, or the run is not finished.
+        ValueError: if no learner of that name is shipped, with the nearest match.
         WeightsError: if the file is damaged, or of something else.
 
     Example:
@@ -218,14 +249,20 @@ def load_learner(path: str | Path) -> StoredLearner:
         2
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
+    if path.is_dir():
         path = runs.RunDirectory.open(path).theta_path
+    elif path.suffix != ".safetensors":
+        names = [file.stem for file in WEIGHTS.glob("*.safetensors")]
+        if str(path) not in names:
+            raise unknown_name("learner", str(path), names)
+        path = WEIGHTS / f"{path}.safetensors"
     theta, what = runs.load_weights(path)
     learner, family = _described(what, path)
     check_same_structure(
         theta, jax.eval_shape(learner.init, jax.random.key(0)), "theta", "the learner's theta"
     )
-    return StoredLearner(learner, theta, family)
+    settings = validated(LearnerSettings, what["settings"], "settings")
+    return StoredLearner(learner, theta, family, settings)
 
 
 def evaluate_learner(
