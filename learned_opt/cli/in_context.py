@@ -56,7 +56,7 @@ class EvaluateOptions:
     """Options of in-context evaluate.
 
     Attributes:
-        length: examples of each function; as in its training by default.
+        length: examples of each function; as in its validation by default.
         num_functions: functions in a sequence, one after another without reset.
         num_sequences: fresh sequences of each seed.
         seeds: how many times; the spread is over them.
@@ -139,7 +139,7 @@ def evaluate(words: Sequence[str], usage: str) -> None:
     if options.out is not None:
         runs.require_plots()
     stored = in_context.load_learner(name)
-    length = stored.settings.length if options.length is None else options.length
+    length = options.length or stored.settings.test_length
     rows, first = [], {}
     with Console(stderr=True).status("compiling"):
         for part, family in _parts(stored).items():

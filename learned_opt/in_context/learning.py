@@ -32,6 +32,8 @@ class LearnerSettings(TrainingSettings):
 
     Attributes:
         length: examples of each function.
+        validation_length: the same in validation; as in training by default. Short sequences show the
+            beginning of a function, which is what is hard, more often, and what they teach holds on longer ones.
         num_functions: functions in a sequence, one after another without reset.
         batch_size: sequences in a step; an epoch is 100 sequences.
         num_validation_sequences: fresh sequences that theta is selected on.
@@ -47,15 +49,28 @@ class LearnerSettings(TrainingSettings):
     """
 
     length: int = 64
+    validation_length: int | None = None
     num_functions: int = 1
     batch_size: int = 25
     num_validation_sequences: int = 500
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("length", "num_functions", "batch_size", "num_validation_sequences"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
+        for name in (
+            "length",
+            "validation_length",
+            "num_functions",
+            "batch_size",
+            "num_validation_sequences",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value!r}: it must be at least 1")
+
+    @property
+    def test_length(self) -> int:
+        """Examples of each function in validation."""
+        return self.length if self.validation_length is None else self.validation_length
 
     @property
     def num_epochs(self) -> float:
@@ -327,17 +342,17 @@ def _train(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Trained:
-    def errors(theta: Theta, key: Key) -> Array:
-        drawn = examples(family, key, settings.length, settings.num_functions)
+    def errors(theta: Theta, key: Key, length: int) -> Array:
+        drawn = examples(family, key, length, settings.num_functions)
         return learner.predict(theta, drawn.inputs) - drawn.targets
 
     def loss(theta: Theta, key: Key) -> Array:
         keys = jax.random.split(key, settings.batch_size)
-        return jnp.square(jax.vmap(errors, in_axes=(None, 0))(theta, keys)).mean()
+        return jnp.square(jax.vmap(lambda key: errors(theta, key, settings.length))(keys)).mean()
 
     def validate(theta: Theta, key: Key) -> dict[str, Array]:
         keys = jax.random.split(key, settings.num_validation_sequences)
-        found = jax.lax.map(lambda key: errors(theta, key), keys, batch_size=CHUNK)
+        found = jax.lax.map(lambda key: errors(theta, key, settings.test_length), keys, batch_size=CHUNK)
         figures = {"loss": jnp.square(found).mean()}
         return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 

@@ -59,7 +59,7 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         summary="all functions of two bits, 256 examples each; LSTM of 6 cells",
         learner=_learner("lstm"),
         family=_family("boolean"),
-        settings=LearnerSettings(length=256, num_steps=8000, learning_rate=2e-2),
+        settings=LearnerSettings(validation_length=256, num_steps=8000, learning_rate=5e-2),
     ),
     "boolean-14": LearnerRecipe(
         summary="functions of two bits without XOR and XNOR, 3 of them held out; LSTM of 6 cells",
@@ -84,7 +84,7 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         summary="boolean-16 with the paper's network: 6 cells of 1997 and 6 standard units",
         learner=_learner("lstm", num_units=(6,), forget_gate=False),
         family=_family("boolean"),
-        settings=LearnerSettings(length=256, num_steps=8000, learning_rate=1e-2),
+        settings=LearnerSettings(validation_length=256, num_steps=8000, learning_rate=2e-2),
     ),
     "semilinear-paper": LearnerRecipe(
         summary="semilinear with the paper's network: 6 cells of 1997 and 6 standard units",
