@@ -1,7 +1,8 @@
 """Puts a meta-training run into the package.
 
 `python -m benchmarks.ship NAME RUN` measures every claim of the optimizer's sheet on fresh problems, then
-writes weights and card. `python -m benchmarks.ship NAME` takes over what was changed in the sheet's words.
+writes weights and card. `python -m benchmarks.ship NAME` measures the shipped optimizer again, where its rule
+or its sheet was changed; with `--words` it takes over the sheet's words alone.
 """
 
 import dataclasses
@@ -31,11 +32,7 @@ def ship(name: str, run_path: str) -> runs.Card:
     run = runs.RunDirectory.open(run_path)
     metrics = runs.read_metrics(run.metrics_path)
     lopt, theta = zoo.load(run.theta_path)
-    results = []
-    for claim in sheet.claims:
-        print(f"{name}: {claim.what}", flush=True)
-        results.append(row(claim, name, measure([run_path, *claim.words.split()])))
-        print(f"  {results[-1]}", flush=True)
+    results = measured_claims(name, run_path)
     settings, provenance = run.config["settings"], run.config["provenance"]
     card = runs.Card(
         name=name,
@@ -60,24 +57,36 @@ def ship(name: str, run_path: str) -> runs.Card:
     return _write(card)
 
 
-def retell(name: str) -> runs.Card:
-    """Writes a card again with the words of its sheet and the measurements that it has.
+def again(name: str, words_only: bool = False) -> runs.Card:
+    """Writes the card of a shipped optimizer again.
 
     Args:
         name: the optimizer's name.
+        words_only: whether to keep the measurements that it has.
 
     Returns:
         The card.
     """
-    sheet = SHEETS[name]
+    sheet, card = SHEETS[name], zoo.available()[name]
     card = dataclasses.replace(
-        zoo.available()[name],
+        card,
         summary=sheet.summary,
         command=command(name),
         num_coordinates=sheet.num_coordinates,
+        results=card.results if words_only else measured_claims(name, name),
         known_failures=list(sheet.known_failures),
     )
     return _write(card)
+
+
+def measured_claims(name: str, source: str) -> list[dict[str, Any]]:
+    """A card's rows: every claim of a sheet, measured with a run's optimizer or a shipped one."""
+    results = []
+    for claim in SHEETS[name].claims:
+        print(f"{name}: {claim.what}", flush=True)
+        results.append(row(claim, name, measure([source, *claim.words.split()])))
+        print(f"  {results[-1]}", flush=True)
+    return results
 
 
 def _write(card: runs.Card) -> runs.Card:
@@ -125,4 +134,12 @@ def minutes(metrics: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print((ship if len(sys.argv) > 2 else retell)(*sys.argv[1:]))
+    match sys.argv[1:]:
+        case [name, "--words"]:
+            print(again(name, words_only=True))
+        case [name]:
+            print(again(name))
+        case [name, run]:
+            print(ship(name, run))
+        case _:
+            print(__doc__)

@@ -30,7 +30,7 @@ class Family(NamedTuple):
         sample: `sample(key) -> function`, its parameters as one array.
         evaluate: `evaluate(function, x) -> y`, f32[..., 2] -> f32[...].
         inputs: `inputs(key, num) -> x`, f32[num, 2].
-        bayes: `bayes(x, y) -> outputs`, the Bayes-optimal predictions of one function's examples f32[T, 2] and
+        bayes: `bayes(x, y) -> outputs`, the Bayes-optimal predictions of a function's examples f32[T, 2] and
             f32[T], each from those before it.
         binary: whether values are 0 or 1, so that there is an accuracy.
         config: the named arguments that made this family, or `None`.

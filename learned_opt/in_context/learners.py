@@ -32,14 +32,18 @@ class FunctionLearner(NamedTuple):
 
     Attributes:
         init: `init(key) -> theta`.
-        predict: `predict(theta, inputs) -> outputs`, f32[T, 3] -> f32[T], from a state of zeros.
+        predict: `predict(theta, inputs, keep=None) -> outputs`, f32[T, 3] -> f32[T], from a state of zeros.
+            `keep` has a vector f32[width] a layer, a factor on what each of its units says: 0 for one that
+            is cut out.
         states: `states(theta, inputs) -> states`, that of each layer after every example, leaves f32[T, n].
+        widths: of the layers: how many units have a say.
         config: the named arguments that made this learner, or `None`.
     """
 
     init: Callable[[Key], Theta]
-    predict: Callable[[Theta, Array], Array]
+    predict: Callable[..., Array]
     states: Callable[[Theta, Array], Any]
+    widths: tuple[int, ...]
     config: Any = None
 
 
@@ -110,7 +114,8 @@ def lstm(
             for cells, units in zip(num_cells, num_units, strict=True)
         ]
 
-    return _recurrent(cores, feedback, num_cells[-1] + num_units[-1], output, target_scale)
+    widths = tuple(cells + units for cells, units in zip(num_cells, num_units, strict=True))
+    return _recurrent(cores, widths, feedback, output, target_scale)
 
 
 @registry.register
@@ -130,7 +135,7 @@ def elman(num_units: int = 12, truncated: bool = False, output: Squash = "sigmoi
         >>> learner.predict(learner.init(jax.random.key(0)), jnp.zeros((5, 3))).shape
         (5,)
     """
-    return _recurrent(lambda: [networks.Elman(num_units, truncated=truncated)], False, num_units, output, 1.0)
+    return _recurrent(lambda: [networks.Elman(num_units, truncated=truncated)], (num_units,), output=output)
 
 
 @registry.register
@@ -149,7 +154,7 @@ def gru(num_units: int = 8, output: Squash = "sigmoid") -> FunctionLearner:
         >>> learner.predict(learner.init(jax.random.key(0)), jnp.zeros((5, 3))).shape
         (5,)
     """
-    return _recurrent(lambda: [hk.GRU(num_units)], False, num_units, output, 1.0)
+    return _recurrent(lambda: [hk.GRU(num_units)], (num_units,), output=output)
 
 
 @registry.register
@@ -179,24 +184,30 @@ def fully_recurrent(num_units: int = 12, gradient: Literal["rtrl", "bptt"] = "rt
     if gradient not in ("rtrl", "bptt"):
         raise unknown_name("gradient", gradient, ("rtrl", "bptt"))
 
-    def predict(theta: Theta, inputs: Array) -> Array:
+    def predict(theta: Theta, inputs: Array, keep: Any = None) -> Array:
+        w = theta["w"]
+        if keep is not None:
+            # What the others see of a unit; the output unit is still read.
+            seen = jnp.concatenate([jnp.ones(NUM_INPUTS), keep[0], jnp.ones(1)])
+            w = w * seen[None, :]
         if gradient == "rtrl":
-            return networks.rtrl_output(theta["w"], inputs)
-        return networks.fully_recurrent(theta["w"], inputs)[:, 0]
+            return networks.rtrl_output(w, inputs)
+        return networks.fully_recurrent(w, inputs)[:, 0]
 
     return FunctionLearner(
         init=lambda key: {"w": networks.init_fully_recurrent(key, NUM_INPUTS, num_units)},
         predict=predict,
         states=lambda theta, inputs: (networks.fully_recurrent(theta["w"], inputs),),
+        widths=(num_units,),
     )
 
 
 def _recurrent(
     cores: Callable[[], Sequence[hk.RNNCore]],
-    feedback: bool,
-    num_outputs: int,
-    output: str,
-    target_scale: float,
+    widths: tuple[int, ...],
+    feedback: bool = False,
+    output: str = "sigmoid",
+    target_scale: float = 1.0,
 ) -> FunctionLearner:
     """Layers of cores, and a linear readout of the last."""
     if output not in SQUASH:
@@ -204,36 +215,45 @@ def _recurrent(
     if not target_scale > 0:
         raise ValueError(f"target_scale={target_scale!r}: it must be positive")
 
-    def step(x: Array, carry: Any) -> tuple[tuple[Array, Any], Any]:
+    def step(x: Array, carry: Any, keep: Any) -> tuple[Array, Any]:
         states, last = carry
         z = jnp.concatenate([x, last]) if feedback else x
         new = []
-        for core, state in zip(cores(), states, strict=True):
+        for core, state, factor in zip(cores(), states, keep or [None] * len(widths), strict=True):
             z, state = core(z, state)
+            if factor is not None:
+                z, state = _kept(z, state, factor)
             new.append(state)
-        return (hk.Linear(1, name="readout")(z)[0], tuple(new)), (tuple(new), z)
+        return hk.Linear(1, name="readout")(z)[0], (tuple(new), z)
 
     transformed = hk.without_apply_rng(hk.transform(step))
     fresh = hk.without_apply_rng(hk.transform(lambda: tuple(core.initial_state(None) for core in cores())))
 
     def initial() -> Any:
-        return fresh.apply({}), jnp.zeros(num_outputs, jnp.float32)
+        return fresh.apply({}), jnp.zeros(widths[-1], jnp.float32)
 
-    def seen(inputs: Array) -> Array:
-        if target_scale == 1:
-            return inputs
-        return inputs.at[:, 2].set(target_scale * (inputs[:, 2] - 0.5))
-
-    def unroll(theta: Theta, inputs: Array) -> tuple[Array, Any]:
+    def unroll(theta: Theta, inputs: Array, keep: Any) -> tuple[Array, Any]:
         def body(carry: Any, x: Array) -> tuple[Any, tuple[Array, Any]]:
-            out, carry = transformed.apply(theta, x, carry)
-            return carry, out
+            z, carry = transformed.apply(theta, x, carry, keep)
+            return carry, (z, carry[0])
 
-        z, states = jax.lax.scan(body, initial(), seen(inputs))[1]
+        if target_scale != 1:
+            inputs = inputs.at[:, 2].set(target_scale * (inputs[:, 2] - 0.5))
+        z, states = jax.lax.scan(body, initial(), inputs)[1]
         return SQUASH[output](z / target_scale if output == "linear" else z), states
 
     return FunctionLearner(
-        init=lambda key: transformed.init(key, jnp.zeros(NUM_INPUTS, jnp.float32), initial()),
-        predict=lambda theta, inputs: unroll(theta, inputs)[0],
-        states=lambda theta, inputs: unroll(theta, inputs)[1],
+        init=lambda key: transformed.init(key, jnp.zeros(NUM_INPUTS, jnp.float32), initial(), None),
+        predict=lambda theta, inputs, keep=None: unroll(theta, inputs, keep)[0],
+        states=lambda theta, inputs: unroll(theta, inputs, None)[1],
+        widths=widths,
     )
+
+
+def _kept(z: Array, state: Any, factor: Array) -> tuple[Array, Any]:
+    """What a layer says, and the state in which it will hear itself, each unit times its factor."""
+    if not isinstance(state, networks.CellState):
+        return z * factor, state * factor
+    num_cells = state.hidden.shape[-1]
+    hidden, units = state.hidden * factor[:num_cells], state.units * factor[num_cells:]
+    return z * factor, state._replace(hidden=hidden, units=units)

@@ -95,9 +95,7 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
             state.memory,
         )
         # By Jensen's inequality at most 1, up to rounding, which must not make a memory negative.
-        ratio = jax.tree.map(
-            lambda g, s: jnp.minimum(jnp.square(g) / (s + eps), 1), mean, mean_square
-        )
+        ratio = jax.tree.map(lambda g, s: jnp.minimum(jnp.square(g) / (s + eps), 1), mean, mean_square)
         steps = jax.tree.map(
             lambda u, s, r: (-u * jnp.minimum(learning_rate, r) / (jnp.sqrt(s) + eps)).astype(u.dtype),
             updates,

@@ -195,7 +195,7 @@ def train(
 
     With a directory every validation is followed by a checkpoint, and a run that finds checkpoints there
     goes on from the newest, with the same result to the bit as one that was never stopped. The best theta
-    is stored at the end, with the run's configuration, except its settings and provenance, in the file.
+    is stored at the end, with the run's configuration, except its provenance, in the file.
 
     Args:
         init: `init(key) -> theta`.
@@ -275,7 +275,7 @@ def train(
         raise FloatingPointError("the validation loss was never finite; lower learning_rate or clip_norm")
     theta = jax.device_get(state.best_theta)
     if directory is not None:
-        what = {k: v for k, v in directory.config.items() if k not in ("settings", "provenance")}
+        what = {k: v for k, v in directory.config.items() if k != "provenance"}
         runs.save_weights(directory.theta_path, theta, what, overwrite=True)
     return Trained(
         theta,

@@ -15,7 +15,7 @@ from learned_opt.networks.simple import _presynaptic, fully_recurrent, fully_rec
 
 @jax.custom_vjp
 def rtrl_output(w: Array, xs: Array) -> Array:
-    r"""The output unit of a fully recurrent network, unit 0, with its gradient by real-time recurrent learning.
+    r"""The output unit of a fully recurrent network, unit 0, its gradient by real-time recurrent learning.
 
     The sensitivities of all units to all weights are carried along the sequence,
 

@@ -29,6 +29,7 @@ from learned_opt.optimizers.schedules import cosine_factor
 
 NUM_INPUTS, NUM_OUTPUTS = 8, 4
 MAX_LOG = 10.0  # of the factors that the network puts on step sizes and thresholds
+WINDOW, MAX_HALVINGS = 50, 20  # of the safeguard: steps between its decisions, and how often it may act
 MIN_COSINE = 1e-6  # of step and change of the gradient; below it the curvature is rounding error
 
 
@@ -44,6 +45,10 @@ class ProximalLSTMState(NamedTuple):
         grad: the last gradient, f32.
         direction: m, the gradient with its memory, f32.
         first_size: root mean square of each tensor's first gradient, f32, the same for all coordinates.
+        shortest: root mean square of the shortest step since the safeguard last decided, f32, likewise.
+        before: the same of the 50 steps before that, f32.
+        turns: sum of the cosines of successive steps since the safeguard last decided, f32, likewise.
+        halvings: k, f32, likewise.
     """
 
     count: Array
@@ -54,6 +59,10 @@ class ProximalLSTMState(NamedTuple):
     grad: Params
     direction: Params
     first_size: Params
+    shortest: Params
+    before: Params
+    turns: Params
+    halvings: Params
 
 
 @registry.register
@@ -71,7 +80,7 @@ def proximal_lstm(
         m_t &= g_t + o^1_t \begin{cases}
             g_t - g_{t-1} & \text{tied} \\ m_{t-1} & \text{otherwise}
         \end{cases} \\
-        v_t &= x_t - p_t\, m_t + o^2_t\, s_t, \qquad p_t = \eta\, e^{o^3_t} \\
+        v_t &= x_t - p_t\, m_t + o^2_t\, s_t, \qquad p_t = 2^{-k_t} \eta\, e^{o^3_t} \\
         x_{t+1} &= \operatorname{prox}_{q_t}(v_t), \qquad
         q_t = \begin{cases} p_t & \text{tied} \\ r_t\, e^{o^4_t} & \text{otherwise} \end{cases}
 
@@ -79,6 +88,10 @@ def proximal_lstm(
     it rests where the proximal gradient method does and nowhere else: at the stationary points of the
     objective. Otherwise gradients accumulate and the thresholds are free to follow the size of the residual,
     as in approximate message passing; that recovers codes in fewer steps and minimises no objective.
+
+    A safeguard keeps it from circling for ever where step sizes are too large for a problem: every 50 steps,
+    from step 101 on, k rises by one for each tensor whose steps turned (cosines of successive steps below
+    1/2 in the mean) and became no shorter (the shortest within 1 % of that of the 50 steps before).
 
     The network sees, of each coordinate, g, m, s and x in units of r, as `sign(z) log(1 + |z|)`, and of the
     tensor :math:`\log r_t / r_1`, the cosine of g and s, the logarithm of the secant step size
@@ -119,13 +132,13 @@ def proximal_lstm(
         Liu et al. 2023, section 3 (their momentum is Nesterov's, so that gradients are taken where x is
         not; here it is Polyak's); Donoho et al. 2009, equations 1 and 2, where the memory's factor is the
         share of the coordinates that are not zero over m / n, and the threshold follows the residual. What
-        the network sees is not from a paper.
+        the network sees and the safeguard are not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
     if not step_size > 0:
         raise ValueError(f"step_size={step_size!r}: it must be above 0")
     stack = lstm_stack(hidden_sizes, NUM_INPUTS, NUM_OUTPUTS)
-    sizes = (len(hidden_sizes), len(hidden_sizes), 5)
+    sizes = (len(hidden_sizes), len(hidden_sizes), 9)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         shapes = jax.eval_shape(stack.init, jax.random.key(0))
@@ -139,7 +152,7 @@ def proximal_lstm(
                 return tuple(zeros_like(params, (n,)) for n in hidden_sizes)
 
             start = jax.tree.map(lambda zero, p: zero + p.astype(jnp.float32), zeros_like(params), params)
-            rest = (zeros_like(params) for _ in range(4))
+            rest = (zeros_like(params) for _ in range(8))
             return ProximalLSTMState(jnp.zeros([], jnp.int32), layers(), layers(), start, *rest)
 
         def update_fn(updates, state, params=None, *, prox=None, **extra_args):
@@ -151,7 +164,7 @@ def proximal_lstm(
             first = state.count == 0
 
             def leaf_update(g, x, *leaf_state):
-                hidden, cell, (x_before, step, g_before, m, first_size) = _split(leaf_state, sizes)
+                hidden, cell, (x_before, step, g_before, m, first_size, *guard) = _split(leaf_state, sizes)
                 g, finite = finite_gradient(g)
                 x = x.astype(jnp.float32)
                 s = jnp.where(first, 0, x - x_before)
@@ -161,9 +174,10 @@ def proximal_lstm(
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 o1, o2, o3, o4 = jnp.moveaxis(jnp.clip(out, -MAX_LOG, MAX_LOG), -1, 0)
                 m = g + o1 * (jnp.where(first, 0, g - g_before) if tied else m)
-                p = step_size * factor(state.count) * jnp.exp(o3)
+                guard = _guard(state.count, s, *guard)
+                p = step_size * factor(state.count) * jnp.exp(o3) * 2.0 ** -guard[-1]
                 q = p if tied else factor(state.count) * size * jnp.exp(o4)
-                new = (*hidden, *cell, x, step, g, m, first_size)
+                new = (*hidden, *cell, x, step, g, m, first_size, *guard)
                 new = [keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
                 return (x, x - p * m + factor(state.count) * o2 * s, q, finite, *new)
 
@@ -173,10 +187,12 @@ def proximal_lstm(
             # x + (0 - x) is 0 to the bit, so that what the operator sets to zero is zero.
             u = jax.tree.map(lambda z, x, ok: jnp.where(ok, z - x, 0), moved, x, finite)
             updates = jax.tree.map(lambda u, g: u.astype(g.dtype), u, updates)
-            hidden, cell, (x, step, g, m, first_size) = _split(new, sizes)
+            hidden, cell, (x, step, *rest, turns, halvings) = _split(new, sizes)
+            turned = jax.tree.map(lambda n, u, s: n + _cosine(u, s), turns, u, state.step)
+            turns = jax.tree.map(keep_unless, finite, turned, turns)
             step = jax.tree.map(keep_unless, finite, u, step)
             count = jnp.asarray(optax.safe_increment(state.count))
-            return updates, ProximalLSTMState(count, hidden, cell, x, step, g, m, first_size)
+            return updates, ProximalLSTMState(count, hidden, cell, x, step, *rest, turns, halvings)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -190,11 +206,29 @@ def _inputs(g, m, s, x, y, size, first_size) -> Array:
     curved = s_y > MIN_COSINE * jnp.sqrt(_positive(s_s)) * jnp.sqrt(_positive(jnp.sum(y * y)))
     common = [
         jnp.log(size / first_size) / MAX_LOG,
-        jnp.sum(g * s) / (_root_mean_square(s) * size * max(g.size, 1)),
+        _cosine(g, s),
         jnp.where(curved, jnp.log(_positive(s_s) / jnp.where(curved, s_y, 1)), 0),
         jnp.sum(x != 0, dtype=jnp.float32) / max(x.size, 1),
     ]
     return jnp.stack([*own, *(jnp.broadcast_to(c, g.shape) for c in common)], axis=-1)
+
+
+def _guard(count, s, shortest, before, turns, halvings) -> tuple[Array, Array, Array, Array]:
+    """The safeguard's state after a step s, all of it the same for the coordinates of a tensor."""
+    length = jax.lax.stop_gradient(_root_mean_square(s))
+    decide = count % WINDOW == 1  # the first step is made before there is a length
+    stuck = decide & (count > 2 * WINDOW) & (shortest > 0.99 * before) & (turns < 0.5 * WINDOW)
+    return (
+        jnp.where(decide, length, jnp.minimum(shortest, length)),
+        jnp.where(decide, shortest, before),
+        jnp.where(decide, 0, turns),
+        jnp.minimum(halvings + stuck.astype(jnp.float32), MAX_HALVINGS),
+    )
+
+
+def _cosine(u: Array, v: Array) -> Array:
+    """f32[], of the angle between two tensors."""
+    return jnp.sum(u * v) / (_root_mean_square(u) * _root_mean_square(v) * max(u.size, 1))
 
 
 def _root_mean_square(v: Array) -> Array:

@@ -52,6 +52,23 @@ def test_tied_an_optimum_is_where_it_stays(seed: int):
     np.testing.assert_allclose(walk(lopt.build(theta), x, 3)[-1], x, atol=1e-5)
 
 
+@pytest.mark.parametrize(("curvature", "settles"), [(2.0, True), (2.2, True), (1e-5, False)])
+def test_steps_that_turn_and_become_no_shorter_are_halved(curvature: float, settles: bool):
+    """Gradient steps of size 1 on a parabola turn above a curvature of 1, and do not shrink from 2 on."""
+    lopt = proximal_lstm(hidden_sizes=(2,), step_size=1.0)
+    tx = lopt.build(zeros(lopt))
+
+    def step(carry, _):
+        x, state = carry
+        updates, state = tx.update(curvature * x, state, x)
+        return (x + updates, state), None
+
+    x = jnp.float32([1.0])
+    (x, state), _ = jax.jit(lambda x: jax.lax.scan(step, (x, tx.init(x)), length=400))(x)
+    assert (state.halvings[0] > 0) == settles
+    np.testing.assert_allclose(x, 0.0 if settles else (1 - curvature) ** 400, rtol=1e-4, atol=1e-6)
+
+
 def test_free_thresholds_follow_the_gradient():
     """At meta-parameters of zero the operator's step size is the root mean square of the gradient."""
     lopt, seen = proximal_lstm(hidden_sizes=(2,), tied=False), []
