@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from learned_opt import in_context, runs
+from learned_opt.cli import weight_memory
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import parse, target, with_configs
 from learned_opt.core.errors import unknown_name
@@ -18,11 +19,13 @@ from learned_opt.in_context.learning import SETTLED, Evaluation, StoredLearner
 USAGE = """\
 usage: learned-opt in-context {commands} ... [OPTIONS]
 
-Recurrent networks that learn a function in their state while their weights stay fixed.
+Recurrent networks that learn in their state while their weights stay fixed: functions of two variables, or
+the weights of another network.
 
   learned-opt in-context train RECIPE     meta-trains one; every field of the recipe can be overridden
   learned-opt in-context evaluate WHAT    a run, file or shipped learner on fresh sequences, beside the limit
   learned-opt in-context inspect WHAT     what its cells store, as an account and as a report
+  learned-opt in-context predict DATA     predictions for a binary problem of your own, by a weight memory
 
 recipes:
 {recipes}
@@ -89,9 +92,10 @@ class InspectOptions:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt in-context`."""
-    shipped = sorted(path.stem for path in in_context.WEIGHTS.glob("*.safetensors"))
-    width = max(map(len, in_context.LEARNER_RECIPES)) + 2
-    recipes = "\n".join(f"  {name:<{width}}{r.summary}" for name, r in in_context.LEARNER_RECIPES.items())
+    shipped = sorted(path.stem for path in in_context.WEIGHTS.rglob("*.safetensors"))
+    every = {**in_context.LEARNER_RECIPES, **in_context.MEMORY_RECIPES}
+    width = max(map(len, every)) + 2
+    recipes = "\n".join(f"  {name:<{width}}{recipe.summary}" for name, recipe in every.items())
     usage = USAGE.format(
         commands="{" + ",".join(COMMANDS) + "}", recipes=recipes, shipped=", ".join(shipped) or "none"
     )
@@ -104,6 +108,8 @@ def command(words: Sequence[str]) -> None:
 def train(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context train`."""
     name, rest = target(words, usage)
+    if name in in_context.MEMORY_RECIPES:
+        return weight_memory.train(name, rest)
     recipe = in_context.learner_recipe(name)
     configs = with_configs(
         TrainOptions, learner=recipe.learner, family=recipe.family, settings=recipe.settings
@@ -169,6 +175,8 @@ def evaluate(words: Sequence[str], usage: str) -> None:
 def inspect(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context inspect`."""
     name, rest = target(words, usage)
+    if in_context.is_memory(name):
+        return weight_memory.inspect(name, rest)
     options = parse(
         InspectOptions,
         rest,
@@ -255,4 +263,5 @@ COMMANDS: dict[str, Callable[[Sequence[str], str], None]] = {
     "train": train,
     "evaluate": evaluate,
     "inspect": inspect,
+    "predict": weight_memory.predict,
 }

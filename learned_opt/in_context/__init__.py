@@ -22,10 +22,12 @@ from learned_opt.in_context.learning import (
     train_learner,
 )
 from learned_opt.in_context.prediction import (
+    DEFAULT_MEMORY,
     MEMORY_WEIGHTS,
     StoredMemory,
     averaged_predictions,
     checked_problem,
+    is_memory,
     load_memory,
     memory_losses,
     predict,
@@ -60,6 +62,7 @@ from learned_opt.in_context.weight_training import (
 from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized, xor_datasets
 
 __all__ = [
+    "DEFAULT_MEMORY",
     "LEARNER_RECIPES",
     "MEMORY_RECIPES",
     "MEMORY_WEIGHTS",
@@ -98,6 +101,7 @@ __all__ = [
     "first_state",
     "fixed_weight_network",
     "inspect_learner",
+    "is_memory",
     "learn",
     "learner_recipe",
     "learners",

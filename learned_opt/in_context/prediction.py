@@ -14,7 +14,8 @@ from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.weight_memory import WeightMemory, learn, mean_cross_entropy, registry
 from learned_opt.in_context.weight_training import WeightMemorySettings
-from learned_opt.in_context.xor_datasets import Dataset, standardized
+from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized
+from learned_opt.in_context.xor_datasets import registry as data_registry
 
 # Beside the function learners' weights, whose directory holds nothing else.
 MEMORY_WEIGHTS = Path(__file__).parent / "weights" / "memories"
@@ -28,12 +29,38 @@ class StoredMemory(NamedTuple):
     Attributes:
         memory: the network.
         theta: its parameters.
+        validation: the data sets that it was selected on.
         settings: that it was meta-trained with.
     """
 
     memory: WeightMemory
     theta: Theta
+    validation: Datasets
     settings: WeightMemorySettings
+
+
+def is_memory(path: str | Path) -> bool:
+    """Whether a run, a file or a name is of a weight memory, and not of a function learner.
+
+    Args:
+        path: as `load_memory` takes it.
+
+    Returns:
+        Whether it is.
+
+    Raises:
+        RunError: if it is a directory that holds no run.
+
+    Example:
+        >>> is_memory("weight-memory"), is_memory("boolean-16")
+        (True, False)
+    """
+    path = Path(path)
+    if path.is_dir():
+        return "memory" in runs.RunDirectory.open(path).config
+    if path.suffix == ".safetensors":
+        return path.is_file() and "memory" in runs.load_weights(path)[1]
+    return (MEMORY_WEIGHTS / f"{path}.safetensors").is_file()
 
 
 def load_memory(path: str | Path = DEFAULT_MEMORY) -> StoredMemory:
@@ -69,7 +96,9 @@ def load_memory(path: str | Path = DEFAULT_MEMORY) -> StoredMemory:
     memory = registry.from_json(what["memory"]).make()
     expected = jax.eval_shape(memory.init, jax.random.key(0))
     check_same_structure(theta, expected, "theta", "the memory's theta")
-    return StoredMemory(memory, theta, validated(WeightMemorySettings, what["settings"], "settings"))
+    validation = data_registry.from_json(what["validation_data"]).make()
+    settings = validated(WeightMemorySettings, what["settings"], "settings")
+    return StoredMemory(memory, theta, validation, settings)
 
 
 def predict(
@@ -165,7 +194,7 @@ def averaged_predictions(
 
     Example:
         >>> from learned_opt.in_context import xor_datasets
-        >>> memory, theta, settings = load_memory()
+        >>> memory, theta, *_ = load_memory()
         >>> data = xor_datasets(num_samples=60).sample(jax.random.key(0))
         >>> p = averaged_predictions(
         ...     memory, theta, data, 50, data.inputs[50:], jax.random.key(1), max_train=180, num_orders=2
@@ -220,7 +249,7 @@ def memory_losses(
 
     Example:
         >>> from learned_opt.in_context import draw_datasets, xor_datasets
-        >>> memory, theta, settings = load_memory()
+        >>> memory, theta, *_ = load_memory()
         >>> data, num_train = draw_datasets(xor_datasets(), jax.random.key(0), 50, 100, 180)
         >>> losses = memory_losses(memory, theta, data, num_train)
         >>> losses.shape, bool(losses.mean() < 0.55)

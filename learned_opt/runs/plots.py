@@ -170,11 +170,12 @@ def heat_map(
     x_names: Sequence[str] = (),
     marker: float | None = None,
     value_label: str = "",
+    limit: float | None = None,
 ) -> str:
     """Draws matrices as coloured cells, a panel each, all on one scale that is symmetric about 0.
 
-    Negative numbers are blue, positive ones red, and 0 is white; what is not finite is grey. The scale ends
-    at the largest absolute number, so that a colour means the same in every panel.
+    Negative numbers are blue, positive ones red, and 0 is white; what is not finite is grey. A colour means
+    the same in every panel.
 
     Args:
         panels: by name f[rows, columns]; the first row is on top. They are drawn one below the other, as
@@ -186,6 +187,8 @@ def heat_map(
         x_names: of the columns; then all panels have as many columns.
         marker: a column in front of which a line is drawn, such as the step at which something changes.
         value_label: beside the scale of colours.
+        limit: absolute number where the scale ends, so that few large numbers do not hide the others; by
+            default the largest.
 
     Returns:
         An `<svg>` element, the same bytes for the same arguments.
@@ -212,8 +215,8 @@ def heat_map(
                     f"{len(names)} {'xy'[1 - axis]}_names for the panel {name!r} of shape {matrix.shape}; "
                     f"give one {('row', 'column')[axis]} each"
                 )
-    finite = np.concatenate([np.abs(m[np.isfinite(m)]) for m in matrices.values()])
-    scale = float(finite.max(initial=0.0)) or 1.0
+    largest = float(max(np.abs(m[np.isfinite(m)]).max(initial=0.0) for m in matrices.values()))
+    scale = limit or largest or 1.0
     heights = [max(len(matrix), 4) for matrix in matrices.values()]
     with house_style():
         figure = new_figure(min(0.9 + 0.35 * len(heights) + 0.16 * sum(heights), 7.5))
@@ -229,7 +232,8 @@ def heat_map(
                 axes.axvline(marker - 0.5, color=INK, lw=0.9)
         every[-1].set_xlabel(x_label)
         assert image is not None
-        bar = figure.colorbar(image, ax=list(every), fraction=0.05, pad=0.02, label=value_label)
+        ends = "both" if largest > scale else "neither"
+        bar = figure.colorbar(image, ax=list(every), fraction=0.05, pad=0.02, label=value_label, extend=ends)
         bar.outline.set_visible(False)  # type: ignore[operator]
         return to_svg(figure, title)
 
