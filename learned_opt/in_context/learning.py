@@ -33,7 +33,7 @@ class LearnerSettings(TrainingSettings):
     Attributes:
         length: examples of each function.
         validation_length: the same in validation; as in training by default. Short sequences show the
-            beginning of a function, which is what is hard, more often, and what they teach holds on longer ones.
+            beginning of a function, which is what is hard, more often; what they teach holds on longer ones.
         num_functions: functions in a sequence, one after another without reset.
         batch_size: sequences in a step; an epoch is 100 sequences.
         num_validation_sequences: fresh sequences that theta is selected on.
