@@ -53,7 +53,8 @@ def test_predictions_do_not_look_ahead(learner):
     before = learner.predict(theta, inputs)
     after = learner.predict(theta, inputs.at[6:].add(1.0))
     np.testing.assert_array_equal(before[:6], after[:6])
-    assert not np.allclose(before[8:], learner.predict(theta, inputs.at[3].add(1.0))[8:], atol=1e-9)
+    changed = learner.predict(theta, inputs.at[3].add(1.0))
+    assert np.abs(changed - before)[4:].max() > 1e-6
 
 
 def test_learners_vmap_and_keep_their_types(learner):
@@ -209,7 +210,7 @@ def test_surgery_finds_what_was_put_in():
     low, high = surgery.sign_code[0, 3]
     assert low == pytest.approx(-np.tanh(1), abs=0.05)
     assert high == pytest.approx(np.tanh(1), abs=0.05)
-    assert surgery.ablated_by_pair[0].argmax() == 3
+    assert (surgery.ablated_by_pair[0] - surgery.error_by_pair).argmax() == 3
     (sentence,) = account(surgery)
     assert sentence.startswith("cell 1 stores the answer to (1, 1), -0.76 for 0 and +0.76 for 1")
     assert "most at (1, 1)" in sentence
