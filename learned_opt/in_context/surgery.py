@@ -21,6 +21,7 @@ PAIRS = ("(0, 0)", "(0, 1)", "(1, 0)", "(1, 1)")
 INPUTS = ("x1", "x2", "y-")
 STORES = 0.5  # of a cell's variance that one number of the function has to explain for the cell to store it
 HOLDS_INPUT = 0.5  # likewise for the last input
+NOTHING = 1e-3  # an error of bits that is as good as none
 MATTERS = 1.5  # times the error of the whole network from which on a cell that is cut out was needed
 
 
@@ -188,7 +189,10 @@ def _loss_without(surgery: Surgery, name: str) -> str:
         return "it has no say of its own"
     unit = surgery.units.index(name)
     ablated = float(surgery.ablated[unit])
-    if ablated < MATTERS * surgery.error:
+    needed = ablated > MATTERS * surgery.error
+    if surgery.binary:
+        needed |= bool((surgery.ablated_by_pair[unit] > MATTERS * surgery.error_by_pair + NOTHING).any())
+    if not needed:
         return "the network does without it"
     text = f"without it the error is {ablated:.2g} instead of {surgery.error:.2g}"
     if surgery.binary:
