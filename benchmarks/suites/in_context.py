@@ -21,7 +21,7 @@ LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned
 
 @dataclasses.dataclass(frozen=True)
 class Set:
-    """A set of functions: `make(seed, part)`, the examples of a function, and what training is told besides."""
+    """A set of functions: `make(seed, part)`, examples of a function, and what training is told besides."""
 
     make: Callable[[int, str], Family]
     length: int
@@ -82,7 +82,7 @@ class Budget:
 
 BUDGETS = {
     "quick": Budget(1, 100, 100, sets=("boolean-16", "boolean-14-held-out"), networks=("lstm-6", "elman-12")),
-    "default": Budget(5, 4000),
+    "default": Budget(3, 4000),
     "full": Budget(10, 16_000),
 }
 
@@ -203,10 +203,10 @@ def _section(name: str, part: str, own: Sequence[Cell]) -> Section:
     )
     return Section(
         f"{name}{': held-out functions' if held_out else ''}",
-        prose="Fresh sequences, the state reset at the start of each. Medians over seeds, with the best and the "
-        "worst; where functions are held out, every seed has a split of its own. A network has learned where its "
-        f"error is at most {LEARNED:g} times the Bayes-optimal predictor's on the same sequences. An epoch is "
-        "100 sequences.",
+        prose="Fresh sequences, the state reset at the start of each. Medians over seeds, with the best and "
+        "the worst; where functions are held out, every seed has a split of its own. A network has learned "
+        f"where its error is at most {LEARNED:g} times the Bayes-optimal predictor's on the same sequences. "
+        "An epoch is 100 sequences.",
         rows=rows,
         columns=columns,
         figures=[figure],
@@ -217,7 +217,8 @@ SUITE = Suite(
     "in_context",
     1,
     "Function learners: LSTM with and without forget gate, GRU, Elman's and the fully recurrent network on "
-    "Boolean, semi-linear and quadratic functions, held-out functions included, beside the Bayes-optimal predictor.",
+    "Boolean, semi-linear and quadratic functions, held-out functions included, beside the Bayes-optimal "
+    "predictor.",
     plan,
     sections=sections,
 )

@@ -38,8 +38,8 @@ class LearnerSettings(TrainingSettings):
         num_functions: functions in a sequence, one after another without reset.
         batch_size: sequences in a step; an epoch is 100 sequences.
         first_time: what a binary learner is trained to say to a pair that it has not seen since the function
-            began: the `"answer"`, as its inputs and the functions of training make it likely, or 1/2, `"unsure"`,
-            which leaves it nothing to gain from ruling functions out.
+            began: the `"answer"`, as the functions of training make it likely, or 1/2, `"unsure"`, which
+            leaves it nothing to gain from ruling functions out.
         num_validation_sequences: fresh sequences that theta is selected on.
         num_steps: updates of theta.
         learning_rate: of Adam, at its peak.
