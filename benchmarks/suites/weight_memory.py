@@ -18,7 +18,7 @@ from learned_opt.runs import Column, Section, interval_plot
 TASK = "xor-4"
 NUM_DATASETS = {"quick": 50, "default": 500, "full": 2000}
 NUM_TUNING = 100
-FIRST_SEED, TUNING_STREAM, COMPARISON_STREAM = 1000, 0x70E, 0xC03
+FIRST_SEED, TUNING_SEED = 1000, 5000
 MEMORY, AVERAGED = "weight memory", "weight memory, 16 orders"
 NUM_ORDERS = 16
 # By name: optimizer, whether each sample is seen once, whether the number of steps is tuned too.
@@ -33,28 +33,17 @@ PERCEPTRONS: dict[str, tuple[str, bool, bool]] = {
 }
 PROSE = """\
 Each data set has 200 samples, of which 20 to 180 are training samples. The loss is the mean cross entropy
-over the others, in nats. Differences are paired: how far an algorithm's loss is above the weight memory's on the
-same data sets, with a 95 % bootstrap interval and the p-value of a paired t-test. Hyperparameters of
+over the others, in nats. Differences are paired: how far an algorithm's loss is above the weight memory's
+on the same data sets, with a 95 % bootstrap interval and the p-value of a paired t-test. Hyperparameters of
 classifiers are chosen by 5-fold cross-validation in each data set; learning rates and numbers of steps are
 swept on 100 other data sets."""
 NAMES = (MEMORY, AVERAGED, *classifiers.CLASSIFIERS, *PERCEPTRONS)
 
 
-@functools.cache
-def problems(seed: int, num: int, stream: int) -> tuple[in_context.Dataset, jax.Array]:
-    """Data sets and their numbers of training samples, the same for the same arguments."""
-    recipe = in_context.MEMORY_RECIPES["weight-memory"]
-    settings = recipe.settings
-    key = jax.random.fold_in(jax.random.key(seed), stream)
-    draw = functools.partial(in_context.draw_datasets, recipe.validation.make(), num=num)
-    limits = {"min_train": settings.min_train, "max_train": settings.max_train}
-    return jax.jit(functools.partial(draw, **limits))(key)
-
-
 def plan(request: Request) -> list[Job]:
     jobs = []
     num = NUM_DATASETS[request.size]
-    data = in_context.xor_datasets(num_inputs=4, noise=1.5).config
+    data = in_context.MEMORY_RECIPES["weight-memory"].validation
     for seed in range(FIRST_SEED, FIRST_SEED + (request.seeds or 1)):
         for name in NAMES:
             if request.optimizers and name not in request.optimizers:
@@ -74,26 +63,26 @@ def _fingerprint() -> str:
 
 def _measure(name: str, seed: int, num: int, load: Load) -> dict[str, Any]:
     del load
-    data, num_train = problems(seed, num, COMPARISON_STREAM)
+    stored = in_context.load_memory("weight-memory")
+    data, num_train = in_context.comparison_datasets(stored, num, seed=seed)
     if name in classifiers.CLASSIFIERS:
         found = classifiers.losses(name, *map(np.asarray, (*data, num_train)))
         return {"losses": found, "num_train": num_train}
     if name in PERCEPTRONS:
-        return _perceptron(name, seed, data, num_train)
-    stored = in_context.load_memory("weight-memory")
+        return _perceptron(name, seed, stored, data, num_train)
     num_orders = NUM_ORDERS if name == AVERAGED else None
     found = in_context.memory_losses(stored.memory, stored.theta, data, num_train, num_orders=num_orders)
     return {"losses": found, "num_train": num_train}
 
 
-def _perceptron(name: str, seed: int, data: in_context.Dataset, num_train: jax.Array) -> dict[str, Any]:
-    recipe, (optimizer, one_pass, stop_early) = in_context.MEMORY_RECIPES["weight-memory"], PERCEPTRONS[name]
-    memory = recipe.memory.make()
+def _perceptron(
+    name: str, seed: int, stored: in_context.StoredMemory, data: in_context.Dataset, num_train: jax.Array
+) -> dict[str, Any]:
+    memory, how = stored.memory, PERCEPTRONS[name]
     tuning_key, key = jax.random.split(jax.random.key(seed))
-    tuned = perceptrons.tune(
-        memory, optimizer, one_pass, stop_early, tuning_key, *problems(seed, NUM_TUNING, TUNING_STREAM)
-    )
-    losses = perceptrons.curves(memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
+    others = in_context.comparison_datasets(stored, NUM_TUNING, seed=TUNING_SEED + seed)
+    tuned = perceptrons.tune(memory, *how, tuning_key, *others)
+    losses = perceptrons.curves(memory, *how[:2], tuned.learning_rate, key, data, num_train)
     return {"losses": np.asarray(losses)[:, tuned.step], "num_train": num_train, **tuned._asdict()}
 
 

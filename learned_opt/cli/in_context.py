@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from rich.console import Console
@@ -31,6 +31,8 @@ recipes:
 {recipes}
 
 shipped: {shipped}"""
+
+T = TypeVar("T")
 
 FAMILY_COLUMNS = {
     "functions": runs.Column("functions"),
@@ -133,11 +135,13 @@ def train(words: Sequence[str], usage: str) -> None:
 
 def evaluate(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context evaluate`."""
-    name, rest = target(words, usage)
-    options = parse(
+    if words and in_context.is_memory(words[0]):
+        return weight_memory.evaluate(words[0], words[1:])
+    name, options = _what(
+        words,
+        usage,
         EvaluateOptions,
-        rest,
-        f"learned-opt in-context evaluate {name}",
+        "evaluate",
         "Runs a function learner on fresh sequences, its state reset at the start of each.",
     )
     if options.seeds < 1:
@@ -174,13 +178,13 @@ def evaluate(words: Sequence[str], usage: str) -> None:
 
 def inspect(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context inspect`."""
-    name, rest = target(words, usage)
-    if in_context.is_memory(name):
-        return weight_memory.inspect(name, rest)
-    options = parse(
+    if words and in_context.is_memory(words[0]):
+        return weight_memory.inspect(words[0], words[1:])
+    name, options = _what(
+        words,
+        usage,
         InspectOptions,
-        rest,
-        f"learned-opt in-context inspect {name}",
+        "inspect",
         "Takes a function learner apart: its account in the terminal, all of it in one HTML report.",
     )
     runs.require_plots()
@@ -210,6 +214,13 @@ def inspect(words: Sequence[str], usage: str) -> None:
         sections=figures.surgery_sections(surgery, sentences),
     )
     print(f"report: {out}")
+
+
+def _what(words: Sequence[str], usage: str, options: type[T], name: str, about: str) -> tuple[str, T]:
+    """The run, file or learner that a command is given, and its options; `--help` works without one."""
+    asked = bool(words) and words[0] in ("-h", "--help")
+    what, rest = ("WHAT", words) if asked else target(words, usage)
+    return what, parse(options, rest, f"learned-opt in-context {name} {what}", about)
 
 
 def _parts(stored: StoredLearner) -> dict[str, in_context.Family]:

@@ -66,8 +66,10 @@ def resume_command(words: Sequence[str]) -> None:
     """Runs `learned-opt resume`."""
     directory, _ = target(words, RESUME_USAGE)
     with continuable(directory):
-        if "learner" in runs.RunDirectory.open(directory).config:
-            trained = in_context.resume_learner(directory)
+        config = runs.RunDirectory.open(directory).config
+        if "learner" in config or "memory" in config:
+            again = in_context.resume_learner if "learner" in config else in_context.resume_weight_memory
+            trained = again(directory)
             print(f"validation loss {trained.validation_loss:.4g}")
             return
         run = meta.resume(directory)

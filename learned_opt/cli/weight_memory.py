@@ -86,7 +86,7 @@ class Table:
 def predict(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context predict`."""
     del usage
-    name, rest = target(words, PREDICT_USAGE)
+    name, rest = ("DATA", words) if "--help" in words[:1] else target(words, PREDICT_USAGE)
     options = parse(
         PredictOptions,
         rest,
@@ -253,6 +253,56 @@ def train(name: str, words: Sequence[str]) -> None:
         f"mean cross entropy {trained.validation_loss:.4g} over test samples\n"
         f"next: learned-opt in-context inspect {directory}"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of in-context evaluate.
+
+    Attributes:
+        num_datasets: fresh data sets, of the kind that theta was selected on.
+        num_orders: random orders of the samples over which the second row averages.
+        seed: of the data sets.
+    """
+
+    num_datasets: int = 500
+    num_orders: int = 16
+    seed: int = 1000
+
+
+def evaluate(name: str, words: Sequence[str]) -> None:
+    """Runs `learned-opt in-context evaluate` for a weight memory."""
+    options = parse(
+        EvaluateOptions,
+        words,
+        f"learned-opt in-context evaluate {name}",
+        "Runs a weight memory on fresh data sets; `python -m benchmarks run weight_memory` compares it.",
+    )
+    for field in ("num_datasets", "num_orders"):
+        if getattr(options, field) < 1:
+            raise ValueError(f"{field}={getattr(options, field)!r}: it must be at least 1")
+    stored = in_context.load_memory(name)
+    data, num_train = in_context.comparison_datasets(stored, options.num_datasets, seed=options.seed)
+    rows = []
+    with Console(stderr=True).status("compiling"):
+        for orders in (None, options.num_orders):
+            losses = in_context.memory_losses(
+                stored.memory, stored.theta, data, num_train, num_orders=orders, seed=options.seed
+            )
+            rows.append(
+                {
+                    "predictions": "of one pass" if orders is None else f"averaged over {orders} orders",
+                    "mean": float(losses.mean()),
+                    "std": float(losses.std()),
+                }
+            )
+    columns = {
+        "predictions": runs.Column("predictions"),
+        "mean": runs.Column("mean cross entropy", digits=4),
+        "std": runs.Column("standard deviation over data sets", digits=3),
+    }
+    title = f"{Path(name).stem}, test samples of {options.num_datasets:,} data sets"
+    Console().print(runs.terminal_table(rows, columns, title=title))
 
 
 @dataclasses.dataclass(frozen=True)

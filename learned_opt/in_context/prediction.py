@@ -1,5 +1,6 @@
 """Predictions for a user's binary problem by a weight memory that was meta-trained on others."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +14,14 @@ from learned_opt.core.errors import unknown_name
 from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.weight_memory import WeightMemory, learn, mean_cross_entropy, registry
-from learned_opt.in_context.weight_training import WeightMemorySettings
+from learned_opt.in_context.weight_training import WeightMemorySettings, draw_datasets
 from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized
 from learned_opt.in_context.xor_datasets import registry as data_registry
 
 # Beside the function learners' weights, whose directory holds nothing else.
 MEMORY_WEIGHTS = Path(__file__).parent / "weights" / "memories"
 DEFAULT_MEMORY = "weight-memory"
+COMPARISON_STREAM = 0xC03
 BATCH = 50  # data sets that are learned side by side
 
 
@@ -268,6 +270,28 @@ def memory_losses(
     keys = jax.random.split(jax.random.key(seed), num_train.shape[0])
     run = jax.jit(lambda theta, *each: jax.lax.map(lambda one: loss(theta, *one), each, batch_size=BATCH))
     return np.asarray(run(theta, data, num_train, keys))
+
+
+def comparison_datasets(stored: StoredMemory, num: int, *, seed: int = 0) -> tuple[Dataset, Array]:
+    """Fresh data sets to compare learning algorithms on, of the kind that a memory was selected on.
+
+    Args:
+        stored: the memory.
+        num: how many data sets.
+        seed: of the data sets; no training or validation of any seed draws the same.
+
+    Returns:
+        The data sets, with a leading axis, training samples first; and i32[num], how many those are.
+
+    Example:
+        >>> data, num_train = comparison_datasets(load_memory(), 3)
+        >>> data.inputs.shape, num_train.shape
+        ((3, 200, 4), (3,))
+    """
+    key = jax.random.fold_in(jax.random.key(seed), COMPARISON_STREAM)
+    settings = stored.settings
+    draw = functools.partial(draw_datasets, stored.validation, num=num)
+    return jax.jit(functools.partial(draw, min_train=settings.min_train, max_train=settings.max_train))(key)
 
 
 def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ PAIRS = ("(0, 0)", "(0, 1)", "(1, 0)", "(1, 1)")
 INPUTS = ("x1", "x2", "y-")
 STORES = 0.5  # of a cell's variance that one number of the function has to explain for the cell to store it
 HOLDS_INPUT = 0.5  # likewise for the last input
+NOTHING = 1e-3  # an error of bits that is as good as none
 MATTERS = 1.5  # times the error of the whole network from which on a cell that is cut out was needed
 
 
@@ -40,9 +41,9 @@ class Surgery(NamedTuple):
             and in the upper half of its range.
         explained_by_input: f32[num_cells], the share that the last input explains.
         error: the mean squared error of the whole network on settled examples.
+        error_by_pair: f32[4], likewise, by the input pair that is asked for; empty unless inputs are bits.
         ablated: f32[num_units], without each unit.
-        ablated_by_pair: f32[num_units, 4], likewise, by the input pair that is asked for; empty unless the
-            inputs are bits.
+        ablated_by_pair: f32[num_units, 4], likewise.
         binary: whether functions are truth tables.
     """
 
@@ -56,6 +57,7 @@ class Surgery(NamedTuple):
     sign_code: np.ndarray
     explained_by_input: np.ndarray
     error: float
+    error_by_pair: np.ndarray
     ablated: np.ndarray
     ablated_by_pair: np.ndarray
     binary: bool
@@ -133,6 +135,7 @@ def inspect_learner(
         activations=held.mean(1).reshape(len(shown), -1, held.shape[-1]).mean(1),
         **_explained(np.asarray(functions), held, inputs, family.binary),
         error=float(squared.mean()),
+        error_by_pair=_by_pair(inputs, squared[:, None])[0] if family.binary else np.zeros(0),
         ablated=cut.mean((0, 2)),
         ablated_by_pair=_by_pair(inputs, cut) if family.binary else np.zeros((0, 4)),
         binary=family.binary,
@@ -186,12 +189,15 @@ def _loss_without(surgery: Surgery, name: str) -> str:
         return "it has no say of its own"
     unit = surgery.units.index(name)
     ablated = float(surgery.ablated[unit])
-    if ablated < MATTERS * surgery.error:
+    needed = ablated > MATTERS * surgery.error
+    if surgery.binary:
+        needed |= bool((surgery.ablated_by_pair[unit] > MATTERS * surgery.error_by_pair + NOTHING).any())
+    if not needed:
         return "the network does without it"
     text = f"without it the error is {ablated:.2g} instead of {surgery.error:.2g}"
     if surgery.binary:
         by_pair = surgery.ablated_by_pair[unit]
-        worst = int(np.argmax(by_pair))
+        worst = int(np.argmax(by_pair - surgery.error_by_pair))
         text += f", most at {PAIRS[worst]} ({by_pair[worst]:.2g})"
     return text
 
