@@ -66,7 +66,10 @@ def curves(
             else:
                 sample, weights = one, is_train
             cells, state = carry
-            updates, new_state = tx.update(jax.grad(loss)(cells, sample, weights), state, cells)
+            gradient = jax.grad(loss)(cells, sample, weights)
+            # optax counts on int and float promoting, whatever the user has set.
+            with jax.numpy_dtype_promotion("standard"):
+                updates, new_state = tx.update(gradient, state, cells)
             new = (optax.apply_updates(cells, updates), new_state)
             if one_pass:  # Adam moves without a gradient too
                 new = jax.tree.map(lambda a, b: jnp.where(i < n, a, b), new, carry)
