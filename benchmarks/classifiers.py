@@ -32,7 +32,7 @@ def _guarded(classifier: Callable[..., np.ndarray]) -> Classifier:
 
 
 def _logistic(l1_ratio: float, inputs: Any, targets: Any, queries: Any, folds: Any) -> np.ndarray:
-    model = LogisticRegression(l1_ratio=l1_ratio, solver="liblinear", random_state=0)
+    model = LogisticRegression(l1_ratio=l1_ratio, solver="liblinear", max_iter=100_000, random_state=0)
     search = GridSearchCV(model, {"C": PENALTIES}, scoring="neg_log_loss", cv=folds)
     return search.fit(inputs, targets).predict_proba(queries)[:, 1]
 
@@ -44,12 +44,13 @@ def _svm(
         """Cross entropy of a sigmoid of the decision values that each fold has of the others' models."""
         model = SVC(kernel=kernel, **parameters)  # type: ignore[arg-type]
         values = cross_val_predict(model, inputs, targets, cv=folds, method="decision_function")
-        sigmoid = LogisticRegression().fit(values[:, None], targets)
-        p = sigmoid.predict_proba(values[:, None])[np.arange(len(targets)), targets]
+        values = np.asarray(values).reshape(-1, 1)
+        sigmoid = LogisticRegression().fit(values, targets)
+        p = sigmoid.predict_proba(values)[np.arange(len(targets)), targets]
         return float(-np.log(p).mean())
 
     best = SVC(kernel=kernel, **min(grid, key=loss))  # type: ignore[arg-type]
-    calibrated = CalibratedClassifierCV(best, cv=folds, ensemble=False)
+    calibrated = CalibratedClassifierCV(best, cv=folds, ensemble=False)  # type: ignore[arg-type]
     return calibrated.fit(inputs, targets).predict_proba(queries)[:, 1]
 
 

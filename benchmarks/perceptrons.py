@@ -12,7 +12,7 @@ import optax
 from learned_opt.in_context import Dataset, WeightMemory
 
 OPTIMIZERS = {"adam": optax.adam, "sgd": optax.sgd}
-GRID = tuple(float(rate) for rate in np.logspace(-4.5, 1.5, 13))
+GRID = tuple(float(rate) for rate in np.logspace(-4, 1, 11))
 FULL_BATCH_STEPS = 1000
 
 
@@ -70,7 +70,7 @@ def curves(
             # optax counts on int and float promoting, whatever the user has set.
             with jax.numpy_dtype_promotion("standard"):
                 updates, new_state = tx.update(gradient, state, cells)
-            new = (optax.apply_updates(cells, updates), new_state)
+            new: Any = (optax.apply_updates(cells, updates), new_state)
             if one_pass:  # Adam moves without a gradient too
                 new = jax.tree.map(lambda a, b: jnp.where(i < n, a, b), new, carry)
             return new, loss(new[0], one, 1 - is_train)
@@ -83,35 +83,45 @@ def curves(
     return jax.vmap(train)(jax.random.split(key, num), data, num_train)
 
 
-def tune(
+def sweep(
     memory: WeightMemory,
     optimizer: str,
     one_pass: bool,
-    stop_early: bool,
     key: Any,
     data: Dataset,
     num_train: Any,
     grid: Sequence[float] = GRID,
-) -> Tuned:
-    """The best learning rate, and with `stop_early` the best number of steps, by the mean test loss.
+) -> np.ndarray:
+    """The mean test loss for every learning rate, after every step.
 
     Args:
         memory: as in `curves`.
         optimizer: as in `curves`.
         one_pass: as in `curves`.
-        stop_early: whether the number of steps is tuned too.
         key: as in `curves`.
         data: other data sets than those that are compared on.
         num_train: of them.
         grid: learning rates, ascending.
 
     Returns:
+        f32[len(grid), num_steps], infinite where it is not a number.
+    """
+    rates = (curves(memory, optimizer, one_pass, rate, key, data, num_train) for rate in grid)
+    means = np.stack([np.asarray(found).mean(0) for found in rates])
+    return np.where(np.isfinite(means), means, np.inf)
+
+
+def best(means: np.ndarray, stop_early: bool, grid: Sequence[float] = GRID) -> Tuned:
+    """The best learning rate of a sweep, and with `stop_early` the best number of steps.
+
+    Args:
+        means: that `sweep` gave.
+        stop_early: whether the number of steps is tuned too.
+        grid: the sweep's.
+
+    Returns:
         What was found.
     """
-    means = np.stack(
-        [np.asarray(curves(memory, optimizer, one_pass, rate, key, data, num_train)).mean(0) for rate in grid]
-    )
-    means = np.where(np.isfinite(means), means, np.inf)
     steps = means.argmin(1) if stop_early else np.full(len(grid), means.shape[1] - 1)
-    best = int(means[np.arange(len(grid)), steps].argmin())
-    return Tuned(grid[best], int(steps[best]), best in (0, len(grid) - 1))
+    chosen = int(means[np.arange(len(grid)), steps].argmin())
+    return Tuned(grid[chosen], int(steps[chosen]), chosen in (0, len(grid) - 1))

@@ -78,12 +78,19 @@ def _measure(name: str, seed: int, num: int, load: Load) -> dict[str, Any]:
 def _perceptron(
     name: str, seed: int, stored: in_context.StoredMemory, data: in_context.Dataset, num_train: jax.Array
 ) -> dict[str, Any]:
-    memory, how = stored.memory, PERCEPTRONS[name]
-    tuning_key, key = jax.random.split(jax.random.key(seed))
-    others = in_context.comparison_datasets(stored, NUM_TUNING, seed=TUNING_SEED + seed)
-    tuned = perceptrons.tune(memory, *how, tuning_key, *others)
-    losses = perceptrons.curves(memory, *how[:2], tuned.learning_rate, key, data, num_train)
+    optimizer, one_pass, stop_early = PERCEPTRONS[name]
+    tuned = perceptrons.best(_sweep(optimizer, one_pass, seed), stop_early)
+    key = jax.random.key(seed)
+    losses = perceptrons.curves(stored.memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
     return {"losses": np.asarray(losses)[:, tuned.step], "num_train": num_train, **tuned._asdict()}
+
+
+@functools.cache
+def _sweep(optimizer: str, one_pass: bool, seed: int) -> np.ndarray:
+    stored = in_context.load_memory("weight-memory")
+    others = in_context.comparison_datasets(stored, NUM_TUNING, seed=TUNING_SEED + seed)
+    key = jax.random.key(TUNING_SEED + seed)
+    return perceptrons.sweep(stored.memory, optimizer, one_pass, key, *others)
 
 
 def rows(losses: Mapping[str, np.ndarray], tuned: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -103,7 +110,8 @@ def rows(losses: Mapping[str, np.ndarray], tuned: Mapping[str, Mapping[str, Any]
             difference = np.asarray(values) - losses[MEMORY]
             interval = measures.interval(difference, np.mean)
             row |= {"difference": interval.value, "low": interval.low, "high": interval.high}
-            row["p"] = float(stats.ttest_1samp(difference, 0.0).pvalue) if np.any(difference) else 1.0
+            p = stats.ttest_1samp(difference, 0.0).pvalue  # type: ignore[attr-defined]
+            row["p"] = float(p) if np.any(difference) else 1.0
         if name in tuned:
             row |= {key: tuned[name][key] for key in ("learning_rate", "step", "on_edge")}
         found.append(row)

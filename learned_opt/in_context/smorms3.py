@@ -6,7 +6,7 @@ Deviations: the published rule is one of numpy arrays in float64; this one is wr
 underflow in float32 give a ratio of 0 and no division by zero.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -79,7 +79,7 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
             mean_square=jax.tree.map(jnp.zeros_like, params),
         )
 
-    def update(updates, state: SMORMS3State, params=None):
+    def update(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, SMORMS3State]:
         del params
         chex.assert_trees_all_equal_structs(updates, state.mean)
 
