@@ -1,6 +1,6 @@
 """learned_opt: learned optimizers that are optax transformations."""
 
-from learned_opt import core, datasets, meta, optimizers, runs, tasks, training, zoo
+from learned_opt import core, datasets, in_context, meta, networks, optimizers, runs, tasks, training, zoo
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 from learned_opt.meta import meta_train, resume
 from learned_opt.training import compare, evaluate, tune
@@ -18,9 +18,11 @@ __all__ = [
     "core",
     "datasets",
     "evaluate",
+    "in_context",
     "load",
     "meta",
     "meta_train",
+    "networks",
     "optimizers",
     "pretrained",
     "resume",

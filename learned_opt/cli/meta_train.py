@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from learned_opt import meta, runs
+from learned_opt import in_context, meta, runs
 from learned_opt.cli.options import parse, target, with_configs
 
 USAGE = """\
@@ -65,7 +65,13 @@ def command(words: Sequence[str]) -> None:
 def resume_command(words: Sequence[str]) -> None:
     """Runs `learned-opt resume`."""
     directory, _ = target(words, RESUME_USAGE)
-    with _continuable(directory):
+    with continuable(directory):
+        config = runs.RunDirectory.open(directory).config
+        if "learner" in config or "memory" in config:
+            again = in_context.resume_learner if "learner" in config else in_context.resume_weight_memory
+            trained = again(directory)
+            print(f"validation loss {trained.validation_loss:.4g}")
+            return
         run = meta.resume(directory)
     _report(run)
 
@@ -82,7 +88,7 @@ def _earlier_run(recipe: meta.Recipe) -> Path | None:
     if not runs.RunDirectory(directory, {}).theta_path.exists():
         print(f"{recipe.start} comes first, in {directory}")
         if directory.exists():
-            with _continuable(directory):
+            with continuable(directory):
                 _report(meta.resume(directory))
         else:
             _report(_train(earlier, _earlier_run(earlier), directory))
@@ -91,7 +97,7 @@ def _earlier_run(recipe: meta.Recipe) -> Path | None:
 
 def _train(what: Any, start: str | Path | None, directory: Path) -> meta.Run:
     """Runs a recipe, or options of its fields."""
-    with _continuable(directory):
+    with continuable(directory):
         return meta.meta_train(
             what.optimizer.make(),
             what.task.make(),
@@ -102,7 +108,8 @@ def _train(what: Any, start: str | Path | None, directory: Path) -> meta.Run:
 
 
 @contextlib.contextmanager
-def _continuable(directory: str | Path) -> Iterator[None]:
+def continuable(directory: str | Path) -> Iterator[None]:
+    """Says how to go on with a run that is stopped from the keyboard."""
     try:
         yield
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from learned_opt.runs.directory import RunDirectory, RunError
 from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_training_png
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.plots import interval_plot, line_plot
+from learned_opt.runs.plots import heat_map, interval_plot, line_plot
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.report import Column, Section, read_report, terminal_table, write_report
@@ -29,6 +29,7 @@ __all__ = [
     "RunError",
     "Section",
     "WeightsError",
+    "heat_map",
     "history",
     "interval_plot",
     "line_plot",

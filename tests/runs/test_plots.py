@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from learned_opt.runs.plots import interval_plot, line_plot
+from learned_opt.runs.plots import heat_map, interval_plot, line_plot
 from learned_opt.runs.report import EN_DASH, Column, Section, terminal_table, write_report
 
 X = np.arange(1.0, 20.0)
@@ -57,6 +57,25 @@ def test_nothing_to_draw_is_an_error(draw):
     extra = {"y_label": "y"} if draw is line_plot else {}
     with pytest.raises(ValueError, match="at least one"):
         draw({}, title="t", x_label="x", **extra)
+
+
+def test_heat_map_names_its_panels_rows_and_columns_and_is_repeatable():
+    panels = {"first": np.eye(2), "second": np.array([[np.nan, 1.0], [-3.0, 0.0]])}
+    names = {"x_names": ["left", "right"], "y_names": ["upper", "lower"]}
+    svg = heat_map(panels, title="Maps", x_label="x", y_label="y", value_label="value", marker=1, **names)
+    assert {"Maps", "first", "second", "left", "right", "upper", "lower", "value"} <= set(texts(svg))
+    assert svg == heat_map(
+        panels, title="Maps", x_label="x", y_label="y", value_label="value", marker=1, **names
+    )
+
+
+def test_heat_map_quotes_what_does_not_fit():
+    with pytest.raises(ValueError, match="at least one"):
+        heat_map({}, title="t", x_label="x", y_label="y")
+    with pytest.raises(ValueError, match=r"'a' has shape \(3,\)"):
+        heat_map({"a": np.ones(3)}, title="t", x_label="x", y_label="y")
+    with pytest.raises(ValueError, match=r"1 y_names for the panel 'a' of shape \(2, 3\)"):
+        heat_map({"a": np.ones((2, 3))}, title="t", x_label="x", y_label="y", y_names=["one"])
 
 
 def test_a_line_of_another_shape_is_quoted():

@@ -1,0 +1,128 @@
+"""Layer 4: networks that learn inside their own state, with fixed weights."""
+
+from learned_opt.in_context import bayes, families, learners
+from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
+from learned_opt.in_context.fixed_weights import (
+    FixedWeights,
+    delta_rule,
+    fixed_weight_network,
+    run_changing_weight,
+    run_fixed_weights,
+)
+from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.learning import (
+    WEIGHTS,
+    Evaluation,
+    LearnerSettings,
+    StoredLearner,
+    evaluate_learner,
+    load_learner,
+    mean_summary,
+    resume_learner,
+    train_learner,
+)
+from learned_opt.in_context.prediction import (
+    DEFAULT_MEMORY,
+    MEMORY_WEIGHTS,
+    StoredMemory,
+    averaged_predictions,
+    checked_problem,
+    comparison_datasets,
+    is_memory,
+    load_memory,
+    memory_losses,
+    predict,
+)
+from learned_opt.in_context.recipes import LEARNER_RECIPES, LearnerRecipe, learner_recipe
+from learned_opt.in_context.smorms3 import SMORMS3State, smorms3
+from learned_opt.in_context.surgery import Surgery, account, inspect_learner
+from learned_opt.in_context.training import (
+    Trained,
+    TrainingSettings,
+    TrainingState,
+    first_state,
+    train,
+    training_steps,
+)
+from learned_opt.in_context.weight_memory import (
+    Learned,
+    Model,
+    WeightMemory,
+    learn,
+    mean_cross_entropy,
+    weight_memory,
+)
+from learned_opt.in_context.weight_training import (
+    MEMORY_RECIPES,
+    MemoryRecipe,
+    WeightMemorySettings,
+    draw_datasets,
+    resume_weight_memory,
+    train_weight_memory,
+)
+from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized, xor_datasets
+
+__all__ = [
+    "DEFAULT_MEMORY",
+    "LEARNER_RECIPES",
+    "MEMORY_RECIPES",
+    "MEMORY_WEIGHTS",
+    "WEIGHTS",
+    "Dataset",
+    "Datasets",
+    "Evaluation",
+    "Examples",
+    "Family",
+    "FixedWeights",
+    "FunctionLearner",
+    "Learned",
+    "LearnerRecipe",
+    "LearnerSettings",
+    "MemoryRecipe",
+    "Model",
+    "SMORMS3State",
+    "StoredLearner",
+    "StoredMemory",
+    "Surgery",
+    "Trained",
+    "TrainingSettings",
+    "TrainingState",
+    "WeightMemory",
+    "WeightMemorySettings",
+    "account",
+    "averaged_predictions",
+    "bayes",
+    "bayes_outputs",
+    "checked_problem",
+    "comparison_datasets",
+    "delta_rule",
+    "draw_datasets",
+    "evaluate_learner",
+    "examples",
+    "families",
+    "first_state",
+    "fixed_weight_network",
+    "inspect_learner",
+    "is_memory",
+    "learn",
+    "learner_recipe",
+    "learners",
+    "load_learner",
+    "load_memory",
+    "mean_cross_entropy",
+    "mean_summary",
+    "memory_losses",
+    "predict",
+    "resume_learner",
+    "resume_weight_memory",
+    "run_changing_weight",
+    "run_fixed_weights",
+    "smorms3",
+    "standardized",
+    "train",
+    "train_learner",
+    "train_weight_memory",
+    "training_steps",
+    "weight_memory",
+    "xor_datasets",
+]

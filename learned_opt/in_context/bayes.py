@@ -1,0 +1,171 @@
+"""Bayes-optimal predictors: the limit that a learner of functions cannot go below.
+
+Each is told the distribution that functions are drawn from and sees what a learner sees. It predicts the
+mean of its posterior, which no other predictor beats in expected squared error.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import Array
+
+Predictor = Callable[[Array, Array], Array]  # x f32[T, 2], y f32[T] -> f32[T], from y before each alone
+
+PRIOR_VARIANCE = 1 / 3  # of a number that is uniform on [-1, 1]
+# Observations are exact. The variance only keeps float32 from dividing rounding errors by each other.
+NOISE_VARIANCE = 1e-5
+CUBE_MARGIN = 0.01
+
+
+def among_tables(tables: Array) -> Predictor:
+    """The exact posterior mean over finitely many functions of two bits, each as likely as the others.
+
+    Args:
+        tables: f32[num_functions, 4], the values at (0, 0), (0, 1), (1, 0) and (1, 1).
+
+    Returns:
+        The predictor: `predictor(x, y)`, examples f32[T, 2] and f32[T] of one function, gives f32[T], each
+        from the examples before it.
+
+    Example:
+        >>> predictor = among_tables(jnp.array([[0.0, 0, 0, 1], [0.0, 1, 1, 1]]))  # AND and OR
+        >>> x = jnp.array([[0.0, 0], [1, 0], [0, 1]])
+        >>> predictor(x, jnp.array([0.0, 1, 1])).tolist()
+        [0.0, 0.5, 1.0]
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        values = tables[:, row_of(x)]  # [num_functions, T]
+        wrong = jnp.cumsum(jnp.abs(values - y[None, :]) > 0.5, axis=1)
+        wrong_before = jnp.pad(wrong, ((0, 0), (1, 0)))[:, :-1]
+        possible = (wrong_before == 0).astype(jnp.float32)
+        # A function outside the set leaves none; then all of them count, and not none.
+        possible = jnp.where(possible.sum(0, keepdims=True) > 0, possible, jnp.ones_like(possible))
+        return (possible * values).sum(0) / possible.sum(0)
+
+    return predictor
+
+
+def row_of(x: Array) -> Array:
+    """The row of a truth table: `2 x1 + x2`.
+
+    Args:
+        x: f32[..., 2], bits.
+
+    Returns:
+        i32[...].
+
+    Example:
+        >>> row_of(jnp.array([[0.0, 1], [1, 1]])).tolist()
+        [1, 3]
+    """
+    return (2 * x[..., 0] + x[..., 1]).astype(jnp.int32)
+
+
+def linear_regression(features: Callable[[Array], Array], offset: float, scale: float) -> Predictor:
+    """Bayesian linear regression of `y = offset + scale * w . features(x)` without noise.
+
+    The weights' prior, uniform on [-1, 1], is replaced by a Gaussian of the same variance: what remains is
+    the best predictor that is linear in the targets. As soon as there are as many examples as weights it
+    knows the function, as the exact posterior does.
+
+    Args:
+        features: of f32[2], f32[n].
+        offset: of the targets.
+        scale: of the targets.
+
+    Returns:
+        The predictor, as in `among_tables`.
+
+    Example:
+        >>> predictor = linear_regression(lambda x: x, offset=0.0, scale=1.0)
+        >>> x = jnp.array([[1.0, 0], [0, 1], [1, 1]])
+        >>> [round(float(p), 3) for p in predictor(x, jnp.array([0.5, -0.5, 0.0]))]
+        [0.0, 0.0, 0.0]
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        a = jax.vmap(features)(x)
+        mean = jnp.zeros(a.shape[1], jnp.float32)
+        (_, _), outputs = jax.lax.scan(
+            lambda carry, row: _regress(carry, row, lambda mean, a: mean @ a),
+            (mean, _prior(a.shape[1])),
+            (a, (y - offset) / scale),
+        )
+        return offset + scale * outputs
+
+    return predictor
+
+
+def particles(
+    features: Callable[[Array], Array],
+    link: Callable[[Array], Array],
+    inverse_link: Callable[[Array], Array],
+    num_features: int,
+    num_particles: int = 2048,
+) -> Predictor:
+    r"""The posterior mean of `y = link(w . features(x))` over weights uniform on [-1, 1], by particles.
+
+    An example without noise leaves of the cube of weights a slice, on which the posterior is uniform. The
+    particles are draws from a Gaussian of the cube's variance, moved into the slice by the gain of linear
+    regression, which makes them draws from the Gaussian on it. Each is weighted by the uniform density over
+    the Gaussian one, :math:`1[w \in \text{cube}]\, e^{|w|^2 / 2 \sigma^2}`.
+
+    Args:
+        features: of f32[2], f32[num_features].
+        link: elementwise and invertible.
+        inverse_link: its inverse.
+        num_features: weights of a function.
+        num_particles: the error falls with its root.
+
+    Returns:
+        The predictor, as in `among_tables`. It draws nothing: the particles are always the same.
+
+    Example:
+        >>> predictor = particles(lambda x: x, jnp.tanh, jnp.arctanh, num_features=2)
+        >>> x = jnp.array([[1.0, 0], [0, 1], [1, 1]])
+        >>> [round(float(p), 2) for p in predictor(x, jnp.tanh(jnp.array([0.5, 0.2, 0.7])))][2]
+        0.6
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        a = jax.vmap(features)(x)
+        half = jax.random.normal(jax.random.key(0), (num_particles // 2, num_features))
+        # In pairs of opposite sign, so that the prior's mean is exact.
+        w = jnp.sqrt(jnp.float32(PRIOR_VARIANCE)) * jnp.concatenate([half, -half])
+
+        def posterior_mean(w: Array, a: Array) -> Array:
+            inside = jnp.all(jnp.abs(w) <= 1 + CUBE_MARGIN, axis=1)
+            size = jnp.square(w).sum(1) / (2 * PRIOR_VARIANCE)
+            logits = size + jnp.where(inside, 0.0, -1e4)
+            return jax.nn.softmax(logits) @ link(w @ a)
+
+        _, outputs = jax.lax.scan(
+            lambda carry, row: _regress(carry, row, posterior_mean),
+            (w, _prior(num_features)),
+            (a, inverse_link(y)),
+        )
+        return outputs
+
+    return predictor
+
+
+def _prior(num_features: int) -> Array:
+    return PRIOR_VARIANCE * jnp.eye(num_features, dtype=jnp.float32)
+
+
+def _regress(
+    carry: tuple[Array, Array], row: tuple[Array, Array], predict: Callable[[Array, Array], Array]
+) -> tuple[tuple[Array, Array], Array]:
+    """Predicts an example from weights, one vector or many, and then takes the example into them."""
+    (w, covariance), (a, z) = carry, row
+    output = predict(w, a)
+    gain = covariance @ a / (a @ covariance @ a + NOISE_VARIANCE)
+    error = z - w @ a
+    w = w + (error * gain if w.ndim == 1 else error[:, None] * gain[None, :])
+    # Joseph's form, which stays positive where the shorter one does not.
+    rest = jnp.eye(a.shape[0], dtype=jnp.float32) - jnp.outer(gain, a)
+    covariance = rest @ covariance @ rest.T + NOISE_VARIANCE * jnp.outer(gain, gain)
+    return (w, covariance), output

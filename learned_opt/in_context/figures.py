@@ -1,0 +1,190 @@
+"""Figures of function learners, each with the Bayes-optimal predictor beside the network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from learned_opt import runs
+from learned_opt.in_context.learning import EPOCH, Evaluation, LearnerSettings
+from learned_opt.in_context.surgery import PAIRS, Surgery
+
+BAYES = "Bayes-optimal"
+
+
+def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_examples: int | None = None) -> str:
+    """Draws absolute error against time; peaks are where the function changes.
+
+    Args:
+        evaluations: by name, on the same sequences.
+        title: of the figure.
+        num_examples: to draw, from the first; all by default.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        ValueError: if there are no evaluations.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> from learned_opt.in_context import evaluate_learner, families, learners
+        >>> import jax
+        >>> learner = learners.gru(num_units=2)
+        >>> theta = learner.init(jax.random.key(0))
+        >>> evaluation = evaluate_learner(
+        ...     learner, theta, families.boolean(), length=16, num_functions=3, num_sequences=50
+        ... )
+        >>> error_curve({"gru": evaluation}, title="Three functions")[:5]
+        '<svg '
+    """
+    if not evaluations:
+        raise ValueError("there are no evaluations to draw; give at least one")
+    errors = {name: np.abs(e.errors) for name, e in evaluations.items()}
+    errors[BAYES] = np.abs(next(iter(evaluations.values())).bayes_errors)
+    lines = {}
+    for name, table in errors.items():
+        mean = table[:, :num_examples].mean(0)
+        lines[name] = np.stack([np.arange(1, len(mean) + 1), mean])
+    return runs.line_plot(
+        lines,
+        title=title,
+        x_label="example",
+        y_label="mean absolute error",
+        y_log=False,
+        highlight=list(evaluations),
+    )
+
+
+def training_curve(
+    rows: Sequence[Mapping[str, Any]], settings: LearnerSettings, bayes_mse: float, *, title: str
+) -> str:
+    """Draws the validation loss against epochs of 100 sequences.
+
+    Args:
+        rows: of a run's metrics.
+        settings: of the run.
+        bayes_mse: the Bayes-optimal predictor's mean squared error.
+        title: of the figure.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        ValueError: if there are no rows.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> rows = [{"step": 4 * i, "validation_loss": 0.2 / i} for i in range(1, 9)]
+        >>> training_curve(rows, LearnerSettings(), 0.004, title="Training")[:5]
+        '<svg '
+    """
+    if not rows:
+        raise ValueError("there are no metrics to draw yet; the first come with the first validation")
+    sequences = settings.batch_size * settings.num_functions
+    epochs = np.array([row["step"] for row in rows]) * sequences / EPOCH
+    losses = np.array([np.nan if row["validation_loss"] is None else row["validation_loss"] for row in rows])
+    return runs.line_plot(
+        {
+            "network": np.stack([epochs, losses]),
+            BAYES: np.stack([epochs, np.full(len(epochs), bayes_mse)]),
+        },
+        title=title,
+        x_label="epoch",
+        y_label="mean squared error",
+        highlight=["network"],
+    )
+
+
+def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Section]:
+    """The parts of a report on what is inside a learner.
+
+    Args:
+        surgery: of the learner.
+        sentences: its account.
+
+    Returns:
+        The account; what cells hold; what fails without each; the weights.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> import jax
+        >>> from learned_opt.in_context import account, families, inspect_learner, learners
+        >>> learner = learners.lstm(num_cells=(2,))
+        >>> surgery = inspect_learner(learner, learner.init(jax.random.key(0)), families.boolean())
+        >>> [section.heading for section in surgery_sections(surgery, account(surgery))]
+        ['The account', 'What cells hold', 'Without each unit', 'Weights']
+    """
+    rows = [
+        {"unit": unit, "error without it": float(error), "times": float(error / surgery.error)}
+        | ({f"at {p}": float(e) for p, e in zip(PAIRS, by_pair, strict=True)} if surgery.binary else {})
+        for unit, error, by_pair in zip(
+            surgery.units,
+            surgery.ablated,
+            surgery.ablated_by_pair if surgery.binary else [()] * len(surgery.units),
+            strict=True,
+        )
+    ]
+    functions = (
+        [f"{n:2d} = {n:04b}" for n in range(len(surgery.activations))]
+        if surgery.binary
+        else list(map(str, range(1, len(surgery.activations) + 1)))
+    )
+    parameters = list(PAIRS) if surgery.binary else [f"#{p + 1}" for p in range(surgery.explained.shape[1])]
+    cells = [name.removeprefix("cell ") for name in surgery.cells]
+    held = [
+        runs.heat_map(
+            {"tanh of the cell's state": surgery.activations},
+            title="What cells hold, by function",
+            x_label="cell",
+            y_label="function",
+            x_names=cells,
+            y_names=functions,
+        ),
+        runs.heat_map(
+            {"share of variance": surgery.explained.T},
+            title="What of the function a cell stores",
+            x_label="cell",
+            y_label="answer to" if surgery.binary else "number",
+            x_names=cells,
+            y_names=parameters,
+        ),
+    ]
+    weights = [
+        runs.heat_map(
+            {name: matrix},
+            title=name,
+            x_label="what it sees",
+            y_label="cell",
+            x_names=surgery.seen[name],
+            y_names=[str(k) for k in range(1, len(matrix) + 1)],
+        )
+        for name, matrix in surgery.weights.items()
+    ]
+    if surgery.readout.size:
+        weights.append(
+            runs.heat_map(
+                {"output": surgery.readout[None, :]},
+                title="output",
+                x_label="unit, and the bias",
+                y_label="",
+                x_names=[*(u.removeprefix("cell ") for u in surgery.units), "b"],
+            )
+        )
+    by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
+    return [
+        runs.Section("The account", prose="\n\n".join(sentences)),
+        runs.Section(
+            "What cells hold",
+            prose="Read once the function is known." + (by_bits if surgery.binary else ""),
+            figures=held,
+        ),
+        runs.Section(
+            "Without each unit",
+            prose=f"Mean squared error once the function is known; of the whole network {surgery.error:.3g}.",
+            rows=rows,
+        ),
+        runs.Section("Weights", figures=weights),
+    ]

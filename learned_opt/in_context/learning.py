@@ -1,0 +1,404 @@
+"""Meta-training a function learner on a family, and judging it beside the Bayes-optimal predictor."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learned_opt import runs
+from learned_opt.core.config import validated
+from learned_opt.core.errors import unknown_name
+from learned_opt.core.trees import check_same_structure
+from learned_opt.core.types import Array, Key, Theta
+from learned_opt.in_context import families, learners
+from learned_opt.in_context.bayes import row_of
+from learned_opt.in_context.families import Family, bayes_outputs, examples
+from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.training import Trained, TrainingSettings, train
+
+EPOCH = 100  # sequences
+SETTLED = 10  # examples after which a function should be known
+CHUNK = 50  # sequences that are judged side by side
+EVALUATION_STREAM = 0xE7A1
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnerSettings(TrainingSettings):
+    """The settings of a function learner's meta-training: those of training, and of its sequences.
+
+    Attributes:
+        length: examples of each function.
+        validation_length: the same in validation; as in training by default. Short sequences show the
+            beginning of a function, which is what is hard, more often; what they teach holds on longer ones.
+        num_functions: functions in a sequence, one after another without reset.
+        batch_size: sequences in a step; an epoch is 100 sequences.
+        first_time: what a binary learner is trained to say to a pair that it has not seen since the function
+            began: the `"answer"`, as the functions of training make it likely, or 1/2, `"unsure"`, which
+            leaves it nothing to gain from ruling functions out.
+        num_validation_sequences: fresh sequences that theta is selected on.
+        num_steps: updates of theta.
+        learning_rate: of Adam, at its peak.
+        warmup_steps: steps over which the learning rate rises from 0.
+        final_fraction: of the learning rate that a cosine decay ends at.
+        clip_norm: global norm that the gradient is clipped to.
+        weight_decay: decoupled from the gradient, as in AdamW.
+        validate_every: steps between validations; each is followed by a checkpoint.
+        steps_per_call: steps in one jitted call.
+        seed: of everything random.
+    """
+
+    length: int = 64
+    validation_length: int | None = None
+    num_functions: int = 1
+    batch_size: int = 25
+    first_time: Literal["answer", "unsure"] = "answer"
+    num_validation_sequences: int = 500
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in (
+            "length",
+            "validation_length",
+            "num_functions",
+            "batch_size",
+            "num_validation_sequences",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value!r}: it must be at least 1")
+
+    @property
+    def test_length(self) -> int:
+        """Examples of each function in validation."""
+        return self.length if self.validation_length is None else self.validation_length
+
+    @property
+    def num_epochs(self) -> float:
+        """Of 100 sequences of one function each."""
+        return self.num_steps * self.batch_size * self.num_functions / EPOCH
+
+
+class Evaluation(NamedTuple):
+    """A learner on fresh sequences, beside the Bayes-optimal predictor on the same ones.
+
+    Attributes:
+        errors: f32[num_sequences, T], outputs minus targets.
+        bayes_errors: f32[num_sequences, T], likewise.
+        correct: bool[num_sequences, T], whether the output is on the target's side of 1/2.
+        bayes_correct: f32[num_sequences, T], the same with a half for a tie.
+        binary: whether the targets are 0 or 1, so that `correct` means something.
+    """
+
+    errors: np.ndarray
+    bayes_errors: np.ndarray
+    correct: np.ndarray
+    bayes_correct: np.ndarray
+    binary: bool
+
+    def summary(self) -> dict[str, float | None]:
+        """The figures of a table's row: mean squared errors, and accuracies where there are any."""
+        squared, bayes = np.square(self.errors), np.square(self.bayes_errors)
+        return {
+            "mse": float(squared.mean()),
+            "bayes_mse": float(bayes.mean()),
+            "settled_mse": float(squared[:, SETTLED:].mean()) if squared.shape[1] > SETTLED else None,
+            "accuracy": float(self.correct.mean()) if self.binary else None,
+            "bayes_accuracy": float(self.bayes_correct.mean()) if self.binary else None,
+        }
+
+
+def mean_summary(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
+    """The means of several evaluations' figures, and how far their mean squared errors are apart.
+
+    Args:
+        evaluations: of the same learner with several seeds, or of several learners.
+
+    Returns:
+        As `Evaluation.summary`, with `spread`, the largest mean squared error minus the smallest.
+
+    Example:
+        >>> zeros = np.zeros((2, 3))
+        >>> evaluation = Evaluation(zeros, zeros, zeros == 0, zeros + 1, binary=True)
+        >>> mean_summary([evaluation])["accuracy"]
+        1.0
+    """
+    summaries = [e.summary() for e in evaluations]
+    errors = [s["mse"] for s in summaries if s["mse"] is not None]
+
+    def mean(name: str) -> float | None:
+        values = [s[name] for s in summaries]
+        return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
+
+    return {name: mean(name) for name in summaries[0]} | {"spread": max(errors) - min(errors)}
+
+
+def train_learner(
+    learner: FunctionLearner,
+    family: Family,
+    *,
+    directory: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Meta-trains a function learner on a family of functions.
+
+    Args:
+        learner: the network.
+        family: that its functions are drawn from.
+        directory: a new directory for the run; nothing is stored without one.
+        quiet: whether to show no progress.
+        **settings: fields of `LearnerSettings`.
+
+    Returns:
+        The theta of the best validation and how it came about.
+
+    Raises:
+        ValueError: if a setting is unknown or out of range.
+        RunError: if the directory holds something already.
+
+    Example:
+        >>> trained = train_learner(
+        ...     learners.lstm(num_cells=(2,)),
+        ...     families.boolean(),
+        ...     length=8,
+        ...     batch_size=4,
+        ...     num_steps=4,
+        ...     warmup_steps=1,
+        ...     validate_every=2,
+        ...     num_validation_sequences=8,
+        ...     quiet=True,
+        ... )
+        >>> len(trained.metrics)
+        2
+    """
+    checked = validated(LearnerSettings, settings, "settings")
+    run_directory = None
+    if directory is not None:
+        run_directory = runs.RunDirectory.create(
+            directory,
+            {
+                "learner": learner.config and learners.registry.to_json(learner.config),
+                "family": family.config and families.registry.to_json(family.config),
+                "settings": dataclasses.asdict(checked),
+                "provenance": runs.provenance(),
+            },
+        )
+    return _train(learner, family, checked, run_directory, quiet)
+
+
+def resume_learner(directory: str | Path, *, quiet: bool = False) -> Trained:
+    """Continues a function learner's run from its newest checkpoint, identical to the bit.
+
+    Args:
+        directory: of the run.
+        quiet: whether to show no progress.
+
+    Returns:
+        As `train_learner`; a finished run is returned as it is.
+
+    Raises:
+        RunError: if the directory holds no run of a function learner.
+        CheckpointError: if no checkpoint of the run is whole.
+
+    Example:
+        >>> trained = train_learner(
+        ...     learners.gru(num_units=2),
+        ...     families.boolean(),
+        ...     directory="run",
+        ...     length=4,
+        ...     num_steps=2,
+        ...     warmup_steps=0,
+        ...     quiet=True,
+        ... )
+        >>> resume_learner("run", quiet=True).validation_loss == trained.validation_loss
+        True
+    """
+    run_directory = runs.RunDirectory.open(directory)
+    learner, family = _described(run_directory.config, directory)
+    settings = validated(LearnerSettings, run_directory.config["settings"], "settings")
+    return _train(learner, family, settings, run_directory, quiet)
+
+
+class StoredLearner(NamedTuple):
+    """What `load_learner` returns.
+
+    Attributes:
+        learner: the network.
+        theta: its parameters.
+        family: that it was meta-trained on.
+        settings: that it was meta-trained with.
+    """
+
+    learner: FunctionLearner
+    theta: Theta
+    family: Family
+    settings: LearnerSettings
+
+
+def load_learner(path: str | Path) -> StoredLearner:
+    """Reads a trained function learner; every byte is checked.
+
+    Args:
+        path: of a finished run's directory, of a `.safetensors` file, or the name of a shipped learner.
+
+    Returns:
+        The learner, its theta, its family and its settings.
+
+    Raises:
+        RunError: if the directory holds no run.
+        FileNotFoundError: if there is no such file, or the run is not finished.
+        ValueError: if no learner of that name is shipped, with the nearest match.
+        WeightsError: if the file is damaged, or of something else.
+
+    Example:
+        >>> trained = train_learner(
+        ...     learners.gru(num_units=2),
+        ...     families.boolean(),
+        ...     directory="run",
+        ...     length=4,
+        ...     num_steps=2,
+        ...     warmup_steps=0,
+        ...     quiet=True,
+        ... )
+        >>> load_learner("run").learner.config.num_units
+        2
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = runs.RunDirectory.open(path).theta_path
+    elif path.suffix != ".safetensors":
+        names = [file.stem for file in WEIGHTS.glob("*.safetensors")]
+        if str(path) not in names:
+            raise unknown_name("learner", str(path), names)
+        path = WEIGHTS / f"{path}.safetensors"
+    theta, what = runs.load_weights(path)
+    learner, family = _described(what, path)
+    check_same_structure(
+        theta, jax.eval_shape(learner.init, jax.random.key(0)), "theta", "the learner's theta"
+    )
+    settings = validated(LearnerSettings, what["settings"], "settings")
+    return StoredLearner(learner, theta, family, settings)
+
+
+def evaluate_learner(
+    learner: FunctionLearner,
+    theta: Theta,
+    family: Family,
+    *,
+    length: int,
+    num_functions: int = 1,
+    num_sequences: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Runs a learner on fresh sequences, its state reset at the start of each.
+
+    Args:
+        learner: the network.
+        theta: its parameters.
+        family: of the functions.
+        length: examples of each function.
+        num_functions: functions in a sequence, one after another without reset.
+        num_sequences: fresh ones.
+        seed: of the sequences; no training or validation of any seed draws the same.
+
+    Returns:
+        Its errors, and those of the Bayes-optimal predictor.
+
+    Raises:
+        ValueError: if a number is below 1.
+
+    Example:
+        >>> learner, family = learners.gru(num_units=2), families.boolean()
+        >>> theta = learner.init(jax.random.key(0))
+        >>> evaluation = evaluate_learner(learner, theta, family, length=64, num_sequences=100)
+        >>> evaluation.errors.shape, round(evaluation.summary()["bayes_mse"], 3)
+        ((100, 64), 0.016)
+    """
+    for name, value in (
+        ("length", length),
+        ("num_functions", num_functions),
+        ("num_sequences", num_sequences),
+    ):
+        if value < 1:
+            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
+
+    def one(theta: Theta, key: Key) -> tuple[Array, ...]:
+        drawn = examples(family, key, length, num_functions)
+        outputs = learner.predict(theta, drawn.inputs)
+        bayes = bayes_outputs(family, drawn, num_functions)
+        high = drawn.targets > 0.5
+        tied = jnp.where(bayes == 0.5, 0.5, ((bayes > 0.5) == high).astype(jnp.float32))
+        return outputs - drawn.targets, bayes - drawn.targets, (outputs > 0.5) == high, tied
+
+    run = jax.jit(lambda theta, keys: jax.lax.map(lambda key: one(theta, key), keys, batch_size=CHUNK))
+    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary)
+
+
+def _train(
+    learner: FunctionLearner,
+    family: Family,
+    settings: LearnerSettings,
+    directory: runs.RunDirectory | None,
+    quiet: bool,
+) -> Trained:
+    if settings.first_time == "unsure" and not family.binary:
+        raise ValueError("first_time='unsure' is for binary families; others never see an input twice")
+
+    def errors(theta: Theta, key: Key, length: int) -> Array:
+        drawn = examples(family, key, length, settings.num_functions)
+        return learner.predict(theta, drawn.inputs) - drawn.targets
+
+    def loss(theta: Theta, key: Key) -> Array:
+        def squared(key: Key) -> Array:
+            drawn = examples(family, key, settings.length, settings.num_functions)
+            targets = drawn.targets
+            if settings.first_time == "unsure":
+                targets = jnp.where(seen_before(drawn.inputs, settings.num_functions), targets, 0.5)
+            return jnp.square(learner.predict(theta, drawn.inputs) - targets)
+
+        return jax.vmap(squared)(jax.random.split(key, settings.batch_size)).mean()
+
+    def validate(theta: Theta, key: Key) -> dict[str, Array]:
+        keys = jax.random.split(key, settings.num_validation_sequences)
+        found = jax.lax.map(lambda key: errors(theta, key, settings.test_length), keys, batch_size=CHUNK)
+        figures = {"loss": jnp.square(found).mean()}
+        return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
+
+    return train(learner.init, loss, validate, settings=settings, directory=directory, quiet=quiet)
+
+
+def seen_before(inputs: Array, num_functions: int = 1) -> Array:
+    """Whether a pair of bits has been seen since its function began.
+
+    Args:
+        inputs: f32[T, 3], of `examples` from a binary family.
+        num_functions: in the sequence.
+
+    Returns:
+        bool[T].
+
+    Example:
+        >>> inputs = jnp.array([[0.0, 1, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]])
+        >>> seen_before(inputs).tolist(), seen_before(inputs, num_functions=2).tolist()
+        ([False, False, True, True], [False, False, False, False])
+    """
+    rows = jax.nn.one_hot(row_of(inputs), 4).reshape(num_functions, -1, 4)
+    before = jnp.cumsum(rows, axis=1) - rows
+    return ((rows * before).sum(-1) > 0).reshape(-1)
+
+
+def _described(config: dict[str, Any], where: Any) -> tuple[FunctionLearner, Family]:
+    """The learner and the family that a run's or a file's configuration names."""
+    if not config.get("learner") or not config.get("family"):
+        raise runs.RunError(
+            f"{where} holds no function learner that was made by name; train one with "
+            "`learned-opt in-context train`"
+        )
+    learner = learners.registry.from_json(config["learner"]).make()
+    return learner, families.registry.from_json(config["family"]).make()

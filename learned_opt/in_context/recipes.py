@@ -1,0 +1,101 @@
+"""What the shipped function learners were trained with; each can be run again by name."""
+
+import dataclasses
+from typing import Any
+
+from learned_opt.core.errors import unknown_name
+from learned_opt.in_context import families, learners
+from learned_opt.in_context.learning import LearnerSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnerRecipe:
+    """The meta-training of a function learner in full.
+
+    Attributes:
+        summary: one line of what it is for.
+        learner: a learner's configuration, as `learners.registry` makes them.
+        family: a family's configuration, as `families.registry` makes them.
+        settings: of the training.
+    """
+
+    summary: str
+    learner: Any
+    family: Any
+    settings: LearnerSettings
+
+
+def learner_recipe(name: str) -> LearnerRecipe:
+    """A recipe by name.
+
+    Args:
+        name: one of `LEARNER_RECIPES`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: if there is none of that name, with the nearest match.
+
+    Example:
+        >>> learner_recipe("boolean-16").learner.num_cells
+        (6,)
+    """
+    if name not in LEARNER_RECIPES:
+        raise unknown_name("recipe", name, LEARNER_RECIPES)
+    return LEARNER_RECIPES[name]
+
+
+def _learner(name: str, **arguments: Any) -> Any:
+    return learners.registry.get(name)(**arguments)
+
+
+def _family(name: str, **arguments: Any) -> Any:
+    return families.registry.get(name)(**arguments)
+
+
+LEARNER_RECIPES: dict[str, LearnerRecipe] = {
+    "boolean-16": LearnerRecipe(
+        summary="all functions of two bits, 256 examples each; LSTM of 6 cells",
+        learner=_learner("lstm"),
+        family=_family("boolean"),
+        settings=LearnerSettings(validation_length=256, num_steps=8000, learning_rate=5e-2),
+    ),
+    "boolean-14": LearnerRecipe(
+        summary="functions of two bits without XOR and XNOR, 3 of them held out; LSTM of 6 cells",
+        learner=_learner("lstm"),
+        family=_family("boolean", num_functions=14, num_held_out=3),
+        settings=LearnerSettings(length=64, num_steps=8000, learning_rate=2e-2),
+    ),
+    "semilinear": LearnerRecipe(
+        summary="sigmoid units of two inputs, 64 examples each; LSTM of 32 cells",
+        learner=_learner("lstm", num_cells=(32,), num_units=(0,)),
+        family=_family("semilinear"),
+        settings=LearnerSettings(length=64, num_steps=8000, learning_rate=5e-3),
+    ),
+    "quadratic": LearnerRecipe(
+        summary="quadratics of two inputs, 100 examples each; LSTM of 12 and 40 cells",
+        learner=_learner("lstm", num_cells=(12, 40), num_units=(0, 0), output="linear", target_scale=20.0),
+        family=_family("quadratic"),
+        settings=LearnerSettings(length=100, num_steps=16000, learning_rate=5e-3),
+    ),
+    # The networks of the paper, as far as it tells them.
+    "boolean-16-paper": LearnerRecipe(
+        summary="boolean-16 with the paper's network: 6 cells of 1997 and 6 standard units",
+        learner=_learner("lstm", num_units=(6,), forget_gate=False),
+        family=_family("boolean"),
+        settings=LearnerSettings(validation_length=256, num_steps=8000, learning_rate=2e-2),
+    ),
+    "semilinear-paper": LearnerRecipe(
+        summary="semilinear with the paper's network: 6 cells of 1997 and 6 standard units",
+        learner=_learner("lstm", num_units=(6,), forget_gate=False),
+        family=_family("semilinear"),
+        settings=LearnerSettings(length=64, num_steps=8000, learning_rate=1e-2),
+    ),
+    "quadratic-paper": LearnerRecipe(
+        summary="quadratic with the paper's network: 12 cells of 1997 and 6 units, then 40 units",
+        learner=_learner("lstm", num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True),
+        family=_family("quadratic"),
+        settings=LearnerSettings(length=100, num_steps=16000, learning_rate=3e-3),
+    ),
+}

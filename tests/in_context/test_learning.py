@@ -1,0 +1,231 @@
+"""Function learners: they learn, resume to the bit, and are what their configuration says."""
+
+import dataclasses
+import shutil
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from learned_opt import runs
+from learned_opt.in_context import (
+    LEARNER_RECIPES,
+    LearnerSettings,
+    account,
+    evaluate_learner,
+    examples,
+    families,
+    inspect_learner,
+    learners,
+    load_learner,
+    resume_learner,
+    train_learner,
+)
+
+TINY = {"length": 8, "batch_size": 4, "warmup_steps": 1, "num_validation_sequences": 8, "quiet": True}
+CASES = {
+    "lstm": learners.lstm(num_cells=(2,)),
+    "1997": learners.lstm(num_cells=(2,), num_units=(2,), forget_gate=False, truncated=True),
+    "two layers": learners.lstm(num_cells=(2, 0), num_units=(1, 3), feedback=True),
+    "linear": learners.lstm(num_cells=(2,), output="linear", target_scale=20.0),
+    "elman": learners.elman(num_units=3),
+    "gru": learners.gru(num_units=3),
+    "rtrl": learners.fully_recurrent(num_units=3),
+    "bptt": learners.fully_recurrent(num_units=3, gradient="bptt"),
+}
+
+
+@pytest.fixture(params=CASES)
+def learner(request):
+    return CASES[request.param]
+
+
+def drawn(length: int = 12):
+    return examples(families.boolean(), jax.random.key(5), length)
+
+
+def test_predictions_do_not_look_ahead(learner):
+    """What comes later has no influence, and what came before has some."""
+    theta = learner.init(jax.random.key(0))
+    inputs = drawn().inputs
+    before = learner.predict(theta, inputs)
+    after = learner.predict(theta, inputs.at[6:].add(1.0))
+    np.testing.assert_array_equal(before[:6], after[:6])
+    changed = learner.predict(theta, inputs.at[3].add(1.0))
+    assert np.abs(changed - before)[4:].max() > 1e-6
+
+
+def test_learners_vmap_and_keep_their_types(learner):
+    theta = learner.init(jax.random.key(0))
+    inputs = jnp.stack([drawn().inputs, 1 - drawn().inputs])
+    outputs = jax.jit(jax.vmap(learner.predict, in_axes=(None, 0)))(theta, inputs)
+    assert outputs.dtype == jnp.float32
+    np.testing.assert_allclose(outputs[1], learner.predict(theta, inputs[1]), rtol=1e-5, atol=1e-6)
+    chex.assert_tree_all_finite(jax.grad(lambda t: learner.predict(t, inputs[0]).sum())(theta))
+
+
+def test_learners_are_made_again_from_json(learner):
+    made = learners.registry.from_json(learners.registry.to_json(learner.config)).make()
+    theta = learner.init(jax.random.key(0))
+    np.testing.assert_array_equal(made.predict(theta, drawn().inputs), learner.predict(theta, drawn().inputs))
+
+
+def test_cutting_out_a_unit_is_cutting_its_weights(learner):
+    """All factors 1 change nothing; a unit with factor 0 is one whose outgoing weights are 0."""
+    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
+    ones = tuple(jnp.ones(n) for n in learner.widths)
+    np.testing.assert_allclose(
+        learner.predict(theta, inputs, ones), learner.predict(theta, inputs), rtol=1e-6
+    )
+    last = (*ones[:-1], ones[-1].at[-1].set(0.0))
+    assert not np.allclose(learner.predict(theta, inputs, last), learner.predict(theta, inputs), atol=1e-7)
+
+
+def test_a_cut_out_cell_of_an_lstm():
+    learner = CASES["1997"]
+    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
+    cut = jax.tree.map(jnp.copy, theta)
+    cut["memory_cells/linear"]["w"] = theta["memory_cells/linear"]["w"].at[3 + 1].set(0.0)
+    cut["readout"]["w"] = theta["readout"]["w"].at[1].set(0.0)
+    keep = (jnp.ones(4).at[1].set(0.0),)
+    np.testing.assert_allclose(
+        learner.predict(theta, inputs, keep), learner.predict(cut, inputs), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_both_gradients_train_the_same_network():
+    def trained(learner):
+        return train_learner(learner, families.boolean(), num_steps=20, validate_every=20, **TINY)
+
+    forward, backward = trained(CASES["rtrl"]), trained(CASES["bptt"])
+    chex.assert_trees_all_close(forward.last_theta, backward.last_theta, rtol=1e-3, atol=1e-4)
+
+
+def test_a_small_network_learns_two_functions():
+    """A function or its negation, told apart by one example: from then on there is nothing to miss."""
+    family = families.among(families.TABLES[[0b0011, 0b1100]], families.TABLES[[0b0011, 0b1100]])
+    learner = learners.lstm(num_cells=(4,))
+    settings = {**TINY, "batch_size": 16, "learning_rate": 0.03, "validate_every": 300}
+    trained = train_learner(learner, family, num_steps=1200, **settings)
+    evaluation = evaluate_learner(learner, trained.theta, family, length=8, num_sequences=200)
+    summary = evaluation.summary()
+    assert summary["bayes_mse"] == pytest.approx(0.25 / 8)
+    assert summary["mse"] < 1.3 * summary["bayes_mse"]
+    assert np.square(evaluation.errors[:, 2:]).mean() < 0.01
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
+    learner, family = learners.lstm(num_cells=(2,)), families.boolean(num_held_out=3)
+    settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3}
+    whole = train_learner(learner, family, directory=tmp_path / "whole", **settings)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    # As a kill after the first validation leaves it.
+    for step in (8, 12):
+        shutil.rmtree(tmp_path / "stopped" / "checkpoints" / f"step_{step:09d}")
+    (tmp_path / "stopped" / "theta.safetensors").unlink()
+    resumed = resume_learner(tmp_path / "stopped", quiet=True)
+    chex.assert_trees_all_equal(resumed.theta, whole.theta)
+    chex.assert_trees_all_equal(resumed.last_theta, whole.last_theta)
+    assert [row["validation_loss"] for row in resumed.metrics] == [
+        row["validation_loss"] for row in whole.metrics
+    ]
+    stored = load_learner(tmp_path / "stopped")
+    chex.assert_trees_all_equal(stored.theta, whole.theta)
+    assert stored.family.config == family.config
+    assert stored.settings.num_steps == 12
+
+
+def test_what_is_not_a_function_learners_run(tmp_path):
+    runs.RunDirectory.create(tmp_path / "other", {"optimizer": None})
+    with pytest.raises(runs.RunError, match="no function learner"):
+        resume_learner(tmp_path / "other")
+    with pytest.raises(ValueError, match="learner 'boolan'"):
+        load_learner("boolan")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"length": 0}, "length=0"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0"),
+        ({"warmup_steps": 4000}, "warmup_steps=4000"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0"),
+        ({"validate_every": 0}, "validate_every=0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, message: str):
+    with pytest.raises(ValueError, match=message):
+        LearnerSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"num_cells": (2, 2)}, {"num_cells": (0,)}, {"output": "softmax"}, {"target_scale": 0.0}],
+)
+def test_what_no_lstm_is(arguments):
+    with pytest.raises(ValueError, match=r"as many|at least one|softmax|target_scale"):
+        learners.lstm(**arguments)
+
+
+@pytest.mark.parametrize("name", LEARNER_RECIPES)
+def test_recipes_can_be_made(name: str):
+    recipe = LEARNER_RECIPES[name]
+    learner, family = recipe.learner.make(), recipe.family.make()
+    theta = jax.eval_shape(learner.init, jax.random.key(0))
+    inputs = examples(family, jax.random.key(0), 4).inputs
+    assert jax.eval_shape(learner.predict, theta, inputs).shape == (4,)
+    assert dataclasses.replace(recipe.settings, num_steps=400).num_steps == 400
+
+
+def by_hand():
+    """An LSTM that stores the answer to (1, 1) in cell 1, +1 for 1 and -1 for 0, and knows no other.
+
+    Units u1 and u2 hold the last input; the input and forget gates open when both say 1.
+    """
+    learner = learners.lstm(num_cells=(1,), num_units=(2,))
+    theta = jax.tree.map(jnp.zeros_like, learner.init(jax.random.key(0)))
+    # Columns: cell input, input gate, output gate, forget gate, u1, u2; rows: x1, x2, y-, h, u1, u2.
+    w = np.zeros((6, 6), np.float32)
+    w[2, 0], b = 20.0, np.zeros(6, np.float32)  # the cell's input is +1 for y- = 1 and -1 for 0
+    b[0] = -10.0
+    w[4, 1] = w[5, 1] = 20.0
+    b[1] = -30.0  # the input gate opens for u1 = u2 = 1
+    w[4, 3] = w[5, 3] = -20.0
+    b[3] = 30.0  # and the forget gate then closes
+    w[0, 2] = w[1, 2] = 20.0
+    b[2] = -30.0  # the output gate opens for x1 = x2 = 1
+    w[0, 4] = w[1, 5] = 10.0
+    theta["memory_cells/linear"]["w"], theta["memory_cells"]["b"] = jnp.asarray(w), jnp.asarray(b)
+    theta["readout"]["w"] = jnp.array([[8.0], [0.0], [0.0]])
+    return learner, theta
+
+
+def test_surgery_finds_what_was_put_in():
+    learner, theta = by_hand()
+    surgery = inspect_learner(learner, theta, families.boolean())
+    assert surgery.explained[0].argmax() == 3
+    assert surgery.explained[0, 3] > 0.95
+    low, high = surgery.sign_code[0, 3]
+    assert low == pytest.approx(-np.tanh(1), abs=0.05)
+    assert high == pytest.approx(np.tanh(1), abs=0.05)
+    assert (surgery.ablated_by_pair[0] - surgery.error_by_pair).argmax() == 3
+    (sentence,) = account(surgery)
+    assert sentence.startswith("cell 1 stores the answer to (1, 1), -0.76 for 0 and +0.76 for 1")
+    assert "most at (1, 1)" in sentence
+    assert surgery.weights["output gate"].shape == (1, 7)
+    assert surgery.seen["output gate"] == ["x1", "x2", "y-", "h1", "u1", "u2", "b"]
+    assert surgery.readout.tolist() == [8.0, 0.0, 0.0, 0.0]
+
+
+def test_surgery_of_every_network(learner):
+    surgery = inspect_learner(
+        learner, learner.init(jax.random.key(0)), families.semilinear(), num_functions=8
+    )
+    assert len(account(surgery)) == len(surgery.cells) == surgery.explained.shape[0]
+    assert surgery.explained.shape[1] == 3
+    assert len(surgery.units) == sum(learner.widths) == len(surgery.ablated)
+    assert np.isfinite(surgery.explained).all()
+    for name, matrix in surgery.weights.items():
+        assert matrix.shape[1] == len(surgery.seen[name])

@@ -1,0 +1,182 @@
+"""The LSTM whose cells are an MLP's weights: learning happens in the state, and only from what is shown."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from learned_opt.in_context import (
+    Dataset,
+    averaged_predictions,
+    draw_datasets,
+    learn,
+    load_memory,
+    mean_cross_entropy,
+    memory_losses,
+    resume_weight_memory,
+    train_weight_memory,
+    weight_memory,
+    xor_datasets,
+)
+
+NUM_TRAIN = 60
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return load_memory()
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return xor_datasets(num_samples=100).sample(jax.random.key(0))
+
+
+def learned(stored, data, num_train=NUM_TRAIN):
+    return jax.jit(lambda theta, data: learn(stored.memory, theta, data, num_train))(stored.theta, data)
+
+
+def test_one_step_by_hand():
+    memory = weight_memory(num_inputs=1, num_hidden=1, learner_sizes=(1,))
+    theta = memory.init(jax.random.key(0))
+    cells = jnp.array([2.0, 0.5, -1.0, 0.25])  # W1, b1, w2, b2
+    assert float(memory.predict(cells, jnp.array([1.0]))) == -1.0 * 2.5 + 0.25
+    assert float(memory.predict(cells, jnp.array([-1.0]))) == 0.25
+    # With all of the learner's parameters at zero only the biases of the gates are left.
+    theta = jax.tree.map(jnp.zeros_like, theta)
+    new, logit = memory.step(theta, cells, jnp.array([1.0]), jnp.float32(1), jnp.array(True))
+    np.testing.assert_allclose(new, cells / (1 + np.exp(-5.0)), rtol=1e-6)
+    assert float(logit) == -2.25
+
+
+def test_unpack_holds_every_cell_once():
+    memory = weight_memory(num_inputs=3, num_hidden=5)
+    model = memory.unpack(jnp.arange(5 * 5 + 1, dtype=jnp.float32))
+    found = np.concatenate([np.ravel(part) for part in model])
+    np.testing.assert_array_equal(np.sort(found), np.arange(26))
+
+
+def test_a_prediction_does_not_see_its_own_target(stored, data):
+    # Whatever the target of a sample is, its prediction and those before are the same; later ones are not.
+    flipped = data._replace(targets=data.targets.at[20].set(1 - data.targets[20]))
+    first, second = learned(stored, data), learned(stored, flipped)
+    np.testing.assert_array_equal(first.logits[:21], second.logits[:21])
+    np.testing.assert_array_equal(first.cells[:21], second.cells[:21])
+    assert np.all(first.cells[21] != second.cells[21])
+
+
+@pytest.mark.parametrize("hidden", [0.0, 1.0, np.nan])
+def test_targets_of_the_test_part_have_no_influence(stored, data, hidden):
+    without = data._replace(targets=data.targets.at[NUM_TRAIN:].set(hidden))
+    np.testing.assert_array_equal(learned(stored, data).logits, learned(stored, without).logits)
+
+
+def test_a_frozen_learner_learns_nothing(data):
+    # Gates that keep and add nothing leave the model at its first weights.
+    memory = weight_memory()
+    theta = memory.init(jax.random.key(0))
+    gates = theta["learner"]["gates"]
+    bias = jnp.repeat(jnp.array([-1e9, 1e9, 0.0]), gates["b"].shape[0] // 3)
+    theta["learner"]["gates"] = {"w": jnp.zeros_like(gates["w"]), "b": bias}
+    found = learn(memory, theta, data, NUM_TRAIN)
+    np.testing.assert_array_equal(found.cells, np.broadcast_to(found.cells[0], found.cells.shape))
+    expected = jax.vmap(memory.predict, (None, 0))(theta["initial"]["cells"], data.inputs)
+    np.testing.assert_allclose(found.logits, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_learning_happens_in_the_state(stored):
+    drawn, num_train = draw_datasets(stored.validation, jax.random.key(5), 100, 100, 180)
+    losses = memory_losses(stored.memory, stored.theta, drawn, num_train)
+    nothing = memory_losses(stored.memory, stored.theta, drawn, jnp.zeros_like(num_train))
+    # The entropy of classes as they come is about 0.63.
+    assert losses.mean() < 0.54
+    assert nothing.mean() > 0.62
+
+
+def test_shuffled_targets_teach_nothing(stored):
+    drawn, num_train = draw_datasets(stored.validation, jax.random.key(6), 100, 100, 180)
+    keys = jax.random.split(jax.random.key(7), 100)
+    shuffled = drawn._replace(targets=jax.vmap(jax.random.permutation)(keys, drawn.targets))
+    losses = memory_losses(stored.memory, stored.theta, shuffled, num_train)
+    assert losses.mean() > memory_losses(stored.memory, stored.theta, drawn, num_train).mean() + 0.1
+
+
+def test_averaged_predictions_of_one_order_are_those_of_the_cells_at_the_switch(stored, data):
+    # A single training sample has one order, so that the average over views is all that is left to compare.
+    train = Dataset(data.inputs[:1], data.targets[:1])
+    options = {"max_train": 180, "num_orders": 4}
+    key = jax.random.key(0)
+    whole = averaged_predictions(stored.memory, stored.theta, data, 1, data.inputs, key, **options)
+    alone = averaged_predictions(stored.memory, stored.theta, train, 1, data.inputs, key, **options)
+    np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_costs_over_all_and_over_test_samples():
+    logits, targets = jnp.array([0.0, 2.0, -1.0]), jnp.array([1.0, 1.0, 0.0])
+    each = np.log1p(np.exp(-np.array([0.0, 2.0, 1.0])))
+    np.testing.assert_allclose(mean_cross_entropy(logits, targets, 1), each.mean(), rtol=1e-6)
+    np.testing.assert_allclose(mean_cross_entropy(logits, targets, 1, "test"), each[1:].mean(), rtol=1e-6)
+    with pytest.raises(ValueError, match="samples='train'"):
+        mean_cross_entropy(logits, targets, 1, "train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"num_inputs": 0}, "num_inputs=0"),
+        ({"num_hidden": 0}, "num_hidden=0"),
+        ({"learner_sizes": ()}, r"learner_sizes=\(\)"),
+    ],
+)
+def test_impossible_sizes_are_refused(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        weight_memory(**arguments)
+
+
+SMALL = {
+    "num_steps": 4,
+    "warmup_steps": 0,
+    "batch_size": 2,
+    "min_train": 10,
+    "max_train": 20,
+    "num_validation_datasets": 4,
+    "validate_every": 2,
+    "steps_per_call": 2,
+    "quiet": True,
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "smorms3"])
+@pytest.mark.parametrize("cost", ["all", "test"])
+def test_meta_training_lowers_its_loss_and_its_run_can_be_read_and_resumed(tmp_path, optimizer, cost):
+    memory = weight_memory(num_inputs=1, num_hidden=4, learner_sizes=(8,))
+    datasets = xor_datasets(num_inputs=1, num_samples=30, noise=0.0)
+    settings = SMALL | {"optimizer_name": optimizer, "cost": cost, "num_steps": 60, "validate_every": 20}
+    settings |= {"batch_size": 16, "learning_rate": 2e-2, "num_validation_datasets": 64, "steps_per_call": 20}
+    trained = train_weight_memory(memory, datasets, directory=tmp_path / "run", **settings)
+    losses = [row["validation_loss"] for row in trained.metrics]
+    assert losses[-1] < losses[0]
+    stored = load_memory(tmp_path / "run")
+    assert stored.memory.config == memory.config
+    assert stored.settings.cost == cost
+    assert resume_weight_memory(tmp_path / "run", quiet=True).validation_loss == trained.validation_loss
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"min_train": 21}, "min_train=21"),
+        ({"max_train": 40}, "max_train=40"),
+        ({"optimizer_name": "sgd"}, "optimizer_name"),
+    ],
+)
+def test_bad_settings_are_refused(settings, match):
+    memory = weight_memory(num_inputs=2, num_hidden=4, learner_sizes=(8,))
+    with pytest.raises(ValueError, match=match):
+        train_weight_memory(memory, xor_datasets(num_inputs=2, num_samples=40), **(SMALL | settings))
+
+
+def test_data_of_other_inputs_are_refused():
+    with pytest.raises(ValueError, match="a memory of 3 inputs cannot learn data sets of 2"):
+        train_weight_memory(weight_memory(num_inputs=3), xor_datasets(num_inputs=2), **SMALL)
