@@ -38,8 +38,9 @@ def _split(num_functions: int, held_out: int) -> Callable[[int, str], Family]:
 SETS: dict[str, Set] = {
     "boolean-16": Set(lambda seed, part: families.boolean(), 256, 64),
     "boolean-16-held-out": Set(_split(16, 3), 256, 64, held_out=True),
+    "boolean-16-held-out-recall": Set(_split(16, 3), 256, 8, True, {"aim": "recall", "num_functions": 4}),
     "boolean-14-held-out": Set(_split(14, 3), 64, 64, held_out=True),
-    "boolean-14-held-out-unsure": Set(_split(14, 3), 64, 64, True, {"first_time": "unsure"}),
+    "boolean-14-held-out-recall": Set(_split(14, 3), 64, 8, True, {"aim": "recall", "num_functions": 4}),
     "semilinear": Set(lambda seed, part: families.semilinear(), 64, 64),
     "quadratic": Set(lambda seed, part: families.quadratic(), 100, 100),
 }

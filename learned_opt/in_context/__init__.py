@@ -1,6 +1,7 @@
 """Layer 4: networks that learn inside their own state, with fixed weights."""
 
 from learned_opt.in_context import bayes, families, learners
+from learned_opt.in_context.cards import LearnerCard, available_learners
 from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.fixed_weights import (
     FixedWeights,
@@ -40,6 +41,7 @@ __all__ = [
     "Family",
     "FixedWeights",
     "FunctionLearner",
+    "LearnerCard",
     "LearnerRecipe",
     "LearnerSettings",
     "StoredLearner",
@@ -48,6 +50,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingState",
     "account",
+    "available_learners",
     "bayes",
     "bayes_outputs",
     "delta_rule",

@@ -65,7 +65,14 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         summary="functions of two bits without XOR and XNOR, 3 of them held out; LSTM of 6 cells",
         learner=_learner("lstm"),
         family=_family("boolean", num_functions=14, num_held_out=3),
-        settings=LearnerSettings(length=64, num_steps=8000, learning_rate=2e-2),
+        settings=LearnerSettings(
+            length=8,
+            num_functions=4,
+            aim="recall",
+            validation_length=64,
+            num_steps=10_000,
+            learning_rate=4e-2,
+        ),
     ),
     "semilinear": LearnerRecipe(
         summary="sigmoid units of two inputs, 64 examples each; LSTM of 32 cells",
