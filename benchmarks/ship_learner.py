@@ -20,12 +20,22 @@ KNOWN_FAILURES = {
         "0.0045.",
         "Inputs and targets are 0 or 1; it was never shown noise.",
     ],
-    "semilinear": ["It was meta-trained on 24 examples of each function."],
+    "semilinear": [
+        "On 64 examples its whole-sequence error is 1.4 times the Bayes-optimal predictor's: the first ten "
+        "examples cost it most.",
+        "It was meta-trained on 24 examples of each function.",
+    ],
+    "boolean-14": ["Its accuracy on held-out functions is that of one split of the functions, split 0."],
     "quadratic": [
         "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
     ],
 }
-LENGTHS = {"boolean-16": (256, 64, 1000), "semilinear": (64, 1000), "quadratic": (100, 1000)}
+LENGTHS = {
+    "boolean-16": (256, 64, 1000),
+    "boolean-14": (64, 256),
+    "semilinear": (64, 1000),
+    "quadratic": (100, 1000),
+}
 
 
 def ship(name: str, run_path: str) -> in_context.LearnerCard:
