@@ -119,6 +119,7 @@ def plan(request: Request) -> list[Job]:
 
 def _run(what: Set, learner: FunctionLearner, budget: Budget, seed: int, load: Load) -> dict[str, Any]:
     num_steps = round(budget.num_steps * (RECALL_STEPS if what.settings else 1))
+    arguments: dict[str, Any] = {"learning_rate": budget.learning_rate, **what.settings}
     settings = in_context.LearnerSettings(
         length=what.training_length,
         validation_length=what.length,
@@ -128,7 +129,7 @@ def _run(what: Set, learner: FunctionLearner, budget: Budget, seed: int, load: L
         validate_every=max(1, num_steps // 10),
         num_validation_sequences=200,
         seed=seed,
-        **({"learning_rate": budget.learning_rate} | what.settings),
+        **arguments,
     )
     trained = in_context.train_learner(
         learner, what.make(seed, "training"), quiet=True, **dataclasses.asdict(settings)
