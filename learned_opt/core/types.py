@@ -29,11 +29,14 @@ class LearnedOptimizer(NamedTuple):
             the length of the run where it is known, for optimizers that can use it.
         config: the named arguments that made this optimizer, so that it can be stored and made again;
             `None` where it was made from something that has no name.
+        coordinatewise: whether what becomes of a coordinate, its update and its state, depends on theta and
+            on that coordinate's gradients alone: not on other coordinates, the params or the loss.
     """
 
     init: Callable[[Key], Theta]
     build: Callable[..., optax.GradientTransformationExtraArgs]
     config: Any = None
+    coordinatewise: bool = False
 
 
 class Task(NamedTuple):

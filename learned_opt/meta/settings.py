@@ -1,13 +1,21 @@
 """What a meta-training run is told, beside its optimizer and its task."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
-from learned_opt.training.bptt import check_truncation
+from learned_opt.core.types import Estimator, LearnedOptimizer, Task
+from learned_opt.training.blend import blend
+from learned_opt.training.bptt import truncated_bptt
+from learned_opt.training.es import es
+from learned_opt.training.full_unroll import full_unroll
+from learned_opt.training.horizons import growing, log_uniform
+from learned_opt.training.nres import nres
 from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
+from learned_opt.training.pes import pes
 from learned_opt.training.tune import check_window
+from learned_opt.training.walkers import Horizon, check_truncation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,11 +23,20 @@ class Settings:
     """The settings of a meta-training run.
 
     Attributes:
-        horizon: inner steps of a trajectory.
-        truncation: inner steps differentiated at once; divides the horizon.
+        horizon: inner steps of a trajectory; the most, where it is drawn or grows.
+        truncation: inner steps differentiated, or compared, at once; divides the horizon. Without meaning for
+            the estimator full.
         num_meta_steps: updates of theta.
         num_problems: problems unrolled side by side.
-        second_order: whether to differentiate through the optimizee's gradients.
+        estimator: of the meta-gradient: truncated backpropagation, backpropagation through whole trajectories
+            in little memory, evolution strategies, the same without bias over truncations (persistent, or
+            with noise reused), or the blend of backpropagation with evolution strategies.
+        sigma: deviation of the noise on theta, for es, pes, nres and blend.
+        second_order: whether to differentiate through the optimizee's gradients; without meaning for es, pes
+            and nres, which differentiate nothing.
+        min_horizon: horizons are drawn log-uniformly between it and the horizon; `None` for one horizon.
+        growth_steps: meta-steps over which horizons may grow from one truncation to their full length.
+        random_phases: whether trajectories begin and end apart, and not all problems together.
         weights: of the losses after each inner step: uniform, linear, final, or one number a step.
         log_floor: c, where the losses in that sum are to be log(loss + c); `None` for the losses themselves.
         rate_weight: lambda, the weight of the convergence rate in the objective.
@@ -39,7 +56,12 @@ class Settings:
     truncation: int = 20
     num_meta_steps: int = 1000
     num_problems: int = 64
+    estimator: Literal["tbptt", "full", "es", "pes", "nres", "blend"] = "tbptt"
+    sigma: float = 0.01
     second_order: bool = False
+    min_horizon: int | None = None
+    growth_steps: int = 0
+    random_phases: bool = False
     weights: Literal["uniform", "linear", "final"] | tuple[float, ...] = "uniform"
     log_floor: float | None = None
     rate_weight: float = 0.0
@@ -56,7 +78,8 @@ class Settings:
 
     def __post_init__(self):
         # All of it before a run begins, so that a bad number leaves no directory behind.
-        check_truncation(self.horizon, self.truncation)
+        check_truncation(self.horizon, self.horizon if self.estimator == "full" else self.truncation)
+        self._check_estimator()
         check_window(self.window)
         if not isinstance(self.weights, str) and len(self.weights) != self.horizon:
             raise ValueError(f"{len(self.weights)} weights for a horizon of {self.horizon} steps")
@@ -69,7 +92,7 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
-        for name in ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor"):
+        for name in ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor", "sigma"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value!r}: it must be positive")
@@ -80,6 +103,58 @@ class Settings:
             )
         if not 0 <= self.final_fraction <= 1:
             raise ValueError(f"final_fraction={self.final_fraction!r}: it must be between 0 and 1")
+
+    def _check_estimator(self) -> None:
+        if self.min_horizon is not None and not 1 <= self.min_horizon <= self.horizon:
+            raise ValueError(
+                f"min_horizon={self.min_horizon!r}: between 1 and horizon={self.horizon}, or None"
+            )
+        if self.growth_steps < 0:
+            raise ValueError(f"growth_steps={self.growth_steps!r}: it must not be negative")
+        if not isinstance(self.weights, str) and not isinstance(self._horizon(), int):
+            raise ValueError("weights given one by one need a fixed horizon: no min_horizon and growth_steps")
+        if self.estimator == "full" and (self.random_phases or not isinstance(self._horizon(), int)):
+            raise ValueError(
+                "estimator='full' unrolls whole trajectories of one horizon: leave out min_horizon, "
+                "growth_steps and random_phases, or choose 'tbptt'"
+            )
+        if self.estimator == "blend" and self.num_problems < 2:
+            raise ValueError(f"num_problems={self.num_problems}: estimator='blend' needs at least 2")
+
+    def _horizon(self) -> Horizon:
+        horizon: Horizon = self.horizon
+        if self.min_horizon is not None:
+            horizon = log_uniform(self.min_horizon, self.horizon)
+        if self.growth_steps:
+            horizon = growing(horizon, first=self.truncation, num_truncations=self.growth_steps)
+        return horizon
+
+    def make_estimator(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of an optimizer on a task."""
+        objective = self.objective()
+        clipped: dict[str, Any] = {"problem_clip_norm": self.problem_clip_norm}
+        if self.estimator == "full":
+            return full_unroll(
+                lopt,
+                task,
+                objective,
+                horizon=self.horizon,
+                num_problems=self.num_problems,
+                second_order=self.second_order,
+                **clipped,
+            )
+        inner = clipped | {
+            "horizon": self._horizon(),
+            "truncation": self.truncation,
+            "num_problems": self.num_problems,
+            "random_phases": self.random_phases,
+        }
+        if self.estimator == "tbptt":
+            return truncated_bptt(lopt, task, objective, second_order=self.second_order, **inner)
+        inner["sigma"] = self.sigma
+        if self.estimator == "blend":
+            return blend(lopt, task, objective, second_order=self.second_order, **inner)
+        return {"es": es, "pes": pes, "nres": nres}[self.estimator](lopt, task, objective, **inner)
 
     def objective(self) -> Objective:
         """The weighted sum of the losses minus lambda times the rate of convergence."""

@@ -16,7 +16,6 @@ from learned_opt.core.config import validated
 from learned_opt.core.types import LearnedOptimizer, Task, Theta
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
-from learned_opt.training.bptt import truncated_bptt
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, tune, with_prox
 
@@ -193,16 +192,7 @@ def _run(
     key = jax.random.key(settings.seed)
     training_key = jax.random.fold_in(key, TRAINING_STREAM)
     outer = settings.outer_optimizer()
-    estimator = truncated_bptt(
-        lopt,
-        task,
-        settings.objective(),
-        horizon=settings.horizon,
-        truncation=settings.truncation,
-        num_problems=settings.num_problems,
-        second_order=settings.second_order,
-        problem_clip_norm=settings.problem_clip_norm,
-    )
+    estimator = settings.make_estimator(lopt, task)
     advance = jax.jit(
         functools.partial(meta_steps, outer=outer, estimator=estimator),
         static_argnames="num_steps",

@@ -2,6 +2,7 @@
 
 from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
+from learned_opt.optimizers.mlp import MLPState, mlp_rule
 from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
 from learned_opt.optimizers.registry import registry
@@ -10,12 +11,14 @@ from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 
 __all__ = [
     "LSTMState",
+    "MLPState",
     "ProximalLSTMState",
     "ProximalState",
     "SecantState",
     "cosine_factor",
     "hyperparameters",
     "lstm",
+    "mlp_rule",
     "proximal",
     "proximal_lstm",
     "registry",

@@ -184,7 +184,7 @@ def lstm(
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
-    return LearnedOptimizer(stack.init, build)
+    return LearnedOptimizer(stack.init, build, coordinatewise=True)
 
 
 def _log_sign(g: Array) -> Array:

@@ -7,13 +7,14 @@ from learned_opt.runs.canvas import require_plots
 from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
-from learned_opt.runs.figures import loss_curves, meta_training_curve
+from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_training_png
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.plots import heat_map, interval_plot, line_plot
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.report import Column, Section, read_report, terminal_table, write_report
+from learned_opt.runs.terminal import terminal_curves
 from learned_opt.runs.weights import WeightsError, load_weights, save_weights
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "load_weights",
     "loss_curves",
     "meta_training_curve",
+    "meta_training_png",
     "progress",
     "provenance",
     "read_metrics",
@@ -42,6 +44,7 @@ __all__ = [
     "require_plots",
     "run_periods",
     "save_weights",
+    "terminal_curves",
     "terminal_table",
     "write_report",
 ]

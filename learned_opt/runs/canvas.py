@@ -221,3 +221,22 @@ def to_svg(figure: "Figure", title: str) -> str:
     text = buffer.getvalue()
     label = html.escape(title, quote=True)
     return text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def to_png(figure: "Figure") -> bytes:
+    """The PNG file of a figure.
+
+    Args:
+        figure: to be used inside `house_style`.
+
+    Returns:
+        The file's bytes.
+
+    Example:
+        >>> with house_style():
+        ...     to_png(new_figure(2.0))[1:4]
+        b'PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    return buffer.getvalue()

@@ -116,6 +116,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def tensorboard_path(self) -> Path:
+        """Of the directory of TensorBoard's events."""
+        return self.path / "tensorboard"
+
+    @property
     def checkpoints_path(self) -> Path:
         """Of the directory of checkpoints."""
         return self.path / "checkpoints"

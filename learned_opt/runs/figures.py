@@ -5,8 +5,8 @@ names, the fonts are matplotlib's own, and nothing is dated. Figures need the ex
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,12 +18,15 @@ from learned_opt.runs.canvas import (
     new_figure,
     set_title,
     step_axis,
+    to_png,
     to_svg,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 POINTS = 500  # of a line: more would be closer together than a pixel
 STRONG = ("#d7301f", "#0868ac", "#ae017e", "#111111")
@@ -139,8 +142,8 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
     They have a panel each, since a meta-loss is on a scale of its own; the best validation is marked.
 
     Args:
-        metrics: a run's rows: "step", "validation_loss", "meta_loss" and "adam_loss"; what is missing,
-            `None` or not finite is left out.
+        metrics: a run's rows: "step", "validation_loss", "meta_loss" (or "training_loss") and "adam_loss";
+            what is missing, `None` or not finite is left out.
         title: of the figure.
 
     Returns:
@@ -158,10 +161,39 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
         >>> meta_training_curve(rows, title="Meta-training")[:5]
         '<svg '
     """
+    return _meta_training(metrics, title, lambda figure: to_svg(figure, title))
+
+
+def meta_training_png(metrics: Sequence[Mapping[str, Any]], *, title: str) -> bytes:
+    """The same figure as `meta_training_curve` as a PNG file.
+
+    Args:
+        metrics: a run's rows.
+        title: of the figure.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: if there are no rows.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> meta_training_png([{"step": 1, "validation_loss": 0.5}], title="Meta-training")[1:4]
+        b'PNG'
+    """
+    return _meta_training(metrics, title, to_png)
+
+
+def _meta_training(metrics: Sequence[Mapping[str, Any]], title: str, write: Callable[["Figure"], T]) -> T:
     if not metrics:
         raise ValueError("there are no metrics to draw yet; the first come with the first validation")
-    step, validation, meta, adam = (
-        _column(metrics, key) for key in ("step", "validation_loss", "meta_loss", "adam_loss")
+    meta = any("meta_loss" in row for row in metrics)
+    seen, label, unit = (
+        ("meta_loss", "meta-loss", "meta-step") if meta else ("training_loss", "training loss", "step")
+    )
+    step, validation, training, adam = (
+        _column(metrics, key) for key in ("step", "validation_loss", seen, "adam_loss")
     )
     with house_style():
         figure = new_figure(3.9)
@@ -180,7 +212,7 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
                 clip_on=False,
                 mfc="none",
                 mec=STRONG[0],
-                label=f"best: {validation[best]:.3g} at meta-step {int(step[best]):,}",
+                label=f"best: {validation[best]:.3g} at {unit} {int(step[best]):,}",
             )
         if np.isfinite(adam).any():
             level = adam[np.isfinite(adam)][-1]
@@ -188,13 +220,13 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
         loss_axis(top, *_range(np.concatenate([validation, adam])))
         top.set_ylabel("validation loss")
         top.legend(loc="best")
-        bottom.plot(step, meta, color="#555555", lw=1.2, **points)
-        loss_axis(bottom, *_range(meta))
-        bottom.set_ylabel("meta-loss")
-        bottom.set_xlabel("meta-step")
+        bottom.plot(step, training, color="#555555", lw=1.2, **points)
+        loss_axis(bottom, *_range(training))
+        bottom.set_ylabel(label)
+        bottom.set_xlabel(unit)
         step_axis(bottom, min(0, step.min()), step.max())
         figure.align_ylabels()
-        return to_svg(figure, title)
+        return write(figure)
 
 
 def _styles(names: Sequence[str], highlight: Sequence[str]) -> dict[str, tuple[str, tuple[float, ...], bool]]:

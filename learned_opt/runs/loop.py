@@ -10,6 +10,7 @@ from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.progress import progress
+from learned_opt.runs.tensorboard import tensorboard_writer
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -50,6 +51,8 @@ class History:
 def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
     """Opens a run for writing, at its newest whole checkpoint.
 
+    Metrics go to a file of JSON lines and, where tensorboardX is installed, to events for TensorBoard.
+
     Args:
         directory: of the run, locked until the end of `with`; `None` to store nothing.
         state: the run's first state, a pytree with a field `step`.
@@ -79,11 +82,17 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         checkpoints = Checkpoints(directory.checkpoints_path)
         if checkpoints.steps():
             _, state = checkpoints.restore(like=state)
-        with MetricsWriter(directory.metrics_path, resume_step=int(state.step)) as writer:
+        step = int(state.step)
+        with (
+            MetricsWriter(directory.metrics_path, resume_step=step) as lines,
+            tensorboard_writer(directory.tensorboard_path, resume_step=step) as events,
+        ):
 
             def store(step: int, row: dict[str, Any], state: Any) -> None:
                 # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
-                writer.write(step, **row)
+                lines.write(step, **row)
+                if events is not None:
+                    events.write(step, **row)
                 checkpoints.save(step, state)
 
             yield History(state, read_metrics(directory.metrics_path), store)

@@ -1,6 +1,7 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
 from learned_opt.tasks.classification import Images, classification
+from learned_opt.tasks.convex_term import WithConvexTerm, convex_term
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
 from learned_opt.tasks.gradient_noise import gradient_noise
 from learned_opt.tasks.mixture import Mixed, mixture
@@ -15,7 +16,9 @@ __all__ = [
     "PatchCoding",
     "Quadratic",
     "SparseCoding",
+    "WithConvexTerm",
     "classification",
+    "convex_term",
     "gradient_noise",
     "mixture",
     "quadratic",

@@ -5,6 +5,8 @@ Reference:
     section 4.1.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
@@ -13,7 +15,9 @@ from learned_opt.tasks.registry import registry
 
 
 @registry.register
-def random_scaling(task: Task, log_range: float = 3.0) -> Task:
+def random_scaling(
+    task: Task, log_range: float = 3.0, level: Literal["coordinate", "tensor", "all"] = "coordinate"
+) -> Task:
     r"""The same losses seen through randomly scaled coordinates.
 
     .. math::
@@ -26,13 +30,15 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
     Args:
         task: any task.
         log_range: R, in natural logarithms.
+        level: what shares a scale: nothing, the coordinates of a tensor, or all coordinates. Where a rule
+            normalises over tensors, only the last two change what it sees of a tensor as a whole.
 
     Returns:
         The scaled task; its data is the given task's, its problems carry the scales besides.
 
     Raises:
-        ValueError: if `log_range` is negative, or the task has a proximal operator, which scaling the
-            coordinates would change.
+        ValueError: if `log_range` is negative, the level unknown, or the task has a proximal operator,
+            which scaling the coordinates would change.
 
     Example:
         >>> from learned_opt.tasks import quadratic
@@ -44,8 +50,11 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
         True
 
     Reference:
-        Lv et al. 2017, section 4.1.
+        Lv et al. 2017, section 4.1, scales coordinates. Scales that are shared are the reparameterisation of
+        Metz et al., VeLO: training versatile learned optimizers by scaling up, arXiv:2211.09760, 2022.
     """
+    if level not in ("coordinate", "tensor", "all"):
+        raise ValueError(f"level={level!r}: choose 'coordinate', 'tensor' or 'all'")
     if not log_range >= 0:
         raise ValueError(f"log_range={log_range!r}: it must not be negative")
     if task.prox is not None:
@@ -56,9 +65,16 @@ def random_scaling(task: Task, log_range: float = 3.0) -> Task:
         problem = task.sample(problem_key)
         shapes = jax.eval_shape(task.init, init_key, problem)
         leaves, treedef = jax.tree.flatten(shapes)
+        keys = jax.random.split(scale_key, len(leaves))
+        if level == "all":
+            keys = [scale_key] * len(leaves)  # one draw, that all share
         scales = [
-            jnp.exp(jax.random.uniform(k, s.shape, s.dtype, -log_range, log_range))
-            for k, s in zip(jax.random.split(scale_key, len(leaves)), leaves, strict=True)
+            jnp.exp(
+                jax.random.uniform(
+                    k, s.shape if level == "coordinate" else (), s.dtype, -log_range, log_range
+                )
+            )
+            for k, s in zip(keys, leaves, strict=True)
         ]
         return problem, treedef.unflatten(scales)
 

@@ -5,43 +5,22 @@ Reference:
     sections 2.1 and 3.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.types import (
-    Array,
-    Data,
-    Estimator,
-    Key,
-    LearnedOptimizer,
-    MetaGradient,
-    Problem,
-    Task,
-    Theta,
+from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.objectives import Objective
+from learned_opt.training.walkers import (
+    Horizon,
+    Walkers,
+    check_problem_clip_norm,
+    replace,
+    report,
+    truncated_step,
 )
-from learned_opt.training.objectives import HISTORY, Objective, initial_history
-from learned_opt.training.unroll import InnerState, start, unroll
-
-
-class BPTTState(NamedTuple):
-    """Where the inner problems stand; a leading axis of `num_problems` on all but the step.
-
-    Attributes:
-        problems: the draws from the task.
-        keys: what makes each problem's batches.
-        inner: the trajectories' states.
-        history: f32[num_problems, 3], the last losses, for objectives that look back.
-        step: i32[], inner steps made; all trajectories walk together.
-    """
-
-    problems: Problem
-    keys: Array
-    inner: InnerState
-    history: Array
-    step: Array
 
 
 def truncated_bptt(
@@ -49,11 +28,12 @@ def truncated_bptt(
     task: Task,
     objective: Objective,
     *,
-    horizon: int,
+    horizon: Horizon,
     truncation: int,
     num_problems: int,
     second_order: bool = False,
     problem_clip_norm: float | None = None,
+    random_phases: bool = False,
 ) -> Estimator:
     r"""The gradient of the objective's share of one truncation, averaged over problems.
 
@@ -70,7 +50,7 @@ def truncated_bptt(
         lopt: the learned optimizer.
         task: what its problems are drawn from.
         objective: the meta-objective of one trajectory.
-        horizon: T, inner steps of a trajectory.
+        horizon: T, inner steps of a trajectory; or a function that draws it, such as `log_uniform(10, 1000)`.
         truncation: K, inner steps differentiated at once; it divides the horizon.
         num_problems: P, problems unrolled side by side.
         second_order: whether to differentiate through the optimizee's gradients.
@@ -78,6 +58,8 @@ def truncated_bptt(
             `None` for no clipping. Without it a few problems whose trajectories are chaotic can outweigh all
             others, the more so the longer the truncation. It biases the mean, and keeps `num_problems`
             gradients in memory.
+        random_phases: whether the first trajectories are cut short at random, so that later ones do not all
+            begin and end together.
 
     Returns:
         The estimator.
@@ -96,82 +78,71 @@ def truncated_bptt(
         >>> theta = lopt.init(key)
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
-        >>> int(state.step), bool(meta_gradient.ends_trajectory)
-        (2, False)
+        >>> state.step.tolist(), bool(meta_gradient.ends_trajectory)
+        ([2, 2, 2], False)
 
     Reference:
         Andrychowicz et al. 2016, sections 2.1 and 3: 100 steps in truncations of 20, first order. Clipping
         each problem's gradient is an addition.
     """
-    check_truncation(horizon, truncation)
-    if num_problems < 1:
-        raise ValueError(f"num_problems={num_problems!r}: it must be at least 1")
-    if problem_clip_norm is not None and not problem_clip_norm > 0:
-        raise ValueError(f"problem_clip_norm={problem_clip_norm!r}: it must be positive, or None")
+    check_problem_clip_norm(problem_clip_norm)
+    step = truncated_step(
+        lopt,
+        task,
+        objective,
+        horizon=horizon,
+        truncation=truncation,
+        num_problems=num_problems,
+        second_order=second_order,
+        random_phases=random_phases,
+    )
 
-    def init(key: Key, theta: Theta, data: Data) -> BPTTState:
-        sample_keys, start_keys, batch_keys = jax.random.split(key, (3, num_problems))
-        tx = lopt.build(theta)
-        problems = jax.vmap(task.sample)(sample_keys)
-        inner = jax.vmap(lambda k, p: start(tx, task, k, p))(start_keys, problems)
+    def init(key: Key, theta: Theta, data: Data) -> Walkers:
+        return step.begin(key, theta)
 
-        # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
-        # Its dtype is named, since a weak one would have the second meta-step compiled anew.
-        history = jnp.full((num_problems, HISTORY), jnp.nan, jnp.float32)
-        return BPTTState(problems, batch_keys, inner, history, jnp.zeros([], jnp.int32))
-
-    def estimate(key: Key, theta: Theta, state: BPTTState, data: Data):
-        state = jax.lax.cond(state.step >= horizon, lambda: init(key, theta, data), lambda: state)
-
-        def meta_loss(theta: Theta, problem, key, inner, history):
-            inner, losses = unroll(
-                lopt.build(theta), task, key, problem, data, inner, truncation, second_order=second_order
-            )
-            history = jnp.where(state.step == 0, initial_history(losses[0]), history)
-            loss = objective.truncation(history, losses[1:], state.step, horizon)
-            return loss, (inner, jnp.concatenate([history, losses[1:]])[-HISTORY:])
-
-        walkers = (state.problems, state.keys, state.inner, state.history)
-        if problem_clip_norm is None:
-
-            def mean_loss(theta: Theta):
-                losses, walked = jax.vmap(meta_loss, (None, 0, 0, 0, 0))(theta, *walkers)
-                return jnp.mean(losses), walked
-
-            (loss, walked), grad = jax.value_and_grad(mean_loss, has_aux=True)(theta)
-        else:
-            each = jax.vmap(jax.value_and_grad(meta_loss, has_aux=True), (None, 0, 0, 0, 0))
-            (losses, walked), grads = each(theta, *walkers)
-            grad_sum, _ = optax.per_example_global_norm_clip(grads, problem_clip_norm)
-            loss, grad = jnp.mean(losses), jax.tree.map(lambda g: g / num_problems, grad_sum)
-
-        inner, history = walked
-        step = state.step + jnp.int32(truncation)
-        meta_gradient = MetaGradient(grad, loss, jnp.mean(history[:, -1]), step >= horizon)
-        return meta_gradient, BPTTState(state.problems, state.keys, inner, history, step)
+    def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
+        walkers = replace(state.ended, lambda: step.begin(key, theta, state.age), state)
+        grad, loss, walkers = mean_gradient(
+            lambda theta, walker: step.walk(theta, walker, data), theta, walkers, problem_clip_norm
+        )
+        return report(grad, loss, walkers), walkers
 
     return Estimator(init, estimate)
 
 
-def check_truncation(horizon: int, truncation: int) -> None:
-    """`ValueError` unless both are positive and the truncation divides the horizon.
+def mean_gradient(
+    meta_loss: Callable[[Theta, Walkers], tuple[Array, Walkers]],
+    theta: Theta,
+    walkers: Walkers,
+    problem_clip_norm: float | None = None,
+) -> tuple[Theta, Array, Walkers]:
+    """The gradient of the mean over problems, or the mean of the clipped gradients.
 
     Args:
-        horizon: inner steps of a trajectory.
-        truncation: inner steps differentiated at once.
+        meta_loss: `meta_loss(theta, walker) -> (loss, walker)` of one problem.
+        theta: meta-parameters.
+        walkers: where the problems stand.
+        problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
 
-    Raises:
-        ValueError: naming the divisor of the horizon that is nearest to the truncation.
+    Returns:
+        The gradient, a tree like theta; the mean loss, f32[]; where the problems stand then.
 
     Example:
-        >>> check_truncation(horizon=100, truncation=20)
+        >>> theta, walkers = jnp.float32(1), jnp.array([1.0, 3.0])
+        >>> mean_gradient(lambda t, w: (t * w, w), theta, walkers)[0].item()
+        2.0
+        >>> mean_gradient(lambda t, w: (t * w, w), theta, walkers, problem_clip_norm=2.0)[0].item()
+        1.5
     """
-    for name, value in (("horizon", horizon), ("truncation", truncation)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
-    if horizon % truncation:
-        divisors = [d for d in range(1, horizon + 1) if horizon % d == 0]
-        raise ValueError(
-            f"truncation={truncation} does not divide horizon={horizon}; "
-            f"choose one that does, such as {min(divisors, key=lambda d: abs(d - truncation))}"
-        )
+    if problem_clip_norm is None:
+
+        def mean_loss(theta: Theta):
+            losses, walked = jax.vmap(meta_loss, (None, 0))(theta, walkers)
+            return jnp.mean(losses), walked
+
+        (loss, walkers), grad = jax.value_and_grad(mean_loss, has_aux=True)(theta)
+        return grad, loss, walkers
+    each = jax.vmap(jax.value_and_grad(meta_loss, has_aux=True), (None, 0))
+    (losses, walkers), grads = each(theta, walkers)
+    grad_sum, _ = optax.per_example_global_norm_clip(grads, problem_clip_norm)
+    return jax.tree.map(lambda g: g / losses.size, grad_sum), jnp.mean(losses), walkers

@@ -6,7 +6,7 @@ Reference:
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -26,9 +26,9 @@ class Objective:
     trajectory cut into truncations therefore has the same objective as the whole one.
 
     Attributes:
-        contributions: `(window: f32[3 + K], steps: i32[K], horizon: int) -> f32[K]`, the contributions of
-            K consecutive steps; the window has the three losses before the first of them (NaN before
-            step 0), then theirs.
+        contributions: `(window: f32[3 + K], steps: i32[K], horizon) -> f32[K]`, the contributions of K
+            consecutive steps; the window has the three losses before the first of them (NaN before step 0),
+            then theirs. The horizon is an int, or i32[] where it is drawn for each trajectory.
 
     Example:
         >>> objective = weighted_sum("final") - 0.5 * convergence_rate()
@@ -36,7 +36,7 @@ class Objective:
         0.0
     """
 
-    contributions: Callable[[Array, Array, int], Array]
+    contributions: Callable[[Array, Array, int | Array], Array]
 
     def __call__(self, losses: Array) -> Array:
         """The meta-loss f32[] of the losses f32[T + 1] of a whole trajectory, T >= 1."""
@@ -47,14 +47,14 @@ class Objective:
         horizon = losses.shape[0] - 1
         return self.truncation(initial_history(losses[0]), losses[1:], jnp.int32(0), horizon)
 
-    def truncation(self, history: Array, losses: Array, step: Array, horizon: int) -> Array:
+    def truncation(self, history: Array, losses: Array, step: Array, horizon: int | Array) -> Array:
         """The share of some consecutive steps in the meta-loss.
 
         Args:
             history: f32[3], the losses up to and including step `step`.
             losses: f32[K], those of the K steps that follow.
             step: i32[], where the truncation starts.
-            horizon: T, inner steps of the whole trajectory.
+            horizon: T, inner steps of the whole trajectory, an int or i32[].
 
         Returns:
             f32[]; the truncations of a trajectory sum to the meta-loss of the whole.
@@ -128,18 +128,23 @@ def weighted_sum(
         if weights.ndim != 1:
             raise ValueError(f"weights of shape {weights.shape}: give one weight a step, w_1 to w_T")
 
-    def contributions(window: Array, steps: Array, horizon: int) -> Array:
+    def contributions(window: Array, steps: Array, horizon: int | Array) -> Array:
         losses = window[HISTORY:]
         if not isinstance(weights, str):
+            if not isinstance(horizon, int):
+                raise ValueError(
+                    "weights given one by one need a fixed horizon; name a shape of them instead"
+                )
             if weights.shape[0] != horizon:
                 raise ValueError(f"{weights.shape[0]} weights for a horizon of {horizon} steps")
             return weights[steps - 1] * losses
         if weights == "final":
             # A product with 0 would let an infinite loss on the way turn the sum into NaN.
             return jnp.where(steps == horizon, losses, 0)
+        total = _in_float(horizon)
         if weights == "linear":
-            return steps.astype(losses.dtype) * losses * (2 / (horizon * (horizon + 1)))
-        return losses / horizon
+            return steps.astype(losses.dtype) * losses * (2 / (total * (total + 1)))
+        return losses / total
 
     return Objective(contributions)
 
@@ -175,7 +180,7 @@ def of_logarithms(objective: Objective, floor: float) -> Objective:
     if not floor > 0:
         raise ValueError(f"floor={floor!r}: it must be positive")
 
-    def contributions(window: Array, steps: Array, horizon: int) -> Array:
+    def contributions(window: Array, steps: Array, horizon: int | Array) -> Array:
         return objective.contributions(jnp.log(jnp.maximum(window, 0) + floor), steps, horizon)
 
     return Objective(contributions)
@@ -210,10 +215,16 @@ def convergence_rate() -> Objective:
         problems.
     """
 
-    def contributions(window: Array, steps: Array, horizon: int) -> Array:
-        return jnp.where(steps >= HISTORY, _rates(window), 0) / max(horizon - 2, 1)
+    def contributions(window: Array, steps: Array, horizon: int | Array) -> Array:
+        with_a_rate = jnp.maximum(_in_float(horizon) - 2, 1)
+        return jnp.where(steps >= HISTORY, _rates(window), 0) / with_a_rate
 
     return Objective(contributions)
+
+
+def _in_float(horizon: int | Array) -> Any:
+    """What a horizon can be reckoned with: a Python number, or f32[] where it is drawn."""
+    return horizon if isinstance(horizon, int) else horizon.astype(jnp.float32)
 
 
 def _rates(losses: Array) -> Array:

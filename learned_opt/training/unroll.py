@@ -98,6 +98,48 @@ def unroll(
     Reference:
         Andrychowicz et al. 2016, section 2.1: the dropped edges of figure 2 are the default here.
     """
+    state, losses, _ = recorded_unroll(
+        tx, task, key, problem, data, state, num_steps, second_order=second_order
+    )
+    return state, losses
+
+
+def recorded_unroll(
+    tx: optax.GradientTransformation,
+    task: Task,
+    key: Key,
+    problem: Problem,
+    data: Data,
+    state: InnerState,
+    num_steps: int,
+    *,
+    second_order: bool = False,
+) -> tuple[InnerState, Array, Params]:
+    """`unroll`, and what the optimizer was given.
+
+    Args:
+        tx: the optimizer.
+        task: the task that the problem is from.
+        key: makes the batches.
+        problem: one draw from the task.
+        data: the task's data.
+        state: where the trajectory stands.
+        num_steps: updates to make; static.
+        second_order: whether to differentiate through the optimizee's gradients too.
+
+    Returns:
+        The new state; the losses f32[num_steps + 1]; the gradients at the same points, leaves
+        [num_steps + 1, ...]. Nobody pays for those that are not used.
+
+    Example:
+        >>> from learned_opt.tasks import quadratic
+        >>> task, key, tx = quadratic(dim=2), jax.random.key(0), optax.sgd(0.05)
+        >>> problem = task.sample(key)
+        >>> first = start(tx, task, key, problem)
+        >>> state, losses, gradients = recorded_unroll(tx, task, key, problem, (), first, 10)
+        >>> gradients.shape
+        (11, 2)
+    """
     tx = optax.with_extra_args_support(tx)
 
     extra_args = {} if task.prox is None else {"prox": task.prox}
@@ -118,7 +160,7 @@ def unroll(
         loss = value if task.smooth is None else task.loss(params, problem, batch)
         return loss, value, grad, value_fn
 
-    def body(state: InnerState, _) -> tuple[InnerState, Array]:
+    def body(state: InnerState, _) -> tuple[InnerState, tuple[Array, Params]]:
         loss, value, grad, value_fn = see(state.params, state.step)
         # optax's own optimizers count on int and float promoting, whatever the user has set.
         with jax.numpy_dtype_promotion("standard"):
@@ -132,14 +174,15 @@ def unroll(
                 **extra_args,
             )
         params = optax.apply_updates(state.params, updates)
-        return InnerState(params, opt_state, state.step + 1), loss
+        return InnerState(params, opt_state, state.step + 1), (loss, grad)
 
     # Of each step only the state is kept for the backward pass: to compute the gates twice costs less than
     # to store them and read them back. Without differentiation this changes nothing.
     step = jax.checkpoint(body, prevent_cse=False)
-    state, losses = jax.lax.scan(step, state, length=num_steps)
-    last, *_ = see(state.params, state.step)
-    return state, jnp.append(losses, last)
+    state, (losses, grads) = jax.lax.scan(step, state, length=num_steps)
+    last, _, last_grad, _ = see(state.params, state.step)
+    grads = jax.tree.map(lambda g, end: jnp.concatenate([g, end[jnp.newaxis]]), grads, last_grad)
+    return state, jnp.append(losses, last), grads
 
 
 @jax.custom_jvp

@@ -32,11 +32,11 @@ def run(tmp_path_factory):
 def test_help_names_every_command(capsys):
     cli.main(["--help"])
     out = capsys.readouterr().out
-    for name in ("demo", "meta-train", "resume", "evaluate", "list", "show", "prepare-data"):
+    for name in ("demo", "meta-train", "resume", "watch", "evaluate", "list", "show", "prepare-data"):
         assert f"\n  {name} " in out
 
 
-@pytest.mark.parametrize("command", ["demo", "evaluate", "meta-train", "resume", "show", "list"])
+@pytest.mark.parametrize("command", ["demo", "evaluate", "meta-train", "resume", "show", "list", "watch"])
 def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as e:
         cli.main([command, "--help"])

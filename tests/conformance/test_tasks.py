@@ -13,6 +13,7 @@ import pytest
 from learned_opt.core.types import Task
 from learned_opt.tasks import (
     classification,
+    convex_term,
     gradient_noise,
     mixture,
     quadratic,
@@ -40,6 +41,7 @@ UNDER_TEST = {
         lambda: classification("digits", hidden_sizes=(16, 8), activation="tanh"),
         0.01,
     ),
+    "convex-term": (lambda: convex_term(quadratic(dim=4)), 0.1),
     "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
     "mixture-quadratic": (
         lambda: mixture((quadratic(dim=4), quadratic(dim=4, condition_number=100.0))),

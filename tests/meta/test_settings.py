@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +28,17 @@ from learned_opt.training import convergence_rate, weighted_sum
         ({"problem_clip_norm": 0.0}, "problem_clip_norm=0.0: it must be positive"),
         ({"window": 2}, "window=2: give a positive odd number"),
         ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
+        ({"estimator": "ess"}, "'tbptt', 'full', 'es', 'pes', 'nres' or 'blend'"),
+        ({"sigma": 0.0}, "sigma=0.0: it must be positive"),
+        ({"estimator": "blend", "num_problems": 1}, "num_problems=1: estimator='blend' needs at least 2"),
+        ({"min_horizon": 101}, "min_horizon=101: give one between 1 and horizon=100"),
+        ({"growth_steps": -1}, "growth_steps=-1: it must not be negative"),
+        ({"estimator": "full", "random_phases": True}, "estimator='full' unrolls whole trajectories"),
+        ({"estimator": "full", "min_horizon": 10}, "estimator='full' unrolls whole trajectories"),
+        (
+            {"horizon": 2, "truncation": 1, "weights": (1.0, 2.0), "min_horizon": 1},
+            "need a fixed horizon: no min_horizon and growth_steps",
+        ),
     ],
 )
 def test_settings_out_of_range_are_quoted_before_anything_is_stored(tmp_path, arguments, message):
@@ -78,6 +90,27 @@ def test_outer_optimizer_clips_and_skips():
 
 def test_a_run_of_nothing_but_bad_gradients_never_lets_one_through():
     assert outer_steps([np.nan] * 30, num_meta_steps=30, learning_rate=0.1) == [0.0] * 30
+
+
+@pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "pes", "nres", "blend"])
+def test_every_estimator_has_its_settings(estimator: str):
+    """Traced only: what it makes fits the meta-step."""
+    settings = Settings(
+        estimator=estimator,
+        horizon=6,
+        truncation=6 if estimator == "full" else 2,
+        num_problems=2,
+        growth_steps=0 if estimator == "full" else 3,
+        random_phases=estimator != "full",
+        problem_clip_norm=1.0,
+    )
+    lopt, task = optimizers.mlp_rule(), tasks.quadratic(dim=2)
+    made, key = settings.make_estimator(lopt, task), jax.random.key(0)
+    theta = jax.eval_shape(lopt.init, key)
+    state = jax.eval_shape(made.init, key, theta, ())
+    meta_gradient, new_state = jax.eval_shape(made.estimate, key, theta, state, ())
+    chex.assert_trees_all_equal_shapes_and_dtypes(meta_gradient.grad, theta)
+    chex.assert_trees_all_equal_shapes_and_dtypes(new_state, state)
 
 
 def test_recipes_make_what_they_name():

@@ -141,6 +141,17 @@ def test_damaged_checkpoint_is_passed_over_with_a_warning(undisturbed: Run, copy
     assert_same_result(run, undisturbed)
 
 
+@pytest.mark.parametrize("estimator", ["full", "pes", "nres"])
+def test_every_kind_of_estimator_state_is_resumed(tmp_path: Path, estimator: str):
+    """In the middle of trajectories at random phases; with the backward pass there are none."""
+    lopt = optimizers.hyperparameters("sgd", {"learning_rate": 0.01})
+    settings = TINY | {"estimator": estimator, "random_phases": estimator != "full", "num_meta_steps": 4}
+    run = meta_train(lopt, TASK, directory=tmp_path / "run", **settings)
+    shutil.rmtree(sorted((tmp_path / "run" / "checkpoints").iterdir())[-1])
+    assert_same_result(resume(tmp_path / "run", quiet=True), run)
+    assert run.last_theta["learning_rate"] != np.float32(np.log(0.01))
+
+
 def test_run_without_a_name_is_resumed_with_what_it_was_made_of(tmp_path: Path):
     def half(learning_rate):
         return optax.sgd(0.5 * learning_rate)

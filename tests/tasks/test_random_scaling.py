@@ -55,3 +55,26 @@ def test_data_batches_and_metrics_are_the_given_tasks():
 def test_range_below_zero_is_quoted(log_range: float):
     with pytest.raises(ValueError, match=f"log_range={log_range}"):
         random_scaling(quadratic(dim=2), log_range)
+
+
+@pytest.mark.parametrize("level", ["coordinate", "tensor", "all"])
+def test_what_shares_a_scale(level: str):
+    plain = classification("digits", hidden_sizes=(5,), batch_size=4)
+    task = random_scaling(plain, level=level)
+    problem, scales = scaled = task.sample(KEY)
+    params = task.init(KEY, scaled)
+    whole = jax.tree.map(lambda x, c: jnp.broadcast_to(c, x.shape), params, scales)
+    values = [np.unique(np.asarray(c)) for c in jax.tree.leaves(whole)]
+    sizes = [x.size for x in jax.tree.leaves(params)]
+    distinct = len(np.unique(np.concatenate(values)))
+    assert distinct == {"coordinate": sum(sizes), "tensor": len(sizes), "all": 1}[level] or (
+        level == "coordinate" and distinct > 0.99 * sum(sizes)  # two of many floats may be equal
+    )
+    batch = task.batch(KEY, scaled, task.data)
+    moved = jax.tree.map(jnp.multiply, params, whole)
+    np.testing.assert_allclose(task.loss(params, scaled, batch), plain.loss(moved, problem, batch), rtol=1e-5)
+
+
+def test_unknown_level_is_refused():
+    with pytest.raises(ValueError, match="level='layer'"):
+        random_scaling(quadratic(dim=2), level="layer")

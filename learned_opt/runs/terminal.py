@@ -1,0 +1,73 @@
+"""Curves of a run as text, for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from learned_opt.runs.figures import _column
+
+# What is drawn beside what, as far as a run has it: losses on held-out problems, then what training sees.
+PANELS: tuple[dict[str, str], ...] = (
+    {"validation_loss": "validation loss", "adam_loss": "tuned Adam"},
+    {"meta_loss": "meta-loss", "training_loss": "training loss"},
+    {"gradient_norm": "gradient norm"},
+)
+HEIGHT = 12  # lines of the first panel; the others have half
+
+
+def terminal_curves(
+    metrics: Sequence[Mapping[str, Any]], *, title: str, width: int = 80, color: bool = False
+) -> str:
+    """Draws a run's losses and gradient norms against its steps with characters.
+
+    A panel whose numbers are all positive has a logarithmic axis. What is `None` or not finite is left out.
+
+    Args:
+        metrics: a run's rows, as `read_metrics` gives them.
+        title: above the panels.
+        width: characters of a line.
+        color: whether to use a terminal's colours.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        ValueError: if there are no rows.
+        ImportError: if uniplot is not installed.
+
+    Example:
+        >>> rows = [{"step": i, "validation_loss": 1 / i, "adam_loss": 0.3} for i in range(1, 40)]
+        >>> print(terminal_curves(rows, title="runs/mine", width=60).splitlines()[0])
+        runs/mine
+    """
+    if not metrics:
+        raise ValueError("there are no metrics to draw yet; the first come with the first validation")
+    step = _column(metrics, "step")
+    parts = [title]
+    for panel in PANELS:
+        columns = {label: _column(metrics, key) for key, label in panel.items()}
+        drawn = {label: column for label, column in columns.items() if np.isfinite(column).any()}
+        if drawn:
+            parts.append(_panel(step, drawn, width, HEIGHT if not parts[1:] else HEIGHT // 2, color))
+    return "\n".join(parts)
+
+
+def _panel(step: np.ndarray, columns: dict[str, np.ndarray], width: int, height: int, color: bool) -> str:
+    try:
+        from uniplot import plot_to_string
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "curves in the terminal are drawn with uniplot: pip install 'learned-opt[plots]'"
+        ) from error
+    finite = {label: np.isfinite(column) for label, column in columns.items()}
+    return plot_to_string(
+        xs=[step[finite[label]] for label in columns],
+        ys=[column[finite[label]] for label, column in columns.items()],
+        y_as_log=all((column[finite[label]] > 0).all() for label, column in columns.items()),
+        lines=True,
+        color=color,
+        width=max(width - 14, 20),  # beside the panel stand its numbers
+        height=height,
+        legend_labels=[f"{label} {column[finite[label]][-1]:.4g}" for label, column in columns.items()],
+    )

@@ -1,0 +1,164 @@
+"""A gradient estimate and an estimate by evolution strategies, weighted by how sure each is.
+
+Reference:
+    Metz, Maheswaranathan, Nixon, Freeman, Sohl-Dickstein, Understanding and correcting pathologies in the
+    training of learned optimizers, ICML 2019, section 4.
+"""
+
+import functools
+from typing import Unpack
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.antithetic import (
+    Inner,
+    along,
+    both_signs,
+    check_noise,
+    gaussian,
+    mean_over_pairs,
+    pair_slopes,
+)
+from learned_opt.training.objectives import Objective
+from learned_opt.training.walkers import Walkers, replace, report, truncated_step
+
+MIN_VARIANCE = 1e-30  # its inverse is still a float32 number
+
+
+def blend(
+    lopt: LearnedOptimizer,
+    task: Task,
+    objective: Objective,
+    *,
+    sigma: float = 0.01,
+    second_order: bool = False,
+    problem_clip_norm: float | None = None,
+    **inner: Unpack[Inner],
+) -> Estimator:
+    r"""The mean of backpropagation and evolution strategies, weighted by inverse variance.
+
+    Both estimate the gradient of the same smoothed meta-loss, from the same pairs of unrolls:
+
+    .. math::
+
+        g_i &= \tfrac{1}{2} \bigl(\nabla L_i(\theta + \epsilon_i)
+            + \nabla L_i(\theta - \epsilon_i)\bigr), \qquad
+        e_i = \frac{\epsilon_i}{2 \sigma^2} \bigl(L_i(\theta + \epsilon_i) - L_i(\theta - \epsilon_i)\bigr) \\
+        \hat\nabla &= \frac{\bar g\, / \operatorname{Var} g + \bar e\, / \operatorname{Var} e}
+            {1 / \operatorname{Var} g + 1 / \operatorname{Var} e}, \qquad
+        \epsilon_i \sim N(0, \sigma^2 I)
+
+    Mean and variance are over the problems i, for each meta-parameter by itself. Where trajectories are tame
+    the gradient decides; where they are chaotic its variance explodes and evolution strategies take over. A
+    meta-parameter whose gradient is not finite in some problem has that of the evolution strategies, and a
+    pair of which a loss is not finite is left out of those.
+
+    Truncations are those of `es`: the same start for both signs, and from one to the next theta as it is.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what its problems are drawn from.
+        objective: the meta-objective of one trajectory.
+        sigma: deviation of the noise on each meta-parameter.
+        second_order: whether to differentiate through the optimizee's gradients. Of first order,
+            backpropagation estimates something else than evolution strategies do, and the weights know
+            nothing of it.
+        problem_clip_norm: norm that each problem's two estimates are clipped to, each by itself.
+        **inner: `horizon`, `truncation`, `num_problems` and `random_phases`, as `truncated_bptt` has them.
+
+    Returns:
+        The estimator. The meta-loss that it reports is the mean over the pairs.
+
+    Raises:
+        ValueError: if a number is out of its range, there are fewer than two problems to tell a variance
+            from, or the truncation does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> from learned_opt.training.objectives import weighted_sum
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> estimator = blend(lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3)
+        >>> theta = lopt.init(key)
+        >>> state = estimator.init(key, theta, ())
+        >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
+        >>> state.step.tolist(), bool(meta_gradient.ends_trajectory)
+        ([2, 2, 2], False)
+
+    Reference:
+        Metz et al. 2019, section 4. Deviations: the variances are of one meta-step's problems and are not
+        averaged over meta-steps; since they are from the same problems as the means, the blend has a bias
+        that falls with the number of problems.
+    """
+    check_noise(sigma, problem_clip_norm)
+    step = truncated_step(lopt, task, objective, second_order=second_order, **inner)
+    if step.num_problems < 2:
+        raise ValueError(f"num_problems={step.num_problems}: the variance needs at least 2")
+
+    def init(key: Key, theta: Theta, data: Data) -> Walkers:
+        return step.begin(key, theta)
+
+    def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
+        problem_key, noise_key = jax.random.split(key)
+        walkers = replace(state.ended, lambda: step.begin(problem_key, theta, state.age), state)
+        noise = gaussian(noise_key, theta, sigma, step.num_problems)
+        walk = jax.value_and_grad(step.walk, has_aux=True)
+        # Over the signs, then over the pairs.
+        pairs = jax.vmap(jax.vmap(walk, (0, None, None)), (0, 0, None))
+        (losses, perturbed), grads = pairs(both_signs(theta, noise), walkers, data)
+
+        backpropagated = jax.tree.map(lambda g: jnp.mean(g, axis=1), grads)
+        if problem_clip_norm is not None:
+            clip = functools.partial(optax.projections.projection_l2_ball, scale=problem_clip_norm)
+            backpropagated = jax.vmap(clip)(backpropagated)
+        slopes, finite = pair_slopes(noise, losses, sigma, problem_clip_norm)
+        evolved = jax.tree.map(lambda n: along(slopes, n) * n, noise)
+        grad = jax.tree.map(lambda g, e: inverse_variance_mean(g, e, finite), backpropagated, evolved)
+        loss = mean_over_pairs(losses, finite)
+        if step.whole:
+            return report(grad, loss, perturbed), jax.tree.map(lambda x: x[:, 0], perturbed)
+        _, walkers = jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)
+        return report(grad, loss, walkers), walkers
+
+    return Estimator(init, estimate)
+
+
+def inverse_variance_mean(one: Array, other: Array, counted: Array) -> Array:
+    r"""The mean of two estimates of one number, each weighted by the inverse of its mean's variance.
+
+    Args:
+        one: f32[n, ...], samples of the first estimate; where one of them is not finite it has no weight.
+        other: f32[n, ...], samples of the second.
+        counted: bool[n], which of the second's samples count; with fewer than two of them it has no weight.
+
+    Returns:
+        f32[...]; NaN where neither has weight.
+
+    Example:
+        >>> one, other = jnp.array([0.0, 2.0]), jnp.array([4.0, 6.0])
+        >>> inverse_variance_mean(one, other, jnp.array([True, True])).item()
+        3.0
+        >>> inverse_variance_mean(one.at[0].set(jnp.nan), other, jnp.array([True, True])).item()
+        5.0
+    """
+    (mean, weight), (other_mean, other_weight) = (
+        _mean_and_weight(one, jnp.ones_like(counted)),
+        _mean_and_weight(jnp.where(along(counted, other), other, 0), counted),
+    )
+    share = weight / (weight + other_weight)
+    # An estimate without weight may be NaN, and a product with 0 would keep that. Where neither has weight
+    # the share is NaN, and so is the mean.
+    return jnp.where(share == 0, 0, share * mean) + jnp.where(share == 1, 0, (1 - share) * other_mean)
+
+
+def _mean_and_weight(samples: Array, counted: Array) -> tuple[Array, Array]:
+    """The mean of the samples that count, and the inverse of its variance, 0 where there is none."""
+    n = jnp.sum(counted).astype(samples.dtype)
+    mean = jnp.sum(samples, axis=0) / n
+    squares = jnp.where(along(counted, samples), jnp.square(samples - mean[None]), 0)
+    variance = jnp.sum(squares, axis=0) / ((n - 1) * n)
+    usable = jnp.isfinite(variance) & (n > 1)
+    return mean, jnp.where(usable, 1 / jnp.maximum(variance, MIN_VARIANCE), 0)

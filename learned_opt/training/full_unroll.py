@@ -1,0 +1,134 @@
+r"""Backpropagation through whole trajectories in little memory.
+
+Reference:
+    Chen, Xu, Zhang, Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.bptt import mean_gradient
+from learned_opt.training.objectives import Objective
+from learned_opt.training.walkers import (
+    Walkers,
+    check_problem_clip_norm,
+    divisors,
+    report,
+    truncated_step,
+)
+
+
+def full_unroll(
+    lopt: LearnedOptimizer,
+    task: Task,
+    objective: Objective,
+    *,
+    horizon: int,
+    num_problems: int,
+    segment: int | None = None,
+    second_order: bool = False,
+    problem_clip_norm: float | None = None,
+) -> Estimator:
+    r"""The gradient of the objective of whole trajectories, averaged over problems.
+
+    It is that of `truncated_bptt` with a truncation as long as the horizon, for less memory: the trajectory
+    is cut into segments of S steps, only the states at their seams are kept, and the backward pass unrolls
+    each segment once more. It holds
+
+    .. math::
+
+        T / S + S \ \text{ states instead of } T, \qquad
+        \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
+
+    for one more forward unroll. Each estimate has new problems and no state.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what its problems are drawn from.
+        objective: the meta-objective of one trajectory.
+        horizon: T, inner steps of a trajectory.
+        num_problems: problems unrolled side by side.
+        segment: S, which divides the horizon; by default the divisor with the fewest states, so that a
+            horizon with divisors near its root is a good choice.
+        second_order: whether to differentiate through the optimizee's gradients.
+        problem_clip_norm: norm that each problem's gradient is clipped to before the mean is taken; `None`
+            for no clipping.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ValueError: if a number is out of its range or the segment does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> from learned_opt.training.objectives import weighted_sum
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> estimator = full_unroll(lopt, quadratic(dim=2), weighted_sum(), horizon=9, num_problems=3)
+        >>> theta = lopt.init(key)
+        >>> meta_gradient, _ = estimator.estimate(key, theta, estimator.init(key, theta, ()), ())
+        >>> bool(meta_gradient.ends_trajectory)
+        True
+
+    Reference:
+        Chen et al. 2016, section 4.3, for the steps of an unroll in place of layers.
+    """
+    check_problem_clip_norm(problem_clip_norm)
+    if segment is None:
+        segment = best_segment(horizon)
+    step = truncated_step(
+        lopt,
+        task,
+        objective,
+        horizon=horizon,
+        truncation=segment,
+        num_problems=num_problems,
+        second_order=second_order,
+    )
+
+    def init(key: Key, theta: Theta, data: Data) -> tuple[()]:
+        return ()
+
+    def estimate(key: Key, theta: Theta, state: tuple[()], data: Data):
+        def meta_loss(theta: Theta, walker: Walkers) -> tuple[Array, Walkers]:
+            # Only what changes is carried: all that is carried is kept at every seam.
+            def one_segment(carry: tuple[Any, Array], _):
+                inner, history = carry
+                loss, walked = step.walk(theta, walker._replace(inner=inner, history=history), data)
+                return (walked.inner, walked.history), loss
+
+            one_segment = jax.checkpoint(one_segment, prevent_cse=False)
+            carry = (walker.inner, walker.history)
+            (inner, history), losses = jax.lax.scan(one_segment, carry, length=horizon // segment)
+            return jnp.sum(losses), walker._replace(inner=inner, history=history)
+
+        walkers = step.begin(key, theta)
+        grad, loss, walkers = mean_gradient(meta_loss, theta, walkers, problem_clip_norm)
+        return report(grad, loss, walkers), state
+
+    return Estimator(init, estimate)
+
+
+def best_segment(horizon: int) -> int:
+    """The divisor S of the horizon T with the smallest T / S + S, the larger one of two.
+
+    Args:
+        horizon: T, inner steps of a trajectory.
+
+    Returns:
+        S.
+
+    Raises:
+        ValueError: if the horizon is not positive.
+
+    Example:
+        >>> best_segment(100), best_segment(1000), best_segment(7)
+        (10, 40, 7)
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon={horizon!r}: it must be at least 1")
+    return min(divisors(horizon), key=lambda s: (horizon // s + s, -s))

@@ -1,0 +1,115 @@
+"""Noise-reuse evolution strategies.
+
+Reference:
+    Li, Harrison, Sohl-Dickstein, Smith, Metz, Variance-reduced gradient estimation via noise-reuse in online
+    evolution strategies, NeurIPS 2023.
+"""
+
+from typing import NamedTuple, Unpack
+
+import jax
+
+from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.antithetic import (
+    Inner,
+    both_signs,
+    check_noise,
+    evolution_gradient,
+    gaussian,
+    in_pairs,
+)
+from learned_opt.training.objectives import Objective
+from learned_opt.training.walkers import Walkers, replace, report, truncated_step
+
+
+class NRESState(NamedTuple):
+    """Where the pairs stand.
+
+    Attributes:
+        walkers: two for each problem; all arrays have leading axes `(num_problems, 2)`.
+        noise: what each pair keeps for its whole trajectory, a tree like theta with leaves
+            `(num_problems,) + leaf.shape`.
+    """
+
+    walkers: Walkers
+    noise: Theta
+
+
+def nres(
+    lopt: LearnedOptimizer,
+    task: Task,
+    objective: Objective,
+    *,
+    sigma: float = 0.01,
+    problem_clip_norm: float | None = None,
+    **inner: Unpack[Inner],
+) -> Estimator:
+    r"""Evolution strategies in truncations without their bias: each trajectory keeps its noise to its end.
+
+    .. math::
+
+        \hat\nabla_k = \frac{1}{P} \sum_{i=1}^{P} \frac{\epsilon_i}{2 \sigma^2}
+            \bigl(L_{i,k}^+ - L_{i,k}^-\bigr), \qquad \epsilon_i \sim N(0, \sigma^2 I)
+
+    Each problem has two trajectories, unrolled with :math:`\theta + \epsilon_i` and
+    :math:`\theta - \epsilon_i` over the seams of the truncations until the horizon; then new noise is drawn
+    with the new problem. With theta held fixed the estimates of a trajectory's truncations sum to what `es`
+    makes of the whole trajectory with the same noise, exactly. Nothing accumulates, so that the variance is
+    below that of `pes` where the parts of a trajectory pull theta the same way.
+
+    A pair of which a loss is not finite is left out of the mean, until its trajectory is over.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what its problems are drawn from.
+        objective: the meta-objective of one trajectory; it need not be differentiable.
+        sigma: deviation of the noise on each meta-parameter.
+        problem_clip_norm: norm that each pair's gradient is clipped to before the mean is taken.
+        **inner: `horizon`, `truncation`, `num_problems` (P, the pairs) and `random_phases`, as
+            `truncated_bptt` has them.
+
+    Returns:
+        The estimator. The meta-loss that it reports is the mean over the pairs.
+
+    Raises:
+        ValueError: if a number is out of its range or the truncation does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> from learned_opt.training.objectives import weighted_sum
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> estimator = nres(lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3)
+        >>> theta = lopt.init(key)
+        >>> state = estimator.init(key, theta, ())
+        >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
+        >>> state.walkers.step.shape, bool(meta_gradient.ends_trajectory)
+        ((3, 2), False)
+
+    Reference:
+        Li et al. 2023, noise-reuse ES. Deviations: each pair has a problem of its own; clipping; the
+        treatment of losses that are not finite. The paper has its workers at random phases, here
+        `random_phases=True`.
+    """
+    check_noise(sigma, problem_clip_norm)
+    step = truncated_step(lopt, task, objective, **inner)
+
+    def begin(key: Key, theta: Theta, age: Array | None = None) -> NRESState:
+        problem_key, noise_key = jax.random.split(key)
+        noise = gaussian(noise_key, theta, sigma, step.num_problems)
+        return NRESState(in_pairs(step.begin(problem_key, theta, age)), noise)
+
+    def init(key: Key, theta: Theta, data: Data) -> NRESState:
+        return begin(key, theta)
+
+    def estimate(key: Key, theta: Theta, state: NRESState, data: Data):
+        # Both of a pair are at the same step.
+        ended, age = state.walkers.ended[:, 0], state.walkers.age[:, 0]
+        state = replace(ended, lambda: begin(key, theta, age), state)
+        # Over the signs, then over the pairs.
+        pairs = jax.vmap(jax.vmap(step.walk, (0, 0, None)), (0, 0, None))
+        losses, walkers = pairs(both_signs(theta, state.noise), state.walkers, data)
+        grad, loss = evolution_gradient(state.noise, losses, sigma, problem_clip_norm)
+        return report(grad, loss, walkers), NRESState(walkers, state.noise)
+
+    return Estimator(init, estimate)

@@ -1,0 +1,276 @@
+"""Problems under way: what every estimator unrolls, truncation by truncation, and sees nothing else of.
+
+A walker is one problem with one trajectory. It makes a truncation at a time; where its trajectory has ended,
+a new problem takes its place. The estimators differ in which theta a walker is unrolled with and in what they
+make of its losses.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
+from learned_opt.training.objectives import HISTORY, Objective, initial_history
+from learned_opt.training.unroll import InnerState, start, unroll
+
+S = TypeVar("S")
+Horizon = int | Callable[[Key, Array], Array]
+
+
+class Walkers(NamedTuple):
+    """Where some problems stand; all arrays have a leading axis of `num_problems`.
+
+    Attributes:
+        problems: the draws from the task.
+        keys: what makes each problem's batches.
+        inner: the trajectories' states.
+        history: f32[num_problems, 3], the last losses, for objectives that look back.
+        end: i32[num_problems], the step after which a new problem comes.
+        horizon: i32[num_problems], the length of the whole trajectory, as the objective counts it.
+        age: i32[num_problems], truncations made in this place, by all the problems that stood there.
+    """
+
+    problems: Problem
+    keys: Array
+    inner: InnerState
+    history: Array
+    end: Array
+    horizon: Array
+    age: Array
+
+    @property
+    def step(self) -> Array:
+        """i32[num_problems], inner steps made."""
+        return self.inner.step
+
+    @property
+    def ended(self) -> Array:
+        """bool[num_problems], whether the trajectory is at its end."""
+        return self.step >= self.end
+
+
+class TruncatedStep(NamedTuple):
+    """What an estimator knows of the inner problems.
+
+    Attributes:
+        begin: `begin(key, theta, age=None) -> walkers`, all at step 0; `age` is that of the walkers whose
+            places they take.
+        walk: `walk(theta, walker, data) -> (loss, walker)`, one truncation of one problem: its share in the
+            meta-loss, f32[], and where it stands then. Vmap it over walkers, and over theta.
+        num_problems: walkers side by side.
+        whole: whether every truncation is a whole trajectory, so that no walker is ever needed twice.
+    """
+
+    begin: Callable[..., Walkers]
+    walk: Callable[[Theta, Walkers, Data], tuple[Array, Walkers]]
+    num_problems: int
+    whole: bool
+
+
+def truncated_step(
+    lopt: LearnedOptimizer,
+    task: Task,
+    objective: Objective,
+    *,
+    horizon: Horizon,
+    truncation: int,
+    num_problems: int,
+    second_order: bool = False,
+    random_phases: bool = False,
+) -> TruncatedStep:
+    """The inner problems of an estimator: how they begin, and how they go on by one truncation.
+
+    The state that a trajectory starts from is made with theta as it is and counts as a constant.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what problems are drawn from.
+        objective: the meta-objective of one trajectory.
+        horizon: inner steps of a trajectory; or `horizon(key, age) -> i32[]`, drawn for each trajectory from
+            the number of truncations made before it, and rounded up to whole truncations.
+        truncation: inner steps of a truncation; it divides the horizon.
+        num_problems: walkers side by side.
+        second_order: whether the optimizee's gradients are differentiated too.
+        random_phases: whether the first trajectory of each walker is cut short at random, so that later ones
+            do not all begin and end together.
+
+    Returns:
+        The functions.
+
+    Raises:
+        ValueError: if a number is out of its range or the truncation does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> from learned_opt.training.objectives import weighted_sum
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> step = truncated_step(
+        ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3
+        ... )
+        >>> theta = lopt.init(key)
+        >>> losses, walkers = jax.vmap(step.walk, (None, 0, None))(theta, step.begin(key, theta), ())
+        >>> losses.shape, walkers.step.tolist(), walkers.ended.tolist()
+        ((3,), [2, 2, 2], [False, False, False])
+    """
+    if isinstance(horizon, int):
+        check_truncation(horizon, truncation)
+    elif truncation < 1:
+        raise ValueError(f"truncation={truncation!r}: it must be at least 1")
+    if num_problems < 1:
+        raise ValueError(f"num_problems={num_problems!r}: it must be at least 1")
+
+    def length(key: Key, age: Array) -> Array:
+        if isinstance(horizon, int):
+            return jnp.int32(horizon)
+        truncations = -(-horizon(key, age) // jnp.int32(truncation))
+        return truncation * jnp.maximum(truncations, 1)
+
+    def begin_one(keys: Array, theta: Theta, age: Array) -> Walkers:
+        sample_key, start_key, batch_key, horizon_key, phase_key = keys
+        problem = task.sample(sample_key)
+        inner = start(lopt.build(theta), task, start_key, problem)
+        # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
+        # Its dtype is named, since a weak one would have the second meta-step compiled anew.
+        history = jnp.full(HISTORY, jnp.nan, jnp.float32)
+        whole = end = length(horizon_key, age)
+        if random_phases:
+            cut = truncation * jax.random.randint(phase_key, (), 1, whole // truncation + 1, jnp.int32)
+            end = jnp.where(age == 0, cut, whole)
+        return Walkers(problem, batch_key, inner, history, end, whole, age)
+
+    def begin(key: Key, theta: Theta, age: Array | None = None) -> Walkers:
+        keys = jax.random.split(key, (5, num_problems))
+        age = jnp.zeros(num_problems, jnp.int32) if age is None else age
+        return jax.vmap(begin_one, (1, None, 0))(keys, theta, age)
+
+    def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
+        inner, losses = unroll(
+            lopt.build(theta),
+            task,
+            walker.keys,
+            walker.problems,
+            data,
+            walker.inner,
+            truncation,
+            second_order=second_order,
+        )
+        history = jnp.where(walker.step == 0, initial_history(losses[0]), walker.history)
+        # A plain number where it is one: weights given one by one can be checked against it.
+        total = horizon if isinstance(horizon, int) else walker.horizon
+        loss = objective.truncation(history, losses[1:], walker.step, total)
+        history = jnp.concatenate([history, losses[1:]])[-HISTORY:]
+        return loss, walker._replace(inner=inner, history=history, age=walker.age + 1)
+
+    return TruncatedStep(begin, walk, num_problems, horizon == truncation)
+
+
+def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
+    """Parts of a state made anew; nothing is computed where no part is.
+
+    Args:
+        where: bool[n].
+        fresh: makes a whole new state.
+        state: a tree of arrays with a leading axis of n.
+
+    Returns:
+        The state, its entries new where `where` says so.
+
+    Example:
+        >>> replace(jnp.array([True, False]), lambda: jnp.ones((2, 1)), jnp.zeros((2, 1))).tolist()
+        [[1.0], [0.0]]
+    """
+
+    def mixed() -> S:
+        def choose(new: Array, old: Array) -> Array:
+            return jnp.where(where.reshape(where.shape + (1,) * (old.ndim - 1)), new, old)
+
+        return jax.tree.map(choose, fresh(), state)
+
+    return jax.lax.cond(jnp.any(where), mixed, lambda: state)
+
+
+def report(grad: Theta, loss: Array, walkers: Any) -> MetaGradient:
+    """What an estimator returns beside its new state.
+
+    Args:
+        grad: the meta-gradient.
+        loss: f32[], the mean meta-loss of the truncation.
+        walkers: where the problems stand now, with any leading axes.
+
+    Returns:
+        The meta-gradient, with the mean last loss of the trajectories that ended, or of all if none did.
+
+    Example:
+        >>> report(
+        ...     jnp.zeros(2),
+        ...     jnp.float32(1),
+        ...     Walkers(*[jnp.ones((2, 3))] * 7)._replace(
+        ...         inner=InnerState((), (), jnp.array([4, 2])), end=jnp.array([4, 4])
+        ...     ),
+        ... ).ends_trajectory.item()
+        True
+    """
+    last, ended = walkers.history[..., -1], walkers.ended
+    any_ended = jnp.any(ended)
+    counted = ended | ~any_ended
+    last_loss = jnp.sum(jnp.where(counted, last, 0)) / jnp.sum(counted).astype(last.dtype)
+    return MetaGradient(grad, loss, last_loss, any_ended)
+
+
+def check_truncation(horizon: int, truncation: int) -> None:
+    """`ValueError` unless both are positive and the truncation divides the horizon.
+
+    Args:
+        horizon: inner steps of a trajectory.
+        truncation: inner steps of a part of it.
+
+    Raises:
+        ValueError: naming the divisor of the horizon that is nearest to the truncation.
+
+    Example:
+        >>> check_truncation(horizon=100, truncation=20)
+    """
+    for name, value in (("horizon", horizon), ("truncation", truncation)):
+        if value < 1:
+            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    if horizon % truncation:
+        nearest = min(divisors(horizon), key=lambda d: abs(d - truncation))
+        raise ValueError(
+            f"truncation={truncation} does not divide horizon={horizon}; "
+            f"choose one that does, such as {nearest}"
+        )
+
+
+def check_problem_clip_norm(problem_clip_norm: float | None) -> None:
+    """`ValueError` unless it is positive or `None`.
+
+    Args:
+        problem_clip_norm: the norm that each problem's gradient is clipped to.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> check_problem_clip_norm(None)
+    """
+    if problem_clip_norm is not None and not problem_clip_norm > 0:
+        raise ValueError(f"problem_clip_norm={problem_clip_norm!r}: it must be positive, or None")
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors of a positive number, in order.
+
+    Args:
+        number: the number.
+
+    Returns:
+        Its divisors.
+
+    Example:
+        >>> divisors(12)
+        [1, 2, 3, 4, 6, 12]
+    """
+    return [d for d in range(1, number + 1) if number % d == 0]
