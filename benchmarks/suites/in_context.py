@@ -35,11 +35,16 @@ def _split(num_functions: int, held_out: int) -> Callable[[int, str], Family]:
     return lambda seed, part: families.boolean(num_functions, held_out, seed, part)  # type: ignore[arg-type]
 
 
+# Sequences that switch functions, on which a learner is to say what it was shown; they need longer training.
+RECALL = {"aim": "recall", "num_functions": 4, "learning_rate": 4e-2}
+RECALL_STEPS = 2.5  # times as many
+
 SETS: dict[str, Set] = {
     "boolean-16": Set(lambda seed, part: families.boolean(), 256, 64),
     "boolean-16-held-out": Set(_split(16, 3), 256, 64, held_out=True),
+    "boolean-16-held-out-recall": Set(_split(16, 3), 256, 8, True, RECALL),
     "boolean-14-held-out": Set(_split(14, 3), 64, 64, held_out=True),
-    "boolean-14-held-out-unsure": Set(_split(14, 3), 64, 64, True, {"first_time": "unsure"}),
+    "boolean-14-held-out-recall": Set(_split(14, 3), 64, 8, True, RECALL),
     "semilinear": Set(lambda seed, part: families.semilinear(), 64, 64),
     "quadratic": Set(lambda seed, part: families.quadratic(), 100, 100),
 }
@@ -75,7 +80,7 @@ class Budget:
     num_steps: int
     num_sequences: int = 500
     batch_size: int = 25
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     sets: tuple[str, ...] = tuple(SETS)
     networks: tuple[str, ...] | None = None
 
@@ -113,17 +118,18 @@ def plan(request: Request) -> list[Job]:
 
 
 def _run(what: Set, learner: FunctionLearner, budget: Budget, seed: int, load: Load) -> dict[str, Any]:
+    num_steps = round(budget.num_steps * (RECALL_STEPS if what.settings else 1))
+    arguments: dict[str, Any] = {"learning_rate": budget.learning_rate, **what.settings}
     settings = in_context.LearnerSettings(
         length=what.training_length,
         validation_length=what.length,
-        num_steps=budget.num_steps,
+        num_steps=num_steps,
         batch_size=budget.batch_size,
-        learning_rate=budget.learning_rate,
-        warmup_steps=budget.num_steps // 40,
-        validate_every=max(1, budget.num_steps // 10),
+        warmup_steps=num_steps // 40,
+        validate_every=max(1, num_steps // 10),
         num_validation_sequences=200,
         seed=seed,
-        **what.settings,
+        **arguments,
     )
     trained = in_context.train_learner(
         learner, what.make(seed, "training"), quiet=True, **dataclasses.asdict(settings)

@@ -152,7 +152,7 @@ def evaluate(words: Sequence[str], usage: str) -> None:
     length = options.length or stored.settings.test_length
     rows, first = [], {}
     with Console(stderr=True).status("compiling"):
-        for part, family in _parts(stored).items():
+        for part, family in parts(stored).items():
             evaluations = [
                 in_context.evaluate_learner(
                     stored.learner,
@@ -223,7 +223,7 @@ def _what(words: Sequence[str], usage: str, options: type[T], name: str, about: 
     return what, parse(options, rest, f"learned-opt in-context {name} {what}", about)
 
 
-def _parts(stored: StoredLearner) -> dict[str, in_context.Family]:
+def parts(stored: StoredLearner) -> dict[str, in_context.Family]:
     """The family that a learner was trained on, and what was held out of it."""
     config: Any = stored.family.config
     if getattr(config, "num_held_out", 0):

@@ -1,6 +1,7 @@
 """Layer 4: networks that learn inside their own state, with fixed weights."""
 
 from learned_opt.in_context import bayes, families, learners
+from learned_opt.in_context.cards import LearnerCard, available_learners
 from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.fixed_weights import (
     FixedWeights,
@@ -76,6 +77,7 @@ __all__ = [
     "FixedWeights",
     "FunctionLearner",
     "Learned",
+    "LearnerCard",
     "LearnerRecipe",
     "LearnerSettings",
     "MemoryRecipe",
@@ -90,6 +92,7 @@ __all__ = [
     "WeightMemory",
     "WeightMemorySettings",
     "account",
+    "available_learners",
     "averaged_predictions",
     "bayes",
     "bayes_outputs",

@@ -16,7 +16,7 @@ from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import families, learners
 from learned_opt.in_context.bayes import row_of
-from learned_opt.in_context.families import Family, bayes_outputs, examples
+from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.training import Trained, TrainingSettings, train
 
@@ -33,13 +33,15 @@ class LearnerSettings(TrainingSettings):
 
     Attributes:
         length: examples of each function.
-        validation_length: the same in validation; as in training by default. Short sequences show the
-            beginning of a function, which is what is hard, more often; what they teach holds on longer ones.
+        validation_length: the same in validation, with one function a sequence; as in training by default.
+            Short sequences show the beginning of a function, which is what is hard, more often; what they
+            teach holds on longer ones.
         num_functions: functions in a sequence, one after another without reset.
         batch_size: sequences in a step; an epoch is 100 sequences.
-        first_time: what a binary learner is trained to say to a pair that it has not seen since the function
-            began: the `"answer"`, as the functions of training make it likely, or 1/2, `"unsure"`, which
-            leaves it nothing to gain from ruling functions out.
+        aim: what a learner is trained to say: the function's value, `"predict"`; or `"recall"`, for binary
+            families, the last answer that it was shown for the pair, whichever function that was of, and
+            1/2 before any. With several functions in a sequence, answers of two of them are then to be held
+            side by side, and ruling functions out gains nothing.
         num_validation_sequences: fresh sequences that theta is selected on.
         num_steps: updates of theta.
         learning_rate: of Adam, at its peak.
@@ -56,7 +58,7 @@ class LearnerSettings(TrainingSettings):
     validation_length: int | None = None
     num_functions: int = 1
     batch_size: int = 25
-    first_time: Literal["answer", "unsure"] = "answer"
+    aim: Literal["predict", "recall"] = "predict"
     num_validation_sequences: int = 500
 
     def __post_init__(self):
@@ -347,50 +349,50 @@ def _train(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Trained:
-    if settings.first_time == "unsure" and not family.binary:
-        raise ValueError("first_time='unsure' is for binary families; others never see an input twice")
-
-    def errors(theta: Theta, key: Key, length: int) -> Array:
-        drawn = examples(family, key, length, settings.num_functions)
-        return learner.predict(theta, drawn.inputs) - drawn.targets
+    if settings.aim == "recall" and not family.binary:
+        raise ValueError("aim='recall' is for binary families; others never see an input twice")
 
     def loss(theta: Theta, key: Key) -> Array:
         def squared(key: Key) -> Array:
             drawn = examples(family, key, settings.length, settings.num_functions)
-            targets = drawn.targets
-            if settings.first_time == "unsure":
-                targets = jnp.where(seen_before(drawn.inputs, settings.num_functions), targets, 0.5)
+            targets = last_shown(drawn) if settings.aim == "recall" else drawn.targets
             return jnp.square(learner.predict(theta, drawn.inputs) - targets)
 
         return jax.vmap(squared)(jax.random.split(key, settings.batch_size)).mean()
 
+    def errors(theta: Theta, key: Key) -> Array:
+        drawn = examples(family, key, settings.test_length)
+        return learner.predict(theta, drawn.inputs) - drawn.targets
+
     def validate(theta: Theta, key: Key) -> dict[str, Array]:
         keys = jax.random.split(key, settings.num_validation_sequences)
-        found = jax.lax.map(lambda key: errors(theta, key, settings.test_length), keys, batch_size=CHUNK)
+        found = jax.lax.map(lambda key: errors(theta, key), keys, batch_size=CHUNK)
         figures = {"loss": jnp.square(found).mean()}
         return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 
     return train(learner.init, loss, validate, settings=settings, directory=directory, quiet=quiet)
 
 
-def seen_before(inputs: Array, num_functions: int = 1) -> Array:
-    """Whether a pair of bits has been seen since its function began.
+def last_shown(drawn: Examples) -> Array:
+    """The answer that was last shown for each pair of bits, and 1/2 where none was.
 
     Args:
-        inputs: f32[T, 3], of `examples` from a binary family.
-        num_functions: in the sequence.
+        drawn: by `examples`, from a binary family.
 
     Returns:
-        bool[T].
+        f32[T].
 
     Example:
-        >>> inputs = jnp.array([[0.0, 1, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]])
-        >>> seen_before(inputs).tolist(), seen_before(inputs, num_functions=2).tolist()
-        ([False, False, True, True], [False, False, False, False])
+        >>> inputs = jnp.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 1, 0]])
+        >>> last_shown(Examples(inputs, jnp.array([1.0, 0, 0, 1]))).tolist()
+        [0.5, 0.5, 1.0, 0.0]
     """
-    rows = jax.nn.one_hot(row_of(inputs), 4).reshape(num_functions, -1, 4)
-    before = jnp.cumsum(rows, axis=1) - rows
-    return ((rows * before).sum(-1) > 0).reshape(-1)
+
+    def step(shown: Array, example: tuple[Array, Array]) -> tuple[Array, Array]:
+        row, target = example
+        return shown.at[row].set(target), shown[row]
+
+    return jax.lax.scan(step, jnp.full(4, 0.5, jnp.float32), (row_of(drawn.inputs), drawn.targets))[1]
 
 
 def _described(config: dict[str, Any], where: Any) -> tuple[FunctionLearner, Family]:

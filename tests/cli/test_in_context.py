@@ -83,6 +83,6 @@ def test_bad_input_is_met_with_the_nearest(run, capsys, tmp_path):
     assert "did you mean 'boolean-16'" in fails(capsys, "train", "boolean-61")
     assert "holds a run already" in fails(capsys, "train", "boolean-14", "--directory", str(run), *TINY)
     assert "learner 'nothing'" in fails(capsys, "evaluate", "nothing")
-    assert "first_time='unsure'" in fails(
-        capsys, "train", "semilinear", "--directory", str(tmp_path / "x"), "--first-time", "unsure", *TINY
+    assert "aim='recall'" in fails(
+        capsys, "train", "semilinear", "--directory", str(tmp_path / "x"), "--aim", "recall", *TINY
     )
