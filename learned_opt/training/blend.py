@@ -2,7 +2,7 @@
 
 Reference:
     Metz, Maheswaranathan, Nixon, Freeman, Sohl-Dickstein, Understanding and correcting pathologies in the
-    training of learned optimizers, ICML 2019, section 4.
+    training of learned optimizers, ICML 2019.
 """
 
 import functools
@@ -89,9 +89,9 @@ def blend(
         ([2, 2, 2], False)
 
     Reference:
-        Metz et al. 2019, section 4. Deviations: the variances are of one meta-step's problems and are not
+        Metz et al. 2019. Deviations: the variances are of one meta-step's problems and are not
         averaged over meta-steps; since they are from the same problems as the means, the blend has a bias
-        that falls with the number of problems.
+        that falls with the number of problems: take tens of them, not a few.
     """
     check_noise(sigma, problem_clip_norm)
     step = truncated_step(lopt, task, objective, second_order=second_order, **inner)

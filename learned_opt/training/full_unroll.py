@@ -78,7 +78,7 @@ def full_unroll(
         True
 
     Reference:
-        Chen et al. 2016, section 4.3, for the steps of an unroll in place of layers.
+        Chen et al. 2016, for the steps of an unroll in place of layers.
     """
     check_problem_clip_norm(problem_clip_norm)
     if segment is None:

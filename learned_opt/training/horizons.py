@@ -30,8 +30,8 @@ def log_uniform(low: int, high: int) -> Horizon:
         True
 
     Reference:
-        Metz et al., Understanding and correcting pathologies in the training of learned optimizers, ICML
-        2019, appendix, draws the lengths of unrolls too.
+        Metz et al., VeLO: training versatile learned optimizers by scaling up, arXiv:2211.09760, 2022, draws
+        the lengths of its trajectories so.
     """
     if not 1 <= low <= high:
         raise ValueError(f"low={low!r}, high={high!r}: give 1 <= low <= high")
