@@ -1,20 +1,22 @@
-"""Writes the README's results table from the shipped cards: `python -m benchmarks.readme`."""
+"""Writes the README's tables of results from the shipped cards: `python -m benchmarks.readme`."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learned_opt import zoo
+from learned_opt import in_context, zoo
+from learned_opt.in_context.prediction import MEMORY_WEIGHTS
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 HEADER = (
     "| task | ours | best swept baseline | ratio | steps to tuned Adam's loss |",
     "|---|---|---|---|---|",
 )
 
 
-def table() -> str:
-    """The results on the cards as Markdown, an optimizer after another.
+def optimizers() -> str:
+    """The results on the optimizers' cards as Markdown, an optimizer after another.
 
     Returns:
         The text that stands between the markers.
@@ -26,18 +28,55 @@ def table() -> str:
     return "\n\n".join(blocks)
 
 
-def with_table(text: str) -> str:
-    """A README with the table between its markers.
+def learners() -> str:
+    """The results on the cards of the networks that learn in their state, as Markdown.
+
+    Returns:
+        The text that stands between the markers.
+    """
+    rows = [
+        "| functions | mean squared error | the least possible | from the 11th example on | accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    for name, card in in_context.available_learners().items():
+        for r in card.results:
+            accuracy = "" if "accuracy" not in r else f"{r['accuracy']:.2%} of {r['bayes_accuracy']:.2%}"
+            rows.append(
+                f"| `{name}`: {r['what']} | {_number(r['mse'])} | {_number(r['bayes_mse'])} "
+                f"| {_number(r['settled_mse'])} | {accuracy} |"
+            )
+    rows += [
+        "",
+        "| binary problems | cross-entropy | against one pass, with a 95 % interval |",
+        "|---|---|---|",
+    ]
+    for r in json.loads((MEMORY_WEIGHTS / "weight-memory.json").read_text())["results"]:
+        what = r["what"].rpartition(": ")[2]
+        above = (
+            f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""
+        )
+        rows.append(f"| {what} | {r['loss']:.3f} | {above} |")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"results": optimizers, "learners": learners}
+
+
+def with_tables(text: str) -> str:
+    """A README with the tables between their markers.
 
     Args:
         text: the README.
 
     Returns:
-        The README, the table replaced.
+        The README, the tables replaced.
     """
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
+    return text
 
 
 def _row(result: dict[str, Any]) -> str:
@@ -56,4 +95,4 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    README.write_text(with_tables(README.read_text()))

@@ -7,7 +7,7 @@ from learned_opt import zoo
 
 def test_the_table_is_the_cards():
     text = readme.README.read_text()
-    assert readme.with_table(text) == text, "run: python -m benchmarks.readme"
+    assert readme.with_tables(text) == text, "run: python -m benchmarks.readme"
 
 
 def test_every_claim_was_measured():

@@ -1,8 +1,10 @@
 """Time and memory of updates from 1e3 to 1e7 parameters, and meta-training beside the machine's limits."""
 
+import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +17,9 @@ from benchmarks.cells import Cell
 from benchmarks.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, tasks, training, zoo
+from learned_opt.core.types import Task
 from learned_opt.runs import Column, Section, line_plot
+from learned_opt.training.walkers import truncated_step
 
 SIZES = {"quick": (3, 4, 5), "default": (3, 4, 5, 6), "full": (3, 4, 5, 6, 7)}  # decades of parameters
 LAYOUTS = {"few": 2, "many": 64}  # leaves
@@ -37,13 +41,18 @@ def plan(request: Request) -> list[Job]:
                 settings = {"optimizer": c.fingerprint, "parameters": 10**decade, "leaves": leaves}
                 jobs.append(Job(key, settings, functools.partial(_update, c, 10**decade, leaves)))
     if chosen:
-        dims = {"quick": (10,), "default": (10, 100), "full": (10, 100, 1000)}[request.size]
         machine = Key("speed", "machine", MACHINE, 0, None, "limits")
         jobs.append(Job(machine, {}, _limits))
-        for dim in dims:
-            key = Key("speed", f"meta-training-{dim}", "lstm-20x2", 0, None, "throughput")
-            run = functools.partial(_throughput, machine, dim)
-            jobs.append(Job(key, {"dim": dim, "problems": 64, "truncation": 20}, run))
+        coordinates = {"quick": (4096,), "default": (4096, 16_384), "full": (4096, 16_384, 65_536)}
+        for n in coordinates[request.size]:
+            key = Key("speed", f"rule-{n}", "lstm-20x2", 0, None, "floor")
+            jobs.append(Job(key, {"coordinates": n}, functools.partial(_floor, n)))
+        for name, case in METERED.items():
+            if request.size == "quick" and name not in QUICK_METERED:
+                continue
+            key = Key("speed", f"meta-training-{name}", case.optimizer, 0, None, "throughput")
+            settings = {"problems": case.problems, "truncation": TRUNCATION, "estimator": case.estimator}
+            jobs.append(Job(key, settings, functools.partial(_throughput, machine, case)))
     return jobs
 
 
@@ -103,36 +112,101 @@ def _limits(load: Load) -> dict[str, Any]:
     return {"flops": 2 * side**3 / product_seconds, "bandwidth": 2 * 4 * length / copy_seconds}
 
 
-def _throughput(machine: Key, dim: int, load: Load) -> dict[str, Any]:
-    """Meta-training of an LSTM by truncated backpropagation of first order, on quadratics.
+def _floor(n: int, load: Load) -> dict[str, Any]:
+    """The rule of the two-layer LSTM beside what of it cannot be avoided, measured alone at the same size.
 
-    The limits count what cannot be avoided: each coordinate's gates four times (forward, again in the
-    backward pass, and the two products of it), and its state four times (written, read, its cotangent
-    written and read).
+    These are its matrix products, and its logistic functions and hyperbolic tangents.
     """
-    problems, truncation = 64, 20
-    lopt, task = optimizers.lstm(), tasks.quadratic(dim=dim)
-    estimator = training.truncated_bptt(
-        lopt,
-        task,
-        training.weighted_sum(),
-        horizon=100,
-        truncation=truncation,
-        num_problems=problems,
+    tx = optimizers.lstm().build(optimizers.lstm().init(jax.random.key(0)))
+    keys = jax.random.split(jax.random.key(1), 8)
+    g = jax.random.normal(keys[0], (n,))
+    state = jax.jit(tx.init)(g)
+    update = jax.jit(lambda g, state: tx.update(g, state))
+    shapes = ((22, 80), (40, 80), (20, 1))  # inputs and state of both layers, and the output
+    factors = [
+        (jax.random.normal(k, (n, rows)), jax.random.normal(k, (rows, columns)))
+        for k, (rows, columns) in zip(keys[1:4], shapes, strict=True)
+    ]
+    gates, cells = jax.random.normal(keys[4], (n, 2 * 60)), jax.random.normal(keys[5], (n, 2 * 40))
+    products = jax.jit(lambda pairs: [a @ b for a, b in pairs])
+    functions = jax.jit(lambda gates, cells: (jax.nn.sigmoid(gates), jnp.tanh(cells)))
+    seconds, product_seconds, function_seconds = interleaved(
+        [lambda: update(g, state), lambda: products(factors), lambda: functions(gates, cells)], seconds=1.0
     )
-    key = jax.random.key(0)
+    return {
+        "coordinates": n,
+        "seconds": seconds,
+        "product_seconds": product_seconds,
+        "function_seconds": function_seconds,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Metered:
+    """What meta-training is metered on."""
+
+    optimizer: str
+    task: Callable[[], Task]
+    problems: int
+    estimator: str = "tbptt"
+
+
+TRUNCATION = 20
+RULES = {"lstm-20x2": optimizers.lstm, "mlp-rule": optimizers.mlp_rule}
+METERED = {
+    "quadratic-10": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=10), 64),
+    "quadratic-100": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=100), 64),
+    # 64 inputs, 218 units and 10 classes: the coordinates of an MNIST classifier of 20 units.
+    "classifier-16360": Metered(
+        "lstm-20x2", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(218,)), 1
+    ),
+    # 8x8 images and 32 units, as the published figures of evolved rules.
+    "classifier-mlp-rule": Metered(
+        "mlp-rule", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(32,)), 8, "pes"
+    ),
+}
+QUICK_METERED = ("quadratic-10", "classifier-mlp-rule")
+
+
+def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
+    """A meta-step, and the forward unroll in it.
+
+    The limits of the LSTM count what cannot be avoided: each coordinate's gates four times (forward, again in
+    the backward pass, and the two products of it), and its state four times (written, read, its cotangent
+    written and read). Evolution strategies unroll every problem twice and count both.
+    """
+    lopt, task, key = RULES[case.optimizer](), case.task(), jax.random.key(0)
+    inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
+    make = {"tbptt": training.truncated_bptt, "pes": training.pes}[case.estimator]
+    estimator = make(lopt, task, training.weighted_sum(), **inner)
     theta = lopt.init(key)
     state = jax.jit(estimator.init)(key, theta, task.data)
     estimate = jax.jit(estimator.estimate)
-    (seconds,) = interleaved([lambda: estimate(key, theta, state, task.data)], seconds=1.0)
+    step = truncated_step(lopt, task, training.weighted_sum(), **inner)
+    walkers = jax.jit(step.begin)(key, theta)
+    forward = jax.jit(lambda theta, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0])
+    start = time.perf_counter()
+    compiled = jax.jit(estimator.estimate).lower(key, theta, state, task.data).compile()
+    compile_seconds = time.perf_counter() - start
+    seconds, forward_seconds = interleaved(
+        [lambda: estimate(key, theta, state, task.data), lambda: forward(theta, task.data)], seconds=2.0
+    )
+    memory = compiled.memory_analysis()
     limits = load(machine)
+    dim = count(jax.eval_shape(task.init, key, jax.eval_shape(task.sample, key)))
+    walked = dim * case.problems * TRUNCATION * (2 if case.estimator == "pes" else 1)
     weights = sum(np.size(leaf) for leaf in jax.tree.leaves(theta) if np.ndim(leaf) == 2)
     state_size = state_bytes(lopt.build(theta), jnp.zeros(1000)) / 1000
+    passes = 1 if case.estimator == "pes" else 4
     return {
+        "coordinates": dim * case.problems,
         "seconds": seconds,
-        "coordinate_steps": dim * problems * truncation / seconds,
-        "matmul_limit": limits["flops"] / (4 * 2 * weights),
-        "memory_limit": limits["bandwidth"] / (4 * state_size),
+        "forward_seconds": forward_seconds,
+        "compile_seconds": compile_seconds,
+        "temporary_bytes": None if memory is None else int(memory.temp_size_in_bytes),
+        "coordinate_steps": walked / seconds,
+        "matmul_limit": limits["flops"] / (passes * 2 * weights),
+        "memory_limit": limits["bandwidth"] / (passes * state_size),
         "flops": limits["flops"],
         "bandwidth": limits["bandwidth"],
     }
@@ -145,6 +219,9 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
         own = [c for c in updates if c.result["leaves"] == leaves]
         if own:
             found.append(_update_section(layout, leaves, own))
+    floor = [c for c in cells if c.key.part == "floor"]
+    if floor:
+        found.append(_floor_section(floor))
     throughput = [c for c in cells if c.key.part == "throughput"]
     if throughput:
         found.append(_throughput_section(throughput))
@@ -201,39 +278,75 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return min(values) / 1.2, max(values) * 1.2
 
 
+def _floor_section(own: Sequence[Cell]) -> Section:
+    rows = []
+    for r in (c.result for c in own):
+        floor = r["product_seconds"] + r["function_seconds"]
+        rows.append(
+            {
+                "coordinates": r["coordinates"],
+                "update": 1e3 * r["seconds"],
+                "products": 1e3 * r["product_seconds"],
+                "functions": 1e3 * r["function_seconds"],
+                "ratio": r["seconds"] / floor,
+            }
+        )
+    return Section(
+        "the rule beside its floor",
+        prose="One update of the two-layer LSTM of 20 units, and its matrix products and its logistic "
+        "functions and hyperbolic tangents, each measured alone at the same size.",
+        rows=rows,
+        columns={
+            "coordinates": Column("coordinates"),
+            "update": Column("update, ms", digits=3),
+            "products": Column("products, ms", digits=3),
+            "functions": Column("functions, ms", digits=3),
+            "ratio": Column("update / (products + functions)", digits=3),
+        },
+    )
+
+
 def _throughput_section(own: Sequence[Cell]) -> Section:
     rows = [
         {
-            "task": c.key.task,
+            "task": c.key.task.removeprefix("meta-training-"),
+            "optimizer": c.key.optimizer,
+            "estimator": c.settings["estimator"],
+            "coordinates": c.result["coordinates"],
             "throughput": c.result["coordinate_steps"],
-            "matmul": c.result["matmul_limit"],
-            "memory": c.result["memory_limit"],
+            "ratio": c.result["seconds"] / c.result["forward_seconds"],
             "share": c.result["coordinate_steps"] / min(c.result["matmul_limit"], c.result["memory_limit"]),
+            "temporary": None if c.result["temporary_bytes"] is None else c.result["temporary_bytes"] / 1e6,
+            "compile": c.result["compile_seconds"],
         }
         for c in own
     ]
     last = own[-1].result
     return Section(
         "meta-training throughput",
-        prose="Coordinate-steps a second of truncated backpropagation of first order through a two-layer "
-        "LSTM of 20 units, 64 quadratics side by side, truncations of 20. The limits assume that nothing is "
-        "done but the products of the gates or the traffic of the state, four times each.\n\n"
+        prose=f"Coordinate-steps a second of meta-training with truncations of {TRUNCATION}, and a meta-step "
+        "beside the forward unroll in it. `tbptt` is of first order. The limits assume that nothing is done "
+        "but the products of the rule or the traffic of its state, as often as the estimator needs them.\n\n"
         f"Measured beside it: {last['flops'] / 1e9:.3g} GFLOP/s of a matrix product in float32, "
         f"{last['bandwidth'] / 1e9:.3g} GB/s of a copy.",
         rows=rows,
         columns={
             "task": Column("task"),
-            "throughput": Column("coordinate-steps/s", "high", 3),
-            "matmul": Column("limit of products", digits=3),
-            "memory": Column("limit of memory", digits=3),
+            "optimizer": Column("optimizer"),
+            "estimator": Column("estimator"),
+            "coordinates": Column("coordinates"),
+            "throughput": Column("coordinate-steps/s", digits=3),
+            "ratio": Column("meta-step / forward", digits=3),
             "share": Column("share of the lower limit", digits=2),
+            "temporary": Column("scratch, MB", digits=3),
+            "compile": Column("compilation, s", digits=3),
         },
     )
 
 
 SUITE = Suite(
     "speed",
-    1,
+    2,
     "Time and memory of an update beside Adam's over 1e3 to 1e7 parameters in few and in many leaves, and "
     "the throughput of meta-training beside the limits of the machine.",
     plan,
