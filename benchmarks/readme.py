@@ -51,7 +51,7 @@ def learners() -> str:
         "|---|---|---|",
     ]
     for r in json.loads((MEMORY_WEIGHTS / "weight-memory.json").read_text())["results"]:
-        what = r["what"].rpartition(": ")[2]
+        what = r["what"].removeprefix("mean cross entropy on the test samples of 500 data sets: ")
         above = (
             f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""
         )
