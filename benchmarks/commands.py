@@ -1,12 +1,14 @@
 """The commands of `python -m benchmarks`."""
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 from rich.console import Console
 
@@ -45,6 +47,8 @@ class Run:
         optimizers: names, .safetensors files, or Python files with CONTENDERS; the suite's own by default.
         seeds: cells for each optimizer and task; the size's own number by default.
         out: the result directory; runs/benchmarks/SIZE by default.
+        processes: suites that run side by side, what is timed excepted; by default as many as there are CPU
+            cores, at most 4, and 1 on an accelerator.
     """
 
     suites: Words
@@ -53,6 +57,11 @@ class Run:
     optimizers: tuple[str, ...] = ()
     seeds: int | None = None
     out: Path | None = None
+    processes: int | None = None
+
+    def __post_init__(self):
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f"processes={self.processes!r}: it must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +141,15 @@ def run_command(words: Sequence[str]) -> int:
     size = "quick" if options.quick else "full" if options.full else "default"
     request = Request(size, options.optimizers, options.seeds)
     out = options.out or Path("runs") / "benchmarks" / size
+    chosen = _suites(options.suites)
+    cores = min(os.cpu_count() or 1, 4) if jax.default_backend() == "cpu" else 1
     made = runner.run(
-        _suites(options.suites), request, out, command=f"python -m benchmarks run {shlex.join(words)}"
+        list(chosen.values()),
+        request,
+        out,
+        command=f"python -m benchmarks run {shlex.join(words)}",
+        processes=options.processes or cores,
+        sources={suite.name: source for source, suite in chosen.items()},
     )
     print(f"{made} cells made, in {out}\nnext: python -m benchmarks report {out}")
     return 0
@@ -167,9 +183,10 @@ def compare_command(words: Sequence[str]) -> int:
     return int(worse > 0)
 
 
-def _suites(names: Sequence[str]) -> list[Suite]:
-    chosen = suites.names() if "all" in names else names
-    return [suites.find(name) for name in dict.fromkeys(chosen)]
+def _suites(names: Sequence[str]) -> dict[str, Suite]:
+    """The suites by what they were found by."""
+    found = suites.names() if "all" in names else names
+    return {name: suites.find(name) for name in dict.fromkeys(found)}
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

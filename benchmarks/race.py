@@ -310,7 +310,7 @@ def _cost_job(suite: str, case: Case, task: Task, c: Contender) -> Job:
         return step_costs(build(rate.get("learning_rate", 0.0)), task, num_steps=horizon)
 
     key = Key(suite, case.name, c.name, 0, None, "cost")
-    return Job(key, _settings(case, task, c), run)
+    return Job(key, _settings(case, task, c), run, timed=True)
 
 
 @functools.cache

@@ -1,13 +1,16 @@
 """Makes cells, each once: what is finished stays, what is damaged is made anew."""
 
+import itertools
+import multiprocessing
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cells
+from benchmarks import cells, suites
 from benchmarks.suite import Job, Key, Request, Suite
 from learned_opt import runs
 
@@ -16,15 +19,26 @@ class Failed(Exception):
     """Some cells could not be made; the others were."""
 
 
-def run(suites: Sequence[Suite], request: Request, out: Path, *, command: str, quiet: bool = False) -> int:
+def run(
+    chosen: Sequence[Suite],
+    request: Request,
+    out: Path,
+    *,
+    command: str,
+    quiet: bool = False,
+    processes: int = 1,
+    sources: Mapping[str, str] | None = None,
+) -> int:
     """Runs suites into a result directory.
 
     Args:
-        suites: what to measure.
+        chosen: what to measure.
         request: size, optimizers, seeds.
         out: the directory; cells that are finished in it are not made again.
         command: that was given, for the report.
         quiet: whether to show no progress.
+        processes: suites that run side by side; what is timed runs alone, at the end.
+        sources: what `suites.find` finds each suite by, where that is not its name.
 
     Returns:
         How many cells were made.
@@ -33,9 +47,9 @@ def run(suites: Sequence[Suite], request: Request, out: Path, *, command: str, q
         ValueError: if the directory holds another version or size of a suite.
         Failed: naming the cells that could not be made.
     """
-    for suite in suites:
+    for suite in chosen:
         _check_directory(suite, request, out)
-    planned = [(suite, suite.plan(request)) for suite in suites]
+    planned = [(suite, suite.plan(request)) for suite in chosen]
     for suite, jobs in planned:
         if not jobs:
             raise ValueError(
@@ -46,16 +60,24 @@ def run(suites: Sequence[Suite], request: Request, out: Path, *, command: str, q
     todo = [job for job in jobs if not _is_finished(out, job)]
     if not todo:
         return 0
+    beside: dict[str, list[Key]] = {}
+    for job in todo:
+        if not job.timed:
+            beside.setdefault((sources or {}).get(job.key.suite, job.key.suite), []).append(job.key)
+    if processes > 1 and len(beside) > 1:
+        alone = [job for job in todo if job.timed]
+        made = _side_by_side(beside, request, out, processes)
+    else:
+        alone, made = todo, iter(())
     failures: dict[Key, str] = {}
     with runs.progress(len(jobs), "benchmarks", unit="cells", quiet=quiet) as bar:
         done = len(jobs) - len(todo)
         bar.update(done)
-        for job in todo:
-            problem = _make(out, job)
+        for key, problem in itertools.chain(made, ((job.key, _make(out, job)) for job in alone)):
             if problem:
-                failures[job.key] = problem
+                failures[key] = problem
             done += 1
-            bar.update(done, cell="/".join(map(str, job.key[1:4])))
+            bar.update(done, cell="/".join(map(str, key[1:4])))
     if failures:
         lines = [f"  {'/'.join(map(str, key))}: {text}" for key, text in failures.items()]
         raise Failed(
@@ -63,6 +85,39 @@ def run(suites: Sequence[Suite], request: Request, out: Path, *, command: str, q
             + "\n".join(lines)
         )
     return len(todo)
+
+
+def _side_by_side(
+    keys: Mapping[str, Sequence[Key]], request: Request, out: Path, processes: int
+) -> Iterator[tuple[Key, str | None]]:
+    """Makes cells of several suites, a process each; gives each cell's key and what went wrong, if it did."""
+    # A process that is forked would share jax's threads, and hang.
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(processes, context) as pool:
+        made = manager.Queue()
+        # The largest first, so that no process is left with it at the end.
+        order = sorted(keys, key=lambda source: -len(keys[source]))
+        futures = [pool.submit(_work, source, request, out, list(keys[source]), made) for source in order]
+        try:
+            left = sum(map(len, keys.values()))
+            while left:
+                if made.empty():
+                    time.sleep(0.05)
+                    for future in wait(futures, timeout=0).done:
+                        future.result()  # a process that died says so here
+                    continue
+                yield made.get()
+                left -= 1
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _work(source: str, request: Request, out: Path, keys: Sequence[Key], made: Any) -> None:
+    """One process: cells of one suite, in the plan's order."""
+    wanted = set(map(tuple, keys))
+    for job in suites.find(source).plan(request):
+        if tuple(job.key) in wanted:
+            made.put((job.key, _make(out, job)))
 
 
 def _is_finished(out: Path, job: Job) -> bool:

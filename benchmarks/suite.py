@@ -42,11 +42,13 @@ class Job:
             other settings is made anew.
         run: `run(load) -> result`, JSON but for numbers that may be NaN or infinite; `load(key)` gives
             the result of a cell that the plan has before this one.
+        timed: whether it measures time, so that no other job may run beside it.
     """
 
     key: Key
     settings: Mapping[str, Any]
     run: Callable[[Load], dict[str, Any]]
+    timed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Suite:
         name: that the command line takes.
         version: raised by whoever changes what a cell means; results of two versions never mix.
         summary: one sentence.
-        plan: `plan(request) -> jobs`, in the order in which they are made.
+        plan: `plan(request) -> jobs`, in the order in which they are made; those that are timed come after
+            all others where suites run side by side.
         metrics: how the report shows the task's metrics, by name.
         sections: `sections(cells) -> sections` of the report; those of a race by default.
     """

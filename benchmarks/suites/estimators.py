@@ -108,7 +108,7 @@ def plan(request: Request) -> list[Job]:
             for task in LEARNING_RATES:
                 key = Key("estimators", task, name, horizon, None, "gradient")
                 settings = recorded | {"learning_rate": LEARNING_RATES[task]}
-                jobs.append(Job(key, settings, functools.partial(run, task)))
+                jobs.append(Job(key, settings, functools.partial(run, task), timed=True))
     return jobs
 
 

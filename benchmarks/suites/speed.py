@@ -53,7 +53,7 @@ def plan(request: Request) -> list[Job]:
             key = Key("speed", f"meta-training-{name}", case.optimizer, 0, None, "throughput")
             settings = {"problems": case.problems, "truncation": TRUNCATION, "estimator": case.estimator}
             jobs.append(Job(key, settings, functools.partial(_throughput, machine, case)))
-    return jobs
+    return [dataclasses.replace(job, timed=True) for job in jobs]
 
 
 def params(number: int, leaves: int) -> dict[str, jax.Array]:

@@ -56,6 +56,23 @@ def users_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_suites_side_by_side_make_the_same_cells(users_file: Path, measured: Path, tmp_path: Path):
+    other = tmp_path / "other.py"
+    other.write_text(users_file.read_text().replace('"mine"', '"other"'))
+    sources = {"mine": str(users_file), "other": str(other)}
+    chosen = [suites.find(source) for source in sources.values()]
+    out = tmp_path / "out"
+    request = Request("quick")
+    made = runner.run(chosen, request, out, command="c", quiet=True, processes=2, sources=sources)
+    assert made == 2 * 9
+    assert runner.run(chosen, request, out, command="c", quiet=True, processes=2, sources=sources) == 0
+    key = Key("mine", "two", "sgd", 8, 0)
+    expected = cells.read(cells.path_of(measured, key)).result
+    for name in sources:
+        found = cells.read(cells.path_of(out, key._replace(suite=name))).result
+        np.testing.assert_allclose(found["final"], expected["final"], rtol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def measured(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the user's suite, to be copied by whoever changes them."""
