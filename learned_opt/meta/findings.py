@@ -77,7 +77,7 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
     """
     flat = np.concatenate([g.reshape(*g.shape[:2], -1) for g in grads.values()], axis=-1).astype(np.float64)
     num_seeds, _, size = flat.shape
-    finite = np.isfinite(flat).all(-1)
+    finite = np.all(np.isfinite(flat), axis=-1)
     measured = {"meta-gradients that are finite": f"{finite.sum()} of {finite.size}"}
     findings = []
     if not finite.all():

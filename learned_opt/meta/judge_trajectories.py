@@ -31,7 +31,7 @@ def judge_trajectories(losses: np.ndarray, sight: Sight, names: list[str], scale
     """
     share = diverged(losses[:, 0], losses[:, -1]).mean()
     measured = {"problems that diverged": f"{share:.0%} of {len(losses)}"}
-    findings = _not_finite(losses, sight.finite, names)
+    findings = _not_finite(losses, np.asarray(sight.finite), names)
     if share >= MANY_DIVERGED:
         smaller = f"output_scale={scale / 10:g}" if scale else "a smaller step size"
         findings.append(
