@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from learned_opt import datasets, runs
-from learned_opt.cli import demo, evaluate, in_context, meta_train, prepare_data, shipped, watch
+from learned_opt.cli import demo, doctor, evaluate, in_context, meta_train, prepare_data, shipped, watch
 from learned_opt.core.errors import unknown_name
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "show": (shipped.show_command, "the card of a shipped optimizer, or what a run directory holds"),
     "meta-train": (meta_train.command, "meta-train by recipe, with overrides"),
     "resume": (meta_train.resume_command, "continue a run that was stopped"),
+    "doctor": (doctor.command, "why a recipe or a run does not learn: what was found, and what to change"),
     "watch": (watch.command, "the curves of a run, in the terminal or as a PNG"),
     "evaluate": (evaluate.command, "an optimizer against baselines with swept learning rates"),
     "in-context": (in_context.command, "networks that learn in their own state: train, evaluate, inspect"),

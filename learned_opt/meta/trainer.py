@@ -13,7 +13,9 @@ import optax
 
 from learned_opt import optimizers, runs, tasks, zoo
 from learned_opt.core.config import validated
-from learned_opt.core.types import LearnedOptimizer, Task, Theta
+from learned_opt.core.types import Key, LearnedOptimizer, Task, Theta
+from learned_opt.meta.alarms import Alarms
+from learned_opt.meta.findings import diverged
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.training.evaluate import trajectories
@@ -92,7 +94,7 @@ def meta_train(
         2
     """
     checked = validated(Settings, settings, "settings")
-    theta = _start(lopt, start)
+    theta = start_theta(lopt, start)
     run_directory = None
     if directory is not None:
         run_directory = runs.RunDirectory.create(
@@ -150,12 +152,32 @@ def resume(
         True
     """
     run_directory = runs.RunDirectory.open(directory)
-    config = run_directory.config
-    settings = validated(Settings, config["settings"], "settings")
-    known_lopt: LearnedOptimizer = lopt or _named(optimizers.registry, config["optimizer"], "lopt")
-    known_task: Task = task or _named(tasks.registry, config["task"], "task")
-    theta = _start(known_lopt, config["start"])
-    return _run(known_lopt, known_task, settings, theta, run_directory, quiet)
+    lopt, task, settings = open_run(run_directory, lopt, task)
+    theta = start_theta(lopt, run_directory.config["start"])
+    return _run(lopt, task, settings, theta, run_directory, quiet)
+
+
+def open_run(
+    run: runs.RunDirectory, lopt: LearnedOptimizer | None = None, task: Task | None = None
+) -> tuple[LearnedOptimizer, Task, Settings]:
+    """What a run is of, made again from its configuration.
+
+    Args:
+        run: its directory.
+        lopt: the learned optimizer, where it has no name to be found by.
+        task: likewise.
+
+    Returns:
+        The learned optimizer, the task and the settings.
+
+    Raises:
+        ValueError: if the optimizer or the task has no name and is not given.
+    """
+    return (
+        lopt or _named(optimizers.registry, run.config["optimizer"], "lopt"),
+        task or _named(tasks.registry, run.config["task"], "task"),
+        validated(Settings, run.config["settings"], "settings"),
+    )
 
 
 def _named(registry: Any, config: Any, argument: str) -> Any:
@@ -167,8 +189,20 @@ def _named(registry: Any, config: Any, argument: str) -> Any:
     return registry.from_json(config).make()
 
 
-def _start(lopt: LearnedOptimizer, start: str | Path | None) -> Theta | None:
-    """The theta that a run starts from, or `None` for fresh ones."""
+def start_theta(lopt: LearnedOptimizer, start: str | Path | None) -> Theta | None:
+    """The theta that a run starts from.
+
+    Args:
+        lopt: the learned optimizer.
+        start: as in `meta_train`.
+
+    Returns:
+        Theta, or `None` for fresh ones.
+
+    Raises:
+        FileNotFoundError: if there is no such run or file.
+        ValueError: if it is another optimizer's.
+    """
     if start is None:
         return None
     path = Path(start)
@@ -181,6 +215,27 @@ def _start(lopt: LearnedOptimizer, start: str | Path | None) -> Theta | None:
     return theta
 
 
+def first_state(lopt: LearnedOptimizer, task: Task, settings: Settings, theta: Theta | None) -> MetaState:
+    """The state that a run begins with.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what it is trained on.
+        settings: of the run.
+        theta: meta-parameters to start from; `None` for fresh ones.
+
+    Returns:
+        The state before the first meta-step.
+    """
+    init = lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
+    estimator = settings.make_estimator(lopt, task)
+    return initial_state(_training_key(settings), init, settings.outer_optimizer(), estimator, task.data)
+
+
+def _training_key(settings: Settings) -> Key:
+    return jax.random.fold_in(jax.random.key(settings.seed), TRAINING_STREAM)
+
+
 def _run(
     lopt: LearnedOptimizer,
     task: Task,
@@ -189,8 +244,7 @@ def _run(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Run:
-    key = jax.random.key(settings.seed)
-    training_key = jax.random.fold_in(key, TRAINING_STREAM)
+    training_key = _training_key(settings)
     outer = settings.outer_optimizer()
     estimator = settings.make_estimator(lopt, task)
     advance = jax.jit(
@@ -198,14 +252,16 @@ def _run(
         static_argnames="num_steps",
         donate_argnames="state",
     )
-    init = lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
-    first = initial_state(training_key, init, outer, estimator, task.data)
+    first = first_state(lopt, task, settings, theta)
 
     with runs.history(directory, first) as history:
+        alarms = Alarms(history.state.theta)
         validate, adam_loss = _validation(lopt, task, settings)
 
         def end_period(state: MetaState, reports: Sequence[StepMetrics]):
-            loss = validate(state.theta)
+            loss, share_diverged = validate(state.theta)
+            norms = np.concatenate([report.gradient_norm for report in reports])
+            alarms.look(state.theta, norms, share_diverged)
             if loss < float(state.best_loss):
                 best_theta = jax.tree.map(jnp.copy, state.theta)
                 state = state._replace(best_theta=best_theta, best_loss=jnp.float32(loss))
@@ -213,6 +269,7 @@ def _run(
                 "validation_loss": loss,
                 "best_loss": float(state.best_loss),
                 "adam_loss": adam_loss,
+                "diverged": share_diverged,
                 "skipped": int(optax.tree.get(state.outer_state, "total_notfinite")),
                 **_summary(reports),
             }
@@ -258,15 +315,17 @@ def _run(
 
 
 def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
-    """A function from theta to its mean loss on the validation problems, and swept Adam's on them."""
+    """From theta to its mean loss on the validation problems and how many diverged; swept Adam's loss."""
     key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
     keys = jax.random.split(key, settings.num_validation_problems)
     last = settings.horizon + settings.window // 2
 
-    def mean_loss(build: Any, theta: Theta) -> float:
+    def validate(build: Any, theta: Theta) -> tuple[float, float]:
         curves, _ = trajectories(build, task._replace(metrics=None), last, theta, keys)
-        loss = loss_at(np.asarray(curves), settings.horizon, settings.window).mean()
-        return float(loss) if np.isfinite(loss) else float("inf")
+        curves = np.asarray(curves)
+        losses = loss_at(curves, settings.horizon, settings.window)
+        share_diverged = float(diverged(curves[:, 0], losses).mean())
+        return float(losses.mean()) if np.isfinite(losses.mean()) else float("inf"), share_diverged
 
     adam = tune(
         optax.adam,
@@ -276,9 +335,8 @@ def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
         seed=settings.seed,
         window=settings.window,
     )
-    return functools.partial(mean_loss, lopt.build), mean_loss(
-        with_prox(optax.adam, task), adam.learning_rate
-    )
+    adam_loss, _ = validate(with_prox(optax.adam, task), adam.learning_rate)
+    return functools.partial(validate, lopt.build), adam_loss
 
 
 def _summary(reports: Sequence[StepMetrics]) -> dict[str, float | None]:

@@ -1,0 +1,67 @@
+"""Warnings during meta-training, on trouble that would otherwise show at its end."""
+
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from learned_opt.core.types import Theta
+
+LEAST_STEPS = 10  # meta-steps that a judgement is made on, at least
+ADVICE = "; `learned-opt doctor` looks for the cause"
+
+
+class Alarms:
+    """Warns once of each kind of trouble.
+
+    Args:
+        theta: where meta-training begins, or goes on from.
+
+    Example:
+        >>> alarms = Alarms(np.zeros(2))
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     alarms.look(np.zeros(2), np.ones(10), diverged=0.0)
+        >>> str(caught[0].message)
+        'theta has not moved in 10 meta-steps...'
+    """
+
+    def __init__(self, theta: Theta):
+        self._theta = jax.device_get(theta)
+        self._norms: list[np.ndarray] = []
+        self._warned: set[str] = set()
+
+    def look(self, theta: Theta, gradient_norms: np.ndarray, diverged: float) -> None:
+        """Judges a period, together with those before it that were too short to judge.
+
+        Args:
+            theta: at its end.
+            gradient_norms: f32[n], of its meta-gradients.
+            diverged: the share of validation problems that diverged.
+        """
+        self._norms.append(gradient_norms)
+        norms = np.concatenate(self._norms)
+        if norms.size < LEAST_STEPS:
+            return
+        theta, before = jax.device_get(theta), self._theta
+        self._theta, self._norms = theta, []
+        bad = int((~np.isfinite(norms)).sum())
+        if bad > norms.size / 2:
+            self._warn(
+                "not finite",
+                f"{bad} of the last {norms.size} meta-gradients were not finite and were skipped",
+            )
+        elif _equal(theta, before):
+            self._warn("still", f"theta has not moved in {norms.size} meta-steps")
+        if diverged > 0.5:
+            self._warn("diverged", f"{diverged:.0%} of the validation problems diverged")
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(text + ADVICE, stacklevel=2)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)

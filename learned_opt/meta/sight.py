@@ -1,0 +1,207 @@
+"""What happens along a trajectory, for an optimizer that does not know that it is watched."""
+
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.extend import core
+
+from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, Params, Task, Theta
+from learned_opt.training.unroll import start, unroll
+
+# A sigmoid beyond these bounds passes on less than a twelfth of the derivative that it has in the middle.
+SIGMOID_BOUND, TANH_BOUND = 0.02, 0.98
+ACTIVATIONS = {"logistic": "sigmoid", "sigmoid": "sigmoid", "tanh": "tanh"}
+
+
+class Sight(NamedTuple):
+    """What one update looks like from outside; arrays [problems, steps, ...] for whole trajectories.
+
+    Attributes:
+        gradient_norm: f32, of the optimizee's gradient.
+        update_norm: f32, of the update.
+        param_norm: f32, of the params before it.
+        gain: f32, by how much the update changes the loss to first order, without the sign.
+        finite: bool[leaves], whether each leaf of `leaf_names` is finite.
+        saturated: for each group of the rule's activations, f32, the share of them at their bounds.
+    """
+
+    gradient_norm: Array
+    update_norm: Array
+    param_norm: Array
+    gain: Array
+    finite: Array
+    saturated: dict[str, Array]
+
+
+class Watched(NamedTuple):
+    """State of a watched optimizer.
+
+    Attributes:
+        inner: the optimizer's own.
+        sight: of the last update.
+    """
+
+    inner: Any
+    sight: Sight
+
+
+def watched_trajectories(
+    lopt: LearnedOptimizer, task: Task, theta: Theta, data: Data, keys: Key, num_steps: int
+) -> tuple[Array, Sight]:
+    """Trajectories, and what each of their updates looked like; of one compiled call when jitted.
+
+    Args:
+        lopt: the learned optimizer.
+        task: what the problems are drawn from.
+        theta: meta-parameters.
+        data: the task's data.
+        keys: one a problem.
+        num_steps: updates to make; static.
+
+    Returns:
+        The losses f32[problems, num_steps + 1] and the sights.
+    """
+    extra_args = {} if task.prox is None else {"prox": task.prox}
+    tx = _watched(lopt, theta, extra_args)
+
+    def one_problem(key: Key) -> tuple[Array, Sight]:
+        sample_key, start_key, batch_key = jax.random.split(key, 3)
+        problem = task.sample(sample_key)
+
+        def step(state: Any, _):
+            state, losses = unroll(tx, task, batch_key, problem, data, state, 1)
+            return state, (losses, state.opt_state.sight)
+
+        first = start(tx, task, start_key, problem)
+        _, (losses, sights) = jax.lax.scan(step, first, length=num_steps)
+        return jnp.append(losses[:, 0], losses[-1, 1]), sights
+
+    return jax.vmap(one_problem)(keys)
+
+
+def leaf_names(lopt: LearnedOptimizer, task: Task, theta: Theta) -> list[str]:
+    """The leaves that `Sight.finite` is of, in the order in which one makes the next.
+
+    Args:
+        lopt: the learned optimizer.
+        task: the task.
+        theta: meta-parameters.
+
+    Returns:
+        Their names.
+    """
+    key = jax.random.key(0)
+    params, state = jax.eval_shape(
+        lambda theta: start(lopt.build(theta), task, key, task.sample(key))[:2], theta
+    )
+    trees = {"params": params, "gradient": params, "state": state, "update": params}
+    return [
+        f"{what}{jax.tree_util.keystr(path)}"
+        for what, tree in trees.items()
+        for path, _ in jax.tree.leaves_with_path(tree)
+    ]
+
+
+def _watched(
+    lopt: LearnedOptimizer, theta: Theta, known_args: dict[str, Any]
+) -> optax.GradientTransformationExtraArgs:
+    plain = optax.with_extra_args_support(lopt.build(theta))
+
+    def init_fn(params: Params) -> Watched:
+        # The sight of an update that is never made, for its shapes.
+        zero = jnp.zeros([], jnp.float32)
+        made_up = {"value": zero, "grad": params, "value_fn": lambda p: zero, **known_args}
+        state = plain.init(params)
+        sight = jax.eval_shape(lambda p, s: look(p, s, p, made_up)[2], params, state)
+        return Watched(state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sight))
+
+    def look(grads: Params, state: Any, params: Params, extra_args: dict[str, Any]):
+        def update(theta: Theta, grads: Params, state: Any):
+            tx = optax.with_extra_args_support(lopt.build(theta))
+            return tx.update(grads, state, params, **extra_args)
+
+        (updates, new_state), saturated = with_saturation(update, theta, grads, state)
+        leaves = jax.tree.leaves((params, grads, new_state, updates))
+        sight = Sight(
+            _norm(grads),
+            _norm(updates),
+            _norm(params),
+            jnp.abs(sum(map(_dot, *map(jax.tree.leaves, (grads, updates))), start=jnp.float32(0))),
+            jnp.stack([_finite(leaf) for leaf in leaves]),
+            saturated,
+        )
+        return updates, new_state, sight
+
+    def update_fn(updates, state, params=None, **extra_args):
+        updates, inner, sight = look(updates, state.inner, params, extra_args)
+        return updates, Watched(inner, sight)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def with_saturation(function: Any, theta: Theta, *args: Any) -> tuple[Any, dict[str, Array]]:
+    """What a function gives, and which share of its sigmoids and hyperbolic tangents is at the bounds.
+
+    They are read off the traced program, so that every rule can be looked at, and only those that theta has a
+    say in count: a clock that goes through a tanh saturates by design.
+
+    Args:
+        function: of theta and the other arguments.
+        theta: meta-parameters.
+        *args: the other arguments.
+
+    Returns:
+        The function's value, and the shares by the module's name and the kind of activation.
+
+    Example:
+        >>> _, shares = with_saturation(lambda theta, x: jnp.tanh(theta * x), 10.0, jnp.array([0.1, 1.0]))
+        >>> {name: float(share) for name, share in shares.items()}
+        {'output tanh': 0.5}
+    """
+    traced, shape = jax.make_jaxpr(function, return_shape=True)(theta, *args)
+    program = traced.jaxpr
+    of_theta = set(program.invars[: len(jax.tree.leaves(theta))])
+    found: list[tuple[str, Any]] = []
+    for equation in program.eqns:
+        if any(isinstance(v, core.Var) and v in of_theta for v in equation.invars):
+            of_theta.update(equation.outvars)
+            kind = ACTIVATIONS.get(equation.params.get("name", equation.primitive.name))
+            if kind is not None:
+                modules = re.findall(r"\w+(?!\w*\()", str(equation.source_info.name_stack))
+                found.append((f"{modules[-1] if modules else 'output'} {kind}", equation.outvars[0]))
+    outvars = [*program.outvars, *(variable for _, variable in found)]
+    # Names of the results are for error messages alone, and would have to be as many.
+    info = program.debug_info._replace(result_paths=None)
+    extended = core.jaxpr_as_fun(traced.replace(jaxpr=program.replace(outvars=outvars, debug_info=info)))
+    results = extended(*jax.tree.leaves((theta, *args)))
+    value = jax.tree.unflatten(jax.tree.structure(shape), results[: len(program.outvars)])
+    counts: dict[str, list[Array]] = {}
+    sizes: dict[str, int] = {}
+    for (name, _), activation in zip(found, results[len(program.outvars) :], strict=True):
+        activation = activation.astype(jnp.float32)
+        if name.endswith("sigmoid"):
+            bound = (activation < SIGMOID_BOUND) | (activation > 1 - SIGMOID_BOUND)
+        else:
+            bound = jnp.abs(activation) > TANH_BOUND
+        counts.setdefault(name, []).append(jnp.sum(bound.astype(jnp.float32)))
+        sizes[name] = sizes.get(name, 0) + activation.size
+    return value, {name: sum(c, start=jnp.float32(0)) / max(sizes[name], 1) for name, c in counts.items()}
+
+
+def _norm(tree: Params) -> Array:
+    squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares, start=jnp.float32(0)))
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return jnp.sum(a.astype(jnp.float32) * b.astype(jnp.float32))
+
+
+def _finite(leaf: Array) -> Array:
+    if not jnp.issubdtype(jnp.result_type(leaf), np.inexact):
+        return jnp.array(True)
+    return jnp.all(jnp.isfinite(leaf))
