@@ -1,7 +1,6 @@
 """Meta-training on several devices: the problems are split over them, all else is on each of them."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
