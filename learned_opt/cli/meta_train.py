@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 from learned_opt import in_context, meta, runs
@@ -28,10 +29,10 @@ recipes:
 `learned-opt meta-train RECIPE --help` lists the options with the recipe's values."""
 
 RESUME_USAGE = """\
-usage: learned-opt resume RUN
+usage: learned-opt resume RUN [--distributed]
 
 Continues the meta-training run in the directory RUN from its newest checkpoint. The result is identical
-to the bit to that of a run that was never stopped."""
+to the bit to that of a run that was never stopped, but for rounding where the number of devices is another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +42,23 @@ class Options:
     Attributes:
         directory: where the run is stored; runs/RECIPE by default.
         start: where theta starts: a shipped optimizer's name, a .safetensors file or a finished run.
+        distributed: whether this is one of several processes, on one cluster, that share the problems.
     """
 
     directory: Path | None = None
     start: str | None = None
+    distributed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeOptions:
+    """Options of resume.
+
+    Attributes:
+        distributed: whether this is one of several processes, on one cluster, that share the problems.
+    """
+
+    distributed: bool = False
 
 
 def command(words: Sequence[str]) -> None:
@@ -56,6 +70,8 @@ def command(words: Sequence[str]) -> None:
     # The settings' own flags need no prefix: --horizon, not --settings.horizon.
     configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
     options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
+    if options.distributed:
+        _join()
     directory = options.directory or _directory(name)
     runs.RunDirectory.check_free(directory)  # before an earlier recipe runs for it
     start = options.start or _earlier_run(recipe)
@@ -64,7 +80,9 @@ def command(words: Sequence[str]) -> None:
 
 def resume_command(words: Sequence[str]) -> None:
     """Runs `learned-opt resume`."""
-    directory, _ = target(words, RESUME_USAGE)
+    directory, rest = target(words, RESUME_USAGE)
+    if parse(ResumeOptions, rest, f"learned-opt resume {directory}", RESUME_USAGE).distributed:
+        _join()
     with continuable(directory):
         config = runs.RunDirectory.open(directory).config
         if "learner" in config or "memory" in config:
@@ -76,6 +94,18 @@ def resume_command(words: Sequence[str]) -> None:
     _report(run)
 
 
+def _join() -> None:
+    """Makes the devices of all processes one job's; before jax is first used."""
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        raise ValueError(
+            f"--distributed: {error} It finds the other processes under SLURM, Open MPI, Kubernetes and on Cloud "
+            "TPUs; elsewhere call jax.distributed.initialize(address, num_processes, process_id) and "
+            "learned_opt.meta_train in a script"
+        ) from error
+
+
 def _directory(name: str) -> Path:
     return Path("runs") / name
 
@@ -85,9 +115,11 @@ def _earlier_run(recipe: meta.Recipe) -> Path | None:
     if recipe.start is None:
         return None
     directory, earlier = _directory(recipe.start), meta.recipe(recipe.start)
-    if not runs.RunDirectory(directory, {}).theta_path.exists():
-        print(f"{recipe.start} comes first, in {directory}")
-        if directory.exists():
+    finished, begun = runs.RunDirectory(directory, {}).theta_path.exists(), directory.exists()
+    runs.barrier(f"{recipe.start} is looked for")  # before a process makes it
+    if not finished:
+        _say(f"{recipe.start} comes first, in {directory}")
+        if begun:
             with continuable(directory):
                 _report(meta.resume(directory))
         else:
@@ -117,8 +149,14 @@ def continuable(directory: str | Path) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
+def _say(text: str) -> None:
+    """Prints it, once for all processes."""
+    if runs.is_first():
+        print(text)
+
+
 def _report(run: meta.Run) -> None:
-    print(
+    _say(
         f"validation loss {run.validation_loss:.4g}, swept Adam's {run.adam_loss:.4g} "
         f"(ratio {run.validation_loss / run.adam_loss:.3f})\n"
         f"next: learned-opt evaluate {run.directory}"

@@ -3,6 +3,7 @@
 from learned_opt.core.config import Registry, validated
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
+from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 
@@ -19,6 +20,7 @@ __all__ = [
     "hard_threshold",
     "is_traced",
     "soft_threshold",
+    "split_by_problem",
     "unknown_name",
     "validated",
 ]

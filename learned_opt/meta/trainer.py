@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from learned_opt import optimizers, runs, tasks, zoo
 from learned_opt.core.config import validated
-from learned_opt.core.types import Key, LearnedOptimizer, Task, Theta
+from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
 from learned_opt.meta.alarms import Alarms
 from learned_opt.meta.findings import diverged
 from learned_opt.meta.settings import Settings
+from learned_opt.meta.sharding import compiled, problem_mesh
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, tune, with_prox
@@ -51,6 +53,7 @@ def meta_train(
     *,
     start: str | Path | None = None,
     directory: str | Path | None = None,
+    mesh: Mesh | None = None,
     quiet: bool = False,
     **settings: Any,
 ) -> Run:
@@ -66,6 +69,10 @@ def meta_train(
             finished run; fresh meta-parameters by default.
         directory: a new directory for the configuration, metrics, checkpoints and the final theta;
             nothing is stored without one.
+        mesh: the devices that the problems are split over, a mesh with the one axis "problems"; by default
+            all devices of all processes, or one where a single process has devices that do not divide
+            `num_problems`. Of several processes, which must all make the same call, the first writes and
+            shows progress.
         quiet: whether to show no progress.
         **settings: fields of `Settings`: horizon, truncation, num_meta_steps, learning_rate, seed, ...
 
@@ -73,8 +80,8 @@ def meta_train(
         The best theta and how it came about.
 
     Raises:
-        ValueError: if a setting is unknown or out of range, or the theta to start from is another
-            optimizer's.
+        ValueError: if a setting is unknown or out of range, the theta to start from is another
+            optimizer's, or the devices do not divide `num_problems`.
         RunError: if the directory holds something already.
 
     Example:
@@ -94,6 +101,7 @@ def meta_train(
         2
     """
     checked = validated(Settings, settings, "settings")
+    mesh = problem_mesh(checked.num_problems, mesh)
     theta = start_theta(lopt, start)
     run_directory = None
     if directory is not None:
@@ -107,7 +115,7 @@ def meta_train(
                 "provenance": runs.provenance(),
             },
         )
-    return _run(lopt, task, checked, theta, run_directory, quiet)
+    return _run(lopt, task, checked, theta, run_directory, mesh, quiet)
 
 
 def resume(
@@ -115,14 +123,19 @@ def resume(
     *,
     lopt: LearnedOptimizer | None = None,
     task: Task | None = None,
+    mesh: Mesh | None = None,
     quiet: bool = False,
 ) -> Run:
     """Continues a run from its newest checkpoint; the result is bit-identical to an undisturbed run's.
+
+    On another number of devices than before it is the same but for rounding, since sums are taken in another
+    order.
 
     Args:
         directory: of the run.
         lopt: the learned optimizer, for a run whose optimizer has no name to be found by.
         task: likewise.
+        mesh: the devices to go on with, as `meta_train` takes it, whatever they were before.
         quiet: whether to show no progress.
 
     Returns:
@@ -131,7 +144,8 @@ def resume(
     Raises:
         RunError: if the directory holds no run, or its configuration is damaged.
         CheckpointError: if no checkpoint of the run is whole.
-        ValueError: if the run's optimizer or task has no name and is not given.
+        ValueError: if the run's optimizer or task has no name and is not given, or the devices do not
+            divide `num_problems`.
 
     Example:
         >>> import tempfile
@@ -154,7 +168,8 @@ def resume(
     run_directory = runs.RunDirectory.open(directory)
     lopt, task, settings = open_run(run_directory, lopt, task)
     theta = start_theta(lopt, run_directory.config["start"])
-    return _run(lopt, task, settings, theta, run_directory, quiet)
+    mesh = problem_mesh(settings.num_problems, mesh)
+    return _run(lopt, task, settings, theta, run_directory, mesh, quiet)
 
 
 def open_run(
@@ -227,9 +242,13 @@ def first_state(lopt: LearnedOptimizer, task: Task, settings: Settings, theta: T
     Returns:
         The state before the first meta-step.
     """
-    init = lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
     estimator = settings.make_estimator(lopt, task)
-    return initial_state(_training_key(settings), init, settings.outer_optimizer(), estimator, task.data)
+    outer = settings.outer_optimizer()
+    return initial_state(_training_key(settings), _init(lopt, theta), outer, estimator, task.data)
+
+
+def _init(lopt: LearnedOptimizer, theta: Theta | None) -> Callable[[Key], Theta]:
+    return lopt.init if theta is None else lambda key: jax.tree.map(jnp.asarray, theta)
 
 
 def _training_key(settings: Settings) -> Key:
@@ -242,29 +261,33 @@ def _run(
     settings: Settings,
     theta: Theta | None,
     directory: runs.RunDirectory | None,
+    mesh: Mesh | None,
     quiet: bool,
 ) -> Run:
     training_key = _training_key(settings)
     outer = settings.outer_optimizer()
     estimator = settings.make_estimator(lopt, task)
-    advance = jax.jit(
-        functools.partial(meta_steps, outer=outer, estimator=estimator),
-        static_argnames="num_steps",
-        donate_argnames="state",
-    )
-    first = first_state(lopt, task, settings, theta)
+
+    def begin(key: Key, data: Data) -> MetaState:
+        return initial_state(key, _init(lopt, theta), outer, estimator, data)
+
+    def several_meta_steps(key: Key, state: MetaState, data: Data, num_steps: int):
+        return meta_steps(key, state, data, outer, estimator, num_steps)
+
+    first, advance = compiled(mesh, begin, several_meta_steps, training_key, task.data)
 
     with runs.history(directory, first) as history:
         alarms = Alarms(history.state.theta)
         validate, adam_loss = _validation(lopt, task, settings)
 
         def end_period(state: MetaState, reports: Sequence[StepMetrics]):
-            loss, share_diverged = validate(state.theta)
+            # Every process validates on a device of its own, and all take the first one's word.
+            loss, share_diverged = map(runs.agreed, validate(jax.device_get(state.theta)))
             norms = np.concatenate([report.gradient_norm for report in reports])
             alarms.look(state.theta, norms, share_diverged)
             if loss < float(state.best_loss):
                 best_theta = jax.tree.map(jnp.copy, state.theta)
-                state = state._replace(best_theta=best_theta, best_loss=jnp.float32(loss))
+                state = state._replace(best_theta=best_theta, best_loss=jnp.full_like(state.best_loss, loss))
             return state, {
                 "validation_loss": loss,
                 "best_loss": float(state.best_loss),
@@ -276,7 +299,7 @@ def _run(
 
         runs.run_periods(
             history,
-            lambda state, n: advance(training_key, state, task.data, num_steps=n),
+            advance,
             end_period,
             num_steps=settings.num_meta_steps,
             period=settings.validate_every,
@@ -297,13 +320,14 @@ def _run(
             "the validation loss was never finite; lower learning_rate or output_scale, or clip_norm"
         )
     theta = jax.device_get(state.best_theta)
-    if directory is not None and lopt.config is not None:
+    if directory is not None and lopt.config is not None and runs.is_first():
         runs.save_weights(
             directory.theta_path,
             theta,
             {"optimizer": optimizers.registry.to_json(lopt.config)},
             overwrite=True,
         )
+    runs.barrier("theta is stored")
     return Run(
         theta,
         float(state.best_loss),

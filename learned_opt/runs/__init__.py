@@ -11,6 +11,7 @@ from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_trai
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.plots import heat_map, interval_plot, line_plot
+from learned_opt.runs.processes import agreed, barrier, is_first, readable
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.report import Column, Section, read_report, terminal_table, write_report
@@ -29,9 +30,12 @@ __all__ = [
     "RunError",
     "Section",
     "WeightsError",
+    "agreed",
+    "barrier",
     "heat_map",
     "history",
     "interval_plot",
+    "is_first",
     "line_plot",
     "load_weights",
     "loss_curves",
@@ -41,6 +45,7 @@ __all__ = [
     "provenance",
     "read_metrics",
     "read_report",
+    "readable",
     "require_plots",
     "run_periods",
     "save_weights",

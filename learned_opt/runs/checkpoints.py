@@ -214,7 +214,7 @@ def _write(directory: Path, step: int, structure: str, leaves: list[_Leaf]) -> N
     # orbax has no arrays without elements; those are all in the manifest.
     arrays = {str(i): leaf.array for i, leaf in enumerate(leaves) if leaf.array.size}
     if arrays:
-        with _orbax() as ocp, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as (ocp, checkpointer):
             checkpointer.save(directory / ARRAYS, args=ocp.args.PyTreeSave(arrays))
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     manifest = {
@@ -254,7 +254,7 @@ def _load(directory: Path, records: list[dict[str, Any]]) -> list[_Leaf]:
     empty = {i for i, record in enumerate(records) if 0 in record["shape"]}
     stored: dict[str, np.ndarray] = {}
     if len(empty) < len(records):
-        with _orbax() as ocp, ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as (ocp, checkpointer):
             as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
             restore_args = {str(i): as_numpy for i in range(len(records)) if i not in empty}
             stored = checkpointer.restore(
@@ -309,13 +309,11 @@ def _like(leaf: _Leaf, example: Any) -> Any:
         return leaf.array
     if isinstance(example, int | float | complex):
         return leaf.array.item()
-    array = jnp.array(leaf.array)
-    if leaf.key_impl is not None:
-        array = jax.random.wrap_key_data(array, impl=leaf.key_impl)
     # An array that is on the default device by default is left free to be moved.
-    if getattr(example, "committed", True) and example.sharding is not None:
-        array = jax.device_put(array, example.sharding)
-    return array
+    placed = getattr(example, "committed", True) and example.sharding is not None
+    # Keys go as their data, which has axes behind the keys': those are not split.
+    array = jax.device_put(leaf.array, example.sharding) if placed else jnp.array(leaf.array)
+    return array if leaf.key_impl is None else jax.random.wrap_key_data(array, impl=leaf.key_impl)
 
 
 def _sha256(path: Path) -> str:
@@ -333,14 +331,21 @@ def _free_name(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _orbax() -> Iterator[Any]:
-    """The orbax module, with its log silent; what goes wrong in it is raised as well."""
+def _checkpointer() -> Iterator[tuple[Any, Any]]:
+    """The orbax module and its checkpointer, its log silent; what goes wrong in it is raised as well."""
     import orbax.checkpoint as ocp
 
+    # Each process of several reads and writes by itself, and waits for no other.
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield ocp
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+            yield ocp, checkpointer
     finally:
         logger.setLevel(level)

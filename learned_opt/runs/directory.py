@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learned_opt.runs.files import seal, unseal, write_atomically
+from learned_opt.runs.processes import barrier, is_first
 
 KIND, VERSION = "run", 1
 CONFIG, LOCK = "config.json", ".lock"
@@ -41,7 +42,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: str | Path, config: dict[str, Any]) -> "RunDirectory":
-        """Makes a directory for a new run.
+        """Makes a directory for a new run; of several processes the first makes it for all.
 
         Args:
             path: does not exist, or is an empty directory.
@@ -57,8 +58,11 @@ class RunDirectory:
         path = Path(path)
         text = seal(KIND, VERSION, {"config": config})
         cls.check_free(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / CONFIG, text.encode())
+        barrier(f"{path} is free")
+        if is_first():
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / CONFIG, text.encode())
+        barrier(f"{path} is made")
         return cls(path, json.loads(text)["config"])
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
+from learned_opt.runs.processes import barrier, is_first, readable
 from learned_opt.runs.progress import progress
 from learned_opt.runs.tensorboard import tensorboard_writer
 
@@ -51,7 +52,8 @@ class History:
 def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
     """Opens a run for writing, at its newest whole checkpoint.
 
-    Metrics go to a file of JSON lines and, where tensorboardX is installed, to events for TensorBoard.
+    Metrics go to a file of JSON lines and, where tensorboardX is installed, to events for TensorBoard. Of
+    several processes all read the directory, and the first writes it.
 
     Args:
         directory: of the run, locked until the end of `with`; `None` to store nothing.
@@ -78,24 +80,40 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
     if directory is None:
         yield History(state, [], lambda step, row, state: None)
         return
-    with directory.lock():
+    with contextlib.ExitStack() as stack:
+        if is_first():
+            stack.enter_context(directory.lock())
         checkpoints = Checkpoints(directory.checkpoints_path)
         if checkpoints.steps():
             _, state = checkpoints.restore(like=state)
         step = int(state.step)
-        with (
-            MetricsWriter(directory.metrics_path, resume_step=step) as lines,
-            tensorboard_writer(directory.tensorboard_path, resume_step=step) as events,
-        ):
+        write = stack.enter_context(_writer(directory, step)) if is_first() else None
+        barrier("the metrics are cut to the checkpoint's step")
 
-            def store(step: int, row: dict[str, Any], state: Any) -> None:
+        def store(step: int, row: dict[str, Any], state: Any) -> None:
+            state = readable(state)
+            if write is not None:
                 # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
-                lines.write(step, **row)
-                if events is not None:
-                    events.write(step, **row)
+                write(step, row)
                 checkpoints.save(step, state)
+            barrier(f"step {step} is stored")
 
-            yield History(state, read_metrics(directory.metrics_path), store)
+        yield History(state, read_metrics(directory.metrics_path), store)
+
+
+@contextlib.contextmanager
+def _writer(directory: RunDirectory, step: int) -> Iterator[Callable[[int, dict[str, Any]], None]]:
+    with (
+        MetricsWriter(directory.metrics_path, resume_step=step) as lines,
+        tensorboard_writer(directory.tensorboard_path, resume_step=step) as events,
+    ):
+
+        def write(step: int, row: dict[str, Any]) -> None:
+            lines.write(step, **row)
+            if events is not None:
+                events.write(step, **row)
+
+        yield write
 
 
 def run_periods(
@@ -126,7 +144,7 @@ def run_periods(
         title: of the progress bar.
         unit: of its steps, in the plural.
         figures: of a report and the metrics so far, what the bar shows beside the time left.
-        quiet: whether to show no progress.
+        quiet: whether to show no progress; of several processes only the first shows any.
 
     Example:
         >>> from typing import NamedTuple
@@ -150,7 +168,7 @@ def run_periods(
     """
     state, started = history.state, time.monotonic()
     step = int(state.step)
-    with progress(num_steps, title, unit=unit, quiet=quiet) as bar:
+    with progress(num_steps, title, unit=unit, quiet=quiet or not is_first()) as bar:
         while step < num_steps:
             end = min((step // period + 1) * period, num_steps)
             reports: list[R] = []

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.training.walkers import Horizon, Walkers, check_problem_clip_norm
 
@@ -66,7 +67,7 @@ def gaussian(key: Key, theta: Theta, sigma: float, num_pairs: int) -> Theta:
         noise = optax.tree.random_like(key, theta, jax.random.normal)
         return jax.tree.map(lambda n: sigma * n, noise)
 
-    return jax.vmap(one)(jax.random.split(key, num_pairs))
+    return split_by_problem(jax.vmap(one)(jax.random.split(key, num_pairs)))
 
 
 def both_signs(theta: Theta, noise: Theta) -> Theta:

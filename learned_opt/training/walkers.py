@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
 from learned_opt.training.first_order import BLOCK, blockwise_unroll, goes_by_blocks
 from learned_opt.training.objectives import HISTORY, Objective, initial_history
@@ -148,7 +149,7 @@ def truncated_step(
     def begin(key: Key, theta: Theta, age: Array | None = None) -> Walkers:
         keys = jax.random.split(key, (5, num_problems))
         age = jnp.zeros(num_problems, jnp.int32) if age is None else age
-        return jax.vmap(begin_one, (1, None, 0))(keys, theta, age)
+        return split_by_problem(jax.vmap(begin_one, (1, None, 0))(keys, theta, age))
 
     by_blocks = not (second_order or through_state) and goes_by_blocks(lopt, task)
     block_size = max(BLOCK // (truncation * num_problems), 1)  # problems side by side share the cache

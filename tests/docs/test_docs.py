@@ -20,7 +20,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 
 # A process fixes its number of devices when it first uses jax.
-OWN_PROCESS = {"sharding.md": {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}}
+FOUR_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+OWN_PROCESS = {"sharding.md": FOUR_DEVICES, "scale.md": FOUR_DEVICES}
 
 # An example compiles much and computes little.
 QUICK_COMPILATION = "jax_disable_most_optimizations"

@@ -1,0 +1,79 @@
+"""Meta-training on several devices: the problems are split over them, all else is on each of them."""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from learned_opt.core.sharding import PROBLEM_AXIS
+from learned_opt.core.types import Data, Key
+from learned_opt.meta.step import MetaState, StepMetrics
+from learned_opt.training.walkers import divisors
+
+Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
+
+
+def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
+    """The mesh to train on, or `None` for one device.
+
+    By default all devices of all processes; in one process whose devices do not divide the problems, one.
+    """
+    if mesh is None:
+        count = jax.device_count()
+        if jax.process_count() == 1 and num_problems % count:
+            return None
+        mesh = Mesh(jax.devices(), PROBLEM_AXIS)
+    if mesh.axis_names != (PROBLEM_AXIS,):
+        raise ValueError(
+            f"mesh has the axes {mesh.axis_names}: give one with the only axis {PROBLEM_AXIS!r}, "
+            f"such as jax.make_mesh(({mesh.size},), ({PROBLEM_AXIS!r},))"
+        )
+    absent = {device.process_index for device in jax.devices()} - {d.process_index for d in mesh.devices.flat}
+    if absent:
+        raise ValueError(
+            f"mesh has no device of the processes {sorted(absent)}: give one with devices of all processes"
+        )
+    if num_problems % mesh.size:
+        # The nearest multiple that is not 0.
+        nearest = max(round(num_problems / mesh.size), 1) * mesh.size
+        fewer = max(d for d in divisors(num_problems) if d <= mesh.size)
+        raise ValueError(
+            f"num_problems={num_problems} does not divide among {mesh.size} devices: "
+            f"choose a multiple, such as {nearest}, or use {fewer} of them"
+        )
+    # The compiler, and not the type of each array, is to say where intermediate results lie.
+    return Mesh(mesh.devices, mesh.axis_names) if mesh.size > 1 else None
+
+
+def compiled(
+    mesh: Mesh | None,
+    begin: Callable[[Key, Data], MetaState],
+    steps: Callable[[Key, MetaState, Data, int], tuple[MetaState, StepMetrics]],
+    key: Key,
+    data: Data,
+) -> tuple[MetaState, Advance]:
+    """The first state of meta-training, and the jitted function that advances one; `steps` donates it."""
+    if mesh is None:
+        jitted = jax.jit(steps, static_argnums=3, donate_argnums=1)
+        return begin(key, data), lambda state, num_steps: jitted(key, state, data, num_steps)
+
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(PROBLEM_AXIS))
+    layout = jax.tree.map(lambda _: everywhere, jax.eval_shape(begin, key, data))
+    layout = layout._replace(estimator_state=jax.tree.map(lambda _: split, layout.estimator_state))
+    placed: tuple[Key, Data] = jax.jit(lambda *args: args, out_shardings=everywhere)(key, data)
+    jitted = jax.jit(
+        steps,
+        static_argnums=3,
+        donate_argnums=1,
+        in_shardings=(everywhere, layout, everywhere),
+        out_shardings=(layout, everywhere),
+    )
+
+    def advance(state: MetaState, num_steps: int) -> tuple[MetaState, StepMetrics]:
+        with jax.set_mesh(mesh):
+            return jitted(placed[0], state, placed[1], num_steps)
+
+    # Jitted, so that no device ever holds the states of all problems.
+    with jax.set_mesh(mesh):
+        return jax.jit(begin, out_shardings=layout)(*placed), advance

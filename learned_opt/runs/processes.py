@@ -1,0 +1,83 @@
+"""What the processes of one job, joined by `jax.distributed`, do together and what only the first does.
+
+With one process, which is the usual case, all of it does nothing.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and shows things.
+
+    Returns:
+        True in process 0, and where there is only one.
+
+    Example:
+        >>> is_first()
+        True
+    """
+    return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Waits until all processes are here.
+
+    Args:
+        name: of the place, the same in all of them.
+
+    Example:
+        >>> barrier("the directory is made")
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def agreed(number: float) -> float:
+    """The first process's value of a number, for decisions that all must make alike.
+
+    Args:
+        number: each process's own.
+
+    Returns:
+        The first one's, to single precision where there are several.
+
+    Example:
+        >>> agreed(0.1)
+        0.1
+    """
+    if jax.process_count() == 1:
+        return number
+    return float(multihost_utils.broadcast_one_to_all(np.float32(number)))
+
+
+def readable(tree: Any) -> Any:
+    """A tree whose arrays this process can read; all processes must call it together.
+
+    What lies on other processes' devices is gathered leaf by leaf, so that a device never holds more than one
+    whole leaf beside its own part.
+
+    Args:
+        tree: of arrays, typed keys too, and numbers.
+
+    Returns:
+        The tree, the arrays that were spread over processes as numpy arrays or keys of one device.
+
+    Example:
+        >>> readable({"step": 3})
+        {'step': 3}
+    """
+    return jax.tree.map(_readable, tree)
+
+
+def _readable(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+        return leaf
+    assert isinstance(leaf.sharding, NamedSharding)
+    replicated = NamedSharding(leaf.sharding.mesh, PartitionSpec())
+    local = jax.jit(lambda x: x, out_shardings=replicated)(leaf).addressable_data(0)
+    return local if jax.dtypes.issubdtype(local.dtype, jax.dtypes.prng_key) else np.asarray(local)

@@ -1,0 +1,249 @@
+"""Meta-training on several devices, and in several processes, is meta-training on one.
+
+All of it in processes of their own, since the number of devices is fixed when jax starts.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+import learned_opt
+from learned_opt import optimizers, runs, tasks
+from learned_opt.cli import main
+from learned_opt.meta import Run, meta_train, resume
+
+ROOT = Path(__file__).parents[2]
+LOPT = optimizers.lstm(hidden_sizes=(4,))
+TASK = tasks.quadratic(dim=2)
+SETTINGS = {
+    "estimator": "pes",
+    "horizon": 6,
+    "truncation": 3,
+    "random_phases": True,
+    "num_problems": 8,
+    "num_meta_steps": 8,
+    "validate_every": 2,
+    "num_validation_problems": 4,
+    "steps_per_call": 2,
+}
+PRELUDE = """
+import json, os, sys, warnings
+import jax, numpy as np
+warnings.simplefilter("error")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+from jax.sharding import Mesh
+from learned_opt import optimizers, tasks
+from learned_opt.meta import meta_train, resume
+lopt, task = optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2)
+"""
+GO_ON = f"""{PRELUDE}
+directory, settings, index, port = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+if index >= 0:
+    jax.distributed.initialize("localhost:" + port, 2, index, shutdown_timeout_seconds=5)
+if settings.pop("resume"):
+    run = resume(directory)
+else:
+    run = meta_train(lopt, task, directory=directory, **settings)
+assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(run.last_theta))
+print("rows", len(run.metrics))
+"""
+
+
+def start(program: str, *arguments: object, devices: int, flags: str = "") -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {flags}",
+        # A program taken from the cache is not dumped.
+        "JAX_ENABLE_COMPILATION_CACHE": "false" if flags else "true",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output, errors
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def pair() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that are gone after the test, whatever became of it."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def start_pair(directory: Path, again: bool = False, **settings: object) -> list[subprocess.Popen[str]]:
+    """Two processes of two devices each, which make or resume one run."""
+    port = free_port()
+    words = json.dumps(SETTINGS | settings | {"resume": again})
+    return [start(GO_ON, directory, words, index, port, devices=2) for index in (0, 1)]
+
+
+def assert_close(directory: Path, one: Run, atol: float = 1e-6) -> None:
+    """A finished run's theta, metrics and checkpoint are those of a run on one device, to rounding."""
+    run = resume(directory, quiet=True)
+    chex.assert_trees_all_close(run.last_theta, one.last_theta, atol=atol)
+    chex.assert_trees_all_close(run.theta, one.theta, atol=atol)
+    assert [row["step"] for row in run.metrics] == [row["step"] for row in one.metrics]
+    for ours, theirs in zip(run.metrics, one.metrics, strict=True):
+        assert ours["meta_loss"] == pytest.approx(theirs["meta_loss"], rel=1e-4)
+        assert ours["validation_loss"] == pytest.approx(theirs["validation_loss"], rel=1e-4)
+    chex.assert_trees_all_equal(learned_opt.load(directory / "theta.safetensors").theta, run.theta)
+
+
+@pytest.fixture(scope="module")
+def one() -> Run:
+    run = meta_train(LOPT, TASK, mesh=Mesh(jax.devices()[:1], "problems"), quiet=True, **SETTINGS)
+    # Theta moves by far more than the tolerance below.
+    start = jax.tree.leaves(LOPT.init(jax.random.key(0)))
+    assert (
+        max(np.abs(a - b).max() for a, b in zip(start, jax.tree.leaves(run.last_theta), strict=True)) > 1e-2
+    )
+    return run
+
+
+@pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "nres", "blend"])
+def test_four_devices_give_the_theta_of_one(estimator: str):
+    settings = SETTINGS | {"estimator": estimator, "random_phases": estimator != "full", "num_meta_steps": 4}
+    finish(start(ON_ONE_AND_ON_FOUR, json.dumps(settings), devices=4))
+
+
+ON_ONE_AND_ON_FOUR = f"""{PRELUDE}
+settings = json.loads(sys.argv[1])
+one = meta_train(lopt, task, mesh=Mesh(jax.devices()[:1], "problems"), quiet=True, **settings)
+four = meta_train(lopt, task, quiet=True, **settings)
+assert jax.tree.all(jax.tree.map(lambda a, b: np.abs(a - b).max() < 1e-6, four.last_theta, one.last_theta))
+assert abs(four.validation_loss - one.validation_loss) < 1e-5 * one.validation_loss
+"""
+
+
+def test_run_goes_on_with_other_numbers_of_devices(tmp_path: Path, one: Run):
+    """Two processes of two devices each, then four devices of one process, then one device."""
+    directory = tmp_path / "run"
+    (_, shown), (_, silent) = map(finish, start_pair(directory))
+    assert "meta-training 8/8" in shown
+    assert "meta-training" not in silent
+    assert_close(directory, one)
+
+    for devices in (4, 1):
+        drop_checkpoints_after(directory, 8 - 2 * (devices == 4) - 4 * (devices == 1))
+        finish(start(GO_ON, directory, json.dumps(SETTINGS | {"resume": True}), -1, 0, devices=devices))
+        assert_close(directory, one)
+
+
+def drop_checkpoints_after(directory: Path, step: int) -> None:
+    stored = runs.Checkpoints(directory / "checkpoints").steps()
+    assert step in stored
+    for newer in (s for s in stored if s > step):
+        shutil.rmtree(directory / "checkpoints" / f"step_{newer:09d}")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_killed_process_and_the_run_goes_on(tmp_path: Path, victim: int, pair: list):
+    """Whichever process is killed, the others end too, and the pair goes on from the last checkpoint."""
+    directory = tmp_path / "run"
+    settings = {"num_meta_steps": 40}
+    pair += start_pair(directory, **settings)
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and metrics.read_bytes().count(b"\n") > 2):
+        assert all(process.poll() is None for process in pair), [finish(process) for process in pair]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    pair[victim].send_signal(signal.SIGKILL)
+    pair[1 - victim].communicate(timeout=120)
+    assert pair[1 - victim].returncode != 0  # it ended by itself, and not because the run was done
+    assert len(runs.read_metrics(metrics)) < 20
+
+    pair += (again := start_pair(directory, again=True, **settings))
+    for process in again:
+        assert "rows 20" in finish(process)[0]
+    settings = SETTINGS | settings
+    one = meta_train(LOPT, TASK, mesh=Mesh(jax.devices()[:1], "problems"), quiet=True, **settings)
+    assert_close(directory, one, atol=1e-4)
+
+
+def test_directory_of_another_run_is_refused_by_all(tmp_path: Path, pair: list):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    pair += start_pair(tmp_path / "run")
+    for process in pair:
+        _, errors = process.communicate(timeout=100)
+        assert "RunError" in errors
+        assert "holds a run already" in errors
+
+
+def test_persistent_evolution_strategies_exchange_a_sum_of_the_size_of_theta(tmp_path: Path):
+    """Read off the compiled program: a gradient and some numbers a meta-step, nothing in the inner loop."""
+    dump = f"--xla_dump_to={tmp_path} --xla_dump_hlo_module_re=several_meta_steps"
+    settings = json.dumps(SETTINGS | {"num_meta_steps": 2, "resume": False})
+    finish(start(GO_ON, tmp_path / "run", settings, -1, 0, devices=4, flags=dump))
+    (program,) = tmp_path.glob("*several_meta_steps*after_optimizations.txt")
+    result = re.compile(r" = (.*?) (all-\w+|reduce-scatter|collective-\w+|send|recv)(?:-start)?\(")
+    exchanged = result.findall(program.read_text())
+    assert {kind for _, kind in exchanged} == {"all-reduce"}
+    shapes = [shape for types, _ in exchanged for shape in re.findall(r"\w+\[([\d,]*)\]", types)]
+    elements = sum(math.prod(int(size) for size in shape.split(",") if size) for shape in shapes)
+    theta = sum(leaf.size for leaf in jax.tree.leaves(LOPT.init(jax.random.key(0))))
+    assert theta < elements <= theta + 8  # beside it losses, counts and flags
+
+
+@pytest.mark.parametrize(
+    ("num_problems", "axes", "message"),
+    [
+        (6, ("problems",), r"num_problems=6 does not divide among 4 devices: .*such as 8, or use 3"),
+        (1, ("problems",), r"num_problems=1 does not divide among 4 devices: .*such as 4, or use 1"),
+        (8, ("data",), r"axes \('data',\): give one with the only axis 'problems'"),
+    ],
+)
+def test_meshes_that_do_not_fit(num_problems: int, axes: tuple[str, ...], message: str):
+    program = f"""{PRELUDE}
+meta_train(lopt, task, mesh=Mesh(jax.devices(), {axes}), num_problems={num_problems})
+"""
+    process = start(program, devices=4)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert re.search(f"ValueError: .*{message}", errors)
+
+
+@pytest.mark.parametrize("command", [["meta-train", "lstm-quadratic"], ["resume", "runs/mine"]])
+def test_command_joins_the_other_processes_first(command: list[str], monkeypatch, capsys, tmp_path: Path):
+    def alone():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jax.distributed, "initialize", alone)
+    with pytest.raises(SystemExit):
+        main([*command, "--distributed"])
+    assert "--distributed: coordinator_address should be defined. It finds" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
