@@ -32,7 +32,7 @@ RESUME_USAGE = """\
 usage: learned-opt resume RUN [--distributed]
 
 Continues the meta-training run in the directory RUN from its newest checkpoint. The result is identical
-to the bit to that of a run that was never stopped, but for rounding where the number of devices is another."""
+to the bit to that of a run that was never stopped; on another number of devices, to rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _join() -> None:
         jax.distributed.initialize()
     except ValueError as error:
         raise ValueError(
-            f"--distributed: {error} It finds the other processes under SLURM, Open MPI, Kubernetes and on Cloud "
-            "TPUs; elsewhere call jax.distributed.initialize(address, num_processes, process_id) and "
+            f"--distributed: {error} It finds the other processes under SLURM, Open MPI, Kubernetes and on "
+            "Cloud TPUs; elsewhere call jax.distributed.initialize(address, num_processes, process_id) and "
             "learned_opt.meta_train in a script"
         ) from error
 

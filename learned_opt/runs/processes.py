@@ -6,6 +6,7 @@ With one process, which is the usual case, all of it does nothing.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
@@ -80,4 +81,4 @@ def _readable(leaf: Any) -> Any:
     assert isinstance(leaf.sharding, NamedSharding)
     replicated = NamedSharding(leaf.sharding.mesh, PartitionSpec())
     local = jax.jit(lambda x: x, out_shardings=replicated)(leaf).addressable_data(0)
-    return local if jax.dtypes.issubdtype(local.dtype, jax.dtypes.prng_key) else np.asarray(local)
+    return local if jnp.issubdtype(local.dtype, jax.dtypes.prng_key) else np.asarray(local)
