@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from learned_opt import meta, runs
@@ -75,17 +77,21 @@ def show(diagnosis: meta.Diagnosis, name: str) -> None:
         name: of the recipe or run.
     """
     console = Console()
-    measured = Table("measured", "", title=name)
+    measured = Table("what", "measured", title=name)
     for what, text in diagnosis.measured.items():
-        measured.add_row(what, text)
+        measured.add_row(escape(what), escape(text))
     console.print(measured)
     if not diagnosis.findings:
         console.print("nothing found")
         return
-    findings = Table("finding", "measured", "likely cause", "fix", title="Findings", show_lines=True)
     for finding in diagnosis.findings:
-        findings.add_row(*finding)
-    console.print(findings)
+        table = Table(show_header=False, title=f"[bold red]{finding.name}", title_justify="left")
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, text in (("measured", finding.measured), ("likely", finding.cause), ("fix", finding.fix)):
+            # Escaped: names of leaves have brackets, which are rich's markup.
+            table.add_row(label, escape(text))
+        console.print(table)
 
 
 def _of_run(name: str, rest: Sequence[str]) -> meta.Diagnosis:
@@ -114,5 +120,5 @@ def _of_recipe(name: str, rest: Sequence[str]) -> meta.Diagnosis:
         )
 
 
-def _waiting():
+def _waiting() -> Status:
     return Console(stderr=True).status("compiling, and making a few meta-gradients")
