@@ -21,6 +21,7 @@ class Alarms:
     Example:
         >>> alarms = Alarms(np.zeros(2))
         >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
         ...     alarms.look(np.zeros(2), np.ones(10), diverged=0.0)
         >>> str(caught[0].message)
         'theta has not moved in 10 meta-steps...'

@@ -73,7 +73,6 @@ def doctor(
         ...     tasks.quadratic(dim=2),
         ...     horizon=10,
         ...     truncation=5,
-        ...     log_floor=1e-5,
         ... )
         >>> "steps-too-small" in [finding.name for finding in diagnosis.findings]
         True
@@ -147,9 +146,10 @@ def doctor_run(
         >>> from learned_opt.meta import meta_train
         >>> tiny = {"horizon": 10, "truncation": 5, "num_problems": 4, "num_meta_steps": 2, "quiet": True}
         >>> path = tempfile.mkdtemp() + "/run"
-        >>> run = meta_train(optimizers.lstm((4,)), tasks.quadratic(dim=2), directory=path, **tiny)
+        >>> lopt = optimizers.hyperparameters("sgd", {"learning_rate": 0.01})
+        >>> run = meta_train(lopt, tasks.quadratic(dim=2), directory=path, **tiny)
         >>> doctor_run(path).measured["theta against its start"]
-        '5 of 5 leaves moved'
+        '1 of 1 leaves moved'
     """
     run = runs.RunDirectory.open(directory)
     lopt, task, settings = open_run(run, lopt, task)

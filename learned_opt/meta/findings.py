@@ -138,10 +138,12 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
                 f"problem_clip_norm={median:.1g}; {_shorter(settings)}",
             )
         )
-    cosine = _mean_cosine(flat, norms, finite & (norms > 0))
-    if cosine is not None:
-        measured["cosine of meta-gradients between seeds"] = f"{cosine:.3f}"
-        if cosine < LOW_COSINE:
+    agreement = _cosine(flat, norms, finite & (norms > 0))
+    if agreement is not None:
+        cosine, error = agreement
+        measured["cosine of meta-gradients between seeds"] = f"{cosine:.3f} +- {error:.3f}"
+        # Only where it is sure: Adam averages over meta-steps, and training bears much noise.
+        if cosine + 2 * error < LOW_COSINE:
             # Of two estimates with noise v / P and signal s, the expected cosine is s / (s + v / P).
             more = min(16, math.ceil((1 - cosine) / max(cosine, 1e-3)))
             evolved = settings.estimator in ("es", "pes", "nres")
@@ -278,13 +280,17 @@ def judge_movement(moved: dict[str, float]) -> Diagnosis:
     return Diagnosis({"theta against its start": text}, findings)
 
 
-def _mean_cosine(flat: np.ndarray, norms: np.ndarray, usable: np.ndarray) -> float | None:
-    """Over pairs of seeds, truncation by truncation; `None` without a pair."""
-    cosines = []
+def _cosine(flat: np.ndarray, norms: np.ndarray, usable: np.ndarray) -> tuple[float, float] | None:
+    """Over pairs of seeds, truncation by truncation: the mean and its standard error, if there are two."""
+    cosines: list[float] = []
     for t in range(flat.shape[1]):
         unit = flat[usable[:, t], t] / norms[usable[:, t], t, None]
         cosines.extend((unit @ unit.T)[np.triu_indices(len(unit), 1)])
-    return float(np.mean(cosines)) if cosines else None
+    if len(cosines) < 2:
+        return None
+    # Pairs that share a seed are not independent of each other; half the seeds make pairs that are.
+    independent = max(usable.sum() // 2, 1)
+    return float(np.mean(cosines)), float(np.std(cosines, ddof=1) / math.sqrt(independent))
 
 
 def _shorter(settings: Settings) -> str:

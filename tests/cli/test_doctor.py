@@ -4,22 +4,19 @@ import dataclasses
 
 import pytest
 
-from learned_opt import cli, meta, optimizers, tasks
+from learned_opt import cli, meta, optimizers, runs, tasks
 
 SMALL = ["--num-seeds", "2", "--num-trajectories", "2"]
 
 
 @pytest.fixture(autouse=True)
 def sgd(monkeypatch):
-    """A recipe that compiles fast."""
-    settings = meta.Settings(
-        horizon=4, truncation=2, num_problems=4, num_meta_steps=4, validate_every=2, num_validation_problems=2
-    )
+    """A recipe of which nothing is run: what the doctor finds is tested elsewhere."""
     recipe = dataclasses.replace(
         meta.recipe("lstm-quadratic"),
         optimizer=optimizers.hyperparameters("sgd", {"learning_rate": 0.01}).config,
         task=tasks.quadratic(dim=2).config,
-        settings=settings,
+        settings=meta.Settings(horizon=4, truncation=2),
     )
     monkeypatch.setitem(meta.RECIPES, "sgd", recipe)
 
@@ -58,10 +55,23 @@ def test_help_and_bad_names(capsys):
     assert "did you mean 'lstm-mnist'" in capsys.readouterr().err
 
 
-def test_a_sound_run_exits_with_status_0(capsys, tmp_path):
-    run = str(tmp_path / "run")
-    cli.main(["meta-train", "sgd", "--directory", run])
-    cli.main(["doctor", run, *SMALL])
-    out = capsys.readouterr().out
-    assert "nothing found" in out
-    assert "1 of 1 leaves moved" in out
+def test_a_run_is_told_from_a_recipe(capsys, monkeypatch, tmp_path):
+    directory = tmp_path / "run"
+    runs.RunDirectory.create(directory, {"optimizer": {}, "task": {}, "settings": {}})
+    seen = []
+
+    def doctor_run(path, **options):
+        seen.append((path, options))
+        return meta.Diagnosis({"theta against its start": "1 of 1 leaves moved"}, [])
+
+    monkeypatch.setattr(meta, "doctor_run", doctor_run)
+    cli.main(["doctor", str(directory), *SMALL])
+    assert seen == [(str(directory), {"num_seeds": 2, "num_trajectories": 2})]
+    assert "1 of 1 leaves moved" in capsys.readouterr().out
+
+    other = tmp_path / "other"
+    runs.RunDirectory.create(other, {"learner": {}})
+    with pytest.raises(SystemExit) as e:
+        cli.main(["doctor", str(other)])
+    assert e.value.code == 2
+    assert "is no run of meta-train" in capsys.readouterr().err
