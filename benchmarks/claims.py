@@ -105,7 +105,9 @@ SHEETS: dict[str, Sheet] = {
             "Its third input is the size of the gradients: networks whose gradients are scaled otherwise are "
             "another problem to it. lstm-general sees no scale.",
             "Without decay a conv net (8 and 16 channels, ReLU) diverged between steps 5,000 and 10,000; "
-            "20 ReLU units, two layers of 20, and batches of 32 did not, one seed each.",
+            "20 ReLU units, two layers of 20, and batches of 32 did not, one seed each. Built with "
+            "num_steps=10_000 it did not diverge on the conv net: loss 0.017 and test accuracy 0.978 at "
+            "step 10,000. Give num_steps for long runs.",
             "On Rosenbrock's function it diverges at learning_rate=1.",
         ),
     ),
