@@ -202,7 +202,7 @@ def draw_datasets(
         >>> from learned_opt.in_context import xor_datasets
         >>> drawn, num_train = draw_datasets(xor_datasets(num_samples=30), jax.random.key(0), 3, 10, 20)
         >>> drawn.inputs.shape, num_train.shape
-        ((3, 30, 5), (3,))
+        ((3, 30, 4), (3,))
     """
     data_key, split_key = jax.random.split(key)
     drawn = jax.vmap(datasets.sample)(jax.random.split(data_key, num))
