@@ -181,7 +181,6 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     estimator = make(lopt, task, training.weighted_sum(), **inner)
     theta = lopt.init(key)
     state = jax.jit(estimator.init)(key, theta, task.data)
-    estimate = jax.jit(estimator.estimate)
     step = truncated_step(lopt, task, training.weighted_sum(), **inner)
     walkers = jax.jit(step.begin)(key, theta)
     forward = jax.jit(lambda theta, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0])
@@ -189,7 +188,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     compiled = jax.jit(estimator.estimate).lower(key, theta, state, task.data).compile()
     compile_seconds = time.perf_counter() - start
     seconds, forward_seconds = interleaved(
-        [lambda: estimate(key, theta, state, task.data), lambda: forward(theta, task.data)], seconds=2.0
+        [lambda: compiled(key, theta, state, task.data), lambda: forward(theta, task.data)], seconds=2.0
     )
     memory = compiled.memory_analysis()
     limits = load(machine)

@@ -135,15 +135,18 @@ def one() -> Run:
 @pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "nres", "blend"])
 def test_four_devices_give_the_theta_of_one(estimator: str):
     settings = SETTINGS | {"estimator": estimator, "random_phases": estimator != "full", "num_meta_steps": 4}
-    finish(start(ON_ONE_AND_ON_FOUR, json.dumps(settings), devices=4))
+    printed, _ = finish(start(ON_ONE_AND_ON_FOUR, json.dumps(settings), devices=4))
+    distance, loss_ratio = map(float, printed.split())
+    assert distance < 1e-6
+    assert loss_ratio == pytest.approx(1, rel=1e-5)
 
 
 ON_ONE_AND_ON_FOUR = f"""{PRELUDE}
 settings = json.loads(sys.argv[1])
 one = meta_train(lopt, task, mesh=Mesh(jax.devices()[:1], "problems"), quiet=True, **settings)
 four = meta_train(lopt, task, quiet=True, **settings)
-assert jax.tree.all(jax.tree.map(lambda a, b: np.abs(a - b).max() < 1e-6, four.last_theta, one.last_theta))
-assert abs(four.validation_loss - one.validation_loss) < 1e-5 * one.validation_loss
+distances = jax.tree.map(lambda a, b: np.abs(a - b).max(), four.last_theta, one.last_theta)
+print(max(jax.tree.leaves(distances)), four.validation_loss / one.validation_loss)
 """
 
 
