@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks.suite import Job, Key
@@ -124,6 +125,8 @@ def plain(value: Any) -> Any:
     """A value in JSON's types: NaN and infinity as text, float32 in the fewest digits that tell it."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, jax.Array):
+        return plain(np.asarray(value))
     if isinstance(value, np.ndarray) and value.dtype == np.float32:
         # Rounded to what float32 holds, which is half the digits of the same number as a double.
         return plain(np.array([float(str(v)) for v in value.ravel()], np.float64).reshape(value.shape))

@@ -136,14 +136,13 @@ def _make(out: Path, job: Job) -> str | None:
 
     start = time.monotonic()
     try:
-        result = job.run(load)
+        cells.write(out, job, job.run(load), time.monotonic() - start)
     except cells.CellError as error:
         return f"it needs a cell that is missing ({error})"
     except Exception as error:
         # A long run goes on; what failed is told at the end, and again by the same command.
         traceback.print_exc()
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    cells.write(out, job, result, time.monotonic() - start)
     return None
 
 

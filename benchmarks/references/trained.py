@@ -39,6 +39,7 @@ def trained_codes(network: str, config: Any, problem: SparseCoding, num_layers: 
 def _load(path: Path) -> tuple[Any, Any, Any, int]:
     theta, metadata = load_weights(path)
     settings = Settings(**metadata["settings"])
-    with jax.ensure_compile_time_eval():  # also where a solver is being traced
+    with jax.ensure_compile_time_eval():  # what is kept must not be of the trace that first asked for it
         network = make_network(settings)
-    return network.codes, jax.tree.map(jnp.float32, theta), network.fixed, settings.num_layers
+        theta = jax.tree.map(jnp.float32, theta)
+    return network.codes, theta, network.fixed, settings.num_layers

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.race import _solve
-from benchmarks.references import fista, proximal_gradient, tuned
+from benchmarks.references import fista, proximal_gradient, trained, tuned
 from benchmarks.suites import sparse_coding as suite
 from learned_opt import tasks, training
 
@@ -54,3 +54,15 @@ def test_solvers_run_through_the_race():
         expected = [float(task.loss(x, problem, problem)) for x in iterates]
         np.testing.assert_allclose(curves[1], expected, rtol=1e-4)
         assert float(metrics["objective"][1]) == pytest.approx(expected[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("network", ["lista", "alista"])
+def test_trained_networks_run_in_one_compiled_program_after_another(network: str):
+    trained._load.cache_clear()  # so that the first program is what reads the weights
+    task = suite.recovery("gaussian")
+    by_name = {c.name: c for c in suite.contenders("quick")}
+    keys = training.evaluation_keys(0, 2)
+    first, _ = _solve(by_name[network].build, task, 16, keys, chunk=1)
+    second, _ = _solve(by_name[network].build, task, 8, keys, chunk=1)
+    np.testing.assert_allclose(second, first[:, :9], rtol=1e-4)
+    assert np.all(first[:, 16] < 1e-2 * first[:, 0])

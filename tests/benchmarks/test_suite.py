@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -179,17 +180,18 @@ def test_failed_cell_is_named_and_the_others_are_made(tmp_path: Path, capsys: py
 
     jobs = [
         Job(Key("s", "t", "bad", 1, 0), {}, fail),
+        Job(Key("s", "t", "no JSON", 1, 0), {}, lambda load: {"x": object()}),
         Job(Key("s", "t", "good", 1, 0), {}, lambda load: {"x": 1}),
     ]
     suite = Suite("s", 1, "", lambda request: jobs)
-    with pytest.raises(runner.Failed, match=r"1 of 2 cells.*\n.*bad.*no memory"):
+    with pytest.raises(runner.Failed, match=r"2 of 3 cells.*\n.*bad.*no memory\n.*no JSON.*cannot be stored"):
         runner.run([suite], Request(), tmp_path, command="c", quiet=True)
-    assert cells.finished(tmp_path, jobs[1]) is not None
+    assert cells.finished(tmp_path, jobs[2]) is not None
     assert "no memory" in capsys.readouterr().err
 
 
 def test_numbers_that_are_not_finite_survive():
-    values = {"a": [1.5, float("inf"), -float("inf")], "b": np.float32([0.1, np.nan])}
+    values = {"a": [1.5, float("inf"), -float("inf")], "b": jnp.array([0.1, jnp.nan])}
     text = json.dumps(cells.plain(values), allow_nan=False)
     back = cells.numbers(json.loads(text))
     assert back["a"] == values["a"]
