@@ -16,8 +16,8 @@ from learned_opt import in_context
 from learned_opt.runs import Column, Section, interval_plot
 
 TASK = "xor-4"
-NUM_DATASETS = {"quick": 50, "default": 500, "full": 2000}
-NUM_TUNING = 100
+NUM_DATASETS = {"quick": 20, "default": 500, "full": 2000}
+NUM_TUNING = {"quick": 20, "default": 100, "full": 100}
 FIRST_SEED, TUNING_SEED = 1000, 5000
 MEMORY, AVERAGED = "weight memory", "weight memory, 16 orders"
 NUM_ORDERS = 16
@@ -36,7 +36,7 @@ Each data set has 200 samples, of which 20 to 180 are training samples. The loss
 over the others, in nats. Differences are paired: how far an algorithm's loss is above the weight memory's
 on the same data sets, with a 95 % bootstrap interval and the p-value of a paired t-test. Hyperparameters of
 classifiers are chosen by 5-fold cross-validation in each data set; learning rates and numbers of steps are
-swept on 100 other data sets."""
+swept on other data sets."""
 NAMES = (MEMORY, AVERAGED, *classifiers.CLASSIFIERS, *PERCEPTRONS)
 
 
@@ -49,10 +49,12 @@ def plan(request: Request) -> list[Job]:
             if request.optimizers and name not in request.optimizers:
                 continue
             settings: dict[str, Any] = {"data": str(data), "num_datasets": num}
+            if name in PERCEPTRONS:
+                settings["num_tuning"] = NUM_TUNING[request.size]
             if name in (MEMORY, AVERAGED):
                 settings["theta"] = _fingerprint()
             key = Key("weight_memory", TASK, name, 0, seed, "losses")
-            jobs.append(Job(key, settings, functools.partial(_measure, name, seed, num)))
+            jobs.append(Job(key, settings, functools.partial(_measure, name, seed, num, NUM_TUNING[request.size])))
     return jobs
 
 
@@ -61,7 +63,7 @@ def _fingerprint() -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _measure(name: str, seed: int, num: int, load: Load) -> dict[str, Any]:
+def _measure(name: str, seed: int, num: int, num_tuning: int, load: Load) -> dict[str, Any]:
     del load
     stored = in_context.load_memory("weight-memory")
     data, num_train = in_context.comparison_datasets(stored, num, seed=seed)
@@ -69,26 +71,31 @@ def _measure(name: str, seed: int, num: int, load: Load) -> dict[str, Any]:
         found = classifiers.losses(name, *map(np.asarray, (*data, num_train)))
         return {"losses": found, "num_train": num_train}
     if name in PERCEPTRONS:
-        return _perceptron(name, seed, stored, data, num_train)
+        return _perceptron(name, seed, num_tuning, stored, data, num_train)
     num_orders = NUM_ORDERS if name == AVERAGED else None
     found = in_context.memory_losses(stored.memory, stored.theta, data, num_train, num_orders=num_orders)
     return {"losses": found, "num_train": num_train}
 
 
 def _perceptron(
-    name: str, seed: int, stored: in_context.StoredMemory, data: in_context.Dataset, num_train: jax.Array
+    name: str,
+    seed: int,
+    num_tuning: int,
+    stored: in_context.StoredMemory,
+    data: in_context.Dataset,
+    num_train: jax.Array,
 ) -> dict[str, Any]:
     optimizer, one_pass, stop_early = PERCEPTRONS[name]
-    tuned = perceptrons.best(_sweep(optimizer, one_pass, seed), stop_early)
+    tuned = perceptrons.best(_sweep(optimizer, one_pass, seed, num_tuning), stop_early)
     key = jax.random.key(seed)
     losses = perceptrons.curves(stored.memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
     return {"losses": np.asarray(losses)[:, tuned.step], "num_train": num_train, **tuned._asdict()}
 
 
 @functools.cache
-def _sweep(optimizer: str, one_pass: bool, seed: int) -> np.ndarray:
+def _sweep(optimizer: str, one_pass: bool, seed: int, num_tuning: int) -> np.ndarray:
     stored = in_context.load_memory("weight-memory")
-    others = in_context.comparison_datasets(stored, NUM_TUNING, seed=TUNING_SEED + seed)
+    others = in_context.comparison_datasets(stored, num_tuning, seed=TUNING_SEED + seed)
     key = jax.random.key(TUNING_SEED + seed)
     return perceptrons.sweep(stored.memory, optimizer, one_pass, key, *others)
 
