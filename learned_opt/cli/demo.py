@@ -37,6 +37,7 @@ class Options:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo`."""
+    runs.use_every_core()
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
     runs.require_plots()
     dataset = options.dataset or ("mnist" if datasets.is_prepared("mnist") else "digits")

@@ -63,6 +63,7 @@ class ResumeOptions:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt meta-train`."""
+    runs.use_every_core()
     recipes = "\n".join(f"  {name:<18}{r.summary}" for name, r in meta.RECIPES.items())
     name, rest = target(words, USAGE.format(recipes=recipes))
     recipe = meta.recipe(name)
@@ -80,6 +81,7 @@ def command(words: Sequence[str]) -> None:
 
 def resume_command(words: Sequence[str]) -> None:
     """Runs `learned-opt resume`."""
+    runs.use_every_core()
     directory, rest = target(words, RESUME_USAGE)
     if parse(ResumeOptions, rest, f"learned-opt resume {directory}", RESUME_USAGE).distributed:
         _join()

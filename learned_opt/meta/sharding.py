@@ -16,13 +16,13 @@ Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
 def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
     """The mesh to train on, or `None` for one device.
 
-    By default all devices of all processes; in one process whose devices do not divide the problems, one.
+    By default all devices of all processes; in one process as many as divide the problems.
     """
     if mesh is None:
-        count = jax.device_count()
-        if jax.process_count() == 1 and num_problems % count:
-            return None
-        mesh = Mesh(jax.devices(), PROBLEM_AXIS)
+        devices = jax.devices()
+        if jax.process_count() == 1:
+            devices = devices[: max(d for d in divisors(num_problems) if d <= len(devices))]
+        mesh = Mesh(devices, PROBLEM_AXIS)
     if mesh.axis_names != (PROBLEM_AXIS,):
         raise ValueError(
             f"mesh has the axes {mesh.axis_names}: give one with the only axis {PROBLEM_AXIS!r}, "

@@ -11,7 +11,7 @@ from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_trai
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.plots import heat_map, interval_plot, line_plot
-from learned_opt.runs.processes import agreed, barrier, is_first, readable
+from learned_opt.runs.processes import agreed, barrier, is_first, readable, use_every_core
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.report import Column, Section, read_report, terminal_table, write_report
@@ -51,5 +51,6 @@ __all__ = [
     "save_weights",
     "terminal_curves",
     "terminal_table",
+    "use_every_core",
     "write_report",
 ]

@@ -5,6 +5,7 @@ Reference:
     sections 2.1 and 3.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,8 @@ from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer
 from learned_opt.training.objectives import Objective
 from learned_opt.training.walkers import (
     Horizon,
+    TruncatedStep,
+    Walk,
     Walkers,
     check_problem_clip_norm,
     replace,
@@ -102,16 +105,18 @@ def truncated_bptt(
 
     def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
         walkers = replace(state.ended, lambda: step.begin(key, theta, state.age), state)
-        grad, loss, walkers = mean_gradient(
-            lambda theta, walker: step.walk(theta, walker, data), theta, walkers, problem_clip_norm
-        )
+        def meta_loss(walk: Walk, theta: Theta, walkers: Walkers) -> tuple[Array, Walkers]:
+            return walk(theta, walkers, data)
+
+        grad, loss, walkers = mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm)
         return report(grad, loss, walkers), walkers
 
     return Estimator(init, estimate)
 
 
 def mean_gradient(
-    meta_loss: Callable[[Theta, Walkers], tuple[Array, Walkers]],
+    step: TruncatedStep,
+    meta_loss: Callable[[Walk, Theta, Walkers], tuple[Array, Walkers]],
     theta: Theta,
     walkers: Walkers,
     problem_clip_norm: float | None = None,
@@ -119,7 +124,9 @@ def mean_gradient(
     """The gradient of the mean over problems, or the mean of the clipped gradients.
 
     Args:
-        meta_loss: `meta_loss(theta, walker) -> (loss, walker)` of one problem.
+        step: the inner problems.
+        meta_loss: `meta_loss(walk, theta, walkers) -> (losses, walkers)`, of one walker where `walk` is
+            `step.walk`, and of all of them where it is `step.walk_all`.
         theta: meta-parameters.
         walkers: where the problems stand.
         problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
@@ -128,21 +135,24 @@ def mean_gradient(
         The gradient, a tree like theta; the mean loss, f32[]; where the problems stand then.
 
     Example:
+        >>> walk = lambda theta, w, data: (theta * w, w)
+        >>> step = TruncatedStep(begin=None, walk=walk, walk_all=walk, num_problems=2, whole=True)
+        >>> meta_loss = lambda walk, theta, w: walk(theta, w, ())
         >>> theta, walkers = jnp.float32(1), jnp.array([1.0, 3.0])
-        >>> mean_gradient(lambda t, w: (t * w, w), theta, walkers)[0].item()
+        >>> mean_gradient(step, meta_loss, theta, walkers)[0].item()
         2.0
-        >>> mean_gradient(lambda t, w: (t * w, w), theta, walkers, problem_clip_norm=2.0)[0].item()
+        >>> mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm=2.0)[0].item()
         1.5
     """
     if problem_clip_norm is None:
 
         def mean_loss(theta: Theta):
-            losses, walked = jax.vmap(meta_loss, (None, 0))(theta, walkers)
+            losses, walked = meta_loss(step.walk_all, theta, walkers)
             return jnp.mean(losses), walked
 
         (loss, walkers), grad = jax.value_and_grad(mean_loss, has_aux=True)(theta)
         return grad, loss, walkers
-    each = jax.vmap(jax.value_and_grad(meta_loss, has_aux=True), (None, 0))
-    (losses, walkers), grads = each(theta, walkers)
+    one = functools.partial(meta_loss, step.walk)
+    (losses, walkers), grads = jax.vmap(jax.value_and_grad(one, has_aux=True), (None, 0))(theta, walkers)
     grad_sum, _ = optax.per_example_global_norm_clip(grads, problem_clip_norm)
     return jax.tree.map(lambda g: g / losses.size, grad_sum), jnp.mean(losses), walkers

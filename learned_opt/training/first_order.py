@@ -6,15 +6,17 @@ Reference:
     in the paper.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.sharding import sum_over_problems
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, recorded_unroll
 
-BLOCK = 256 * 20  # coordinates times steps whose gates stay in a core's cache
+BLOCK_SIZE = 256  # coordinates; their gates over tens of steps stay in a core's cache
 PLACEHOLDER = 7919  # coordinates of a vector whose state shows which of its leaves have an axis of them
 
 
@@ -42,15 +44,15 @@ def blockwise_unroll(
     lopt: LearnedOptimizer,
     theta: Theta,
     task: Task,
-    key: Key,
-    problem: Problem,
+    keys: Key,
+    problems: Problem,
     data: Data,
-    state: InnerState,
+    states: InnerState,
     num_steps: int,
     *,
-    block_size: int = 256,
+    block_size: int = BLOCK_SIZE,
 ) -> tuple[InnerState, Array]:
-    r"""`unroll` of the first order, whose derivative with respect to theta costs less time and memory.
+    r"""`unroll` of the first order of several problems, whose derivative costs less time and memory.
 
     With the optimizee's gradients held constant, a parameter is its start plus the updates, so that the
     derivative of the losses with respect to the update :math:`u_t` needs the gradients of the forward pass
@@ -62,109 +64,111 @@ def blockwise_unroll(
 
     What is left is the derivative of the update rule along a sequence of known gradients with known
     cotangents. The optimizee is not differentiated again; and as no coordinate knows of another, the
-    coordinates are taken block by block, each block small enough for the cache, so that memory does not grow
-    with what the rule computes for all coordinates and steps. The result is that of `jax.grad` through
-    `unroll`, up to the order of sums.
+    coordinates of all problems are taken block by block, each block small enough for the cache, so that memory
+    does not grow with what the rule computes for all coordinates and steps. The result is that of `jax.grad`
+    through `unroll`, up to the order of sums.
 
-    The derivative with respect to everything but theta is zero, and so is that of the state.
+    The derivative with respect to everything but theta is zero, and so is that of the states. On a mesh of
+    problems each device takes the blocks of its own.
 
     Args:
         lopt: a learned optimizer and
-        theta: its meta-parameters.
-        task: the task that the problem is from; `goes_by_blocks(lopt, task)` must hold.
-        key: makes the batches, as in `unroll`.
-        problem: one draw from the task.
+        theta: its meta-parameters, the same for all problems.
+        task: the task that the problems are from; `goes_by_blocks(lopt, task)` must hold.
+        keys: make the batches, as in `unroll`, [num_problems].
+        problems: draws from the task, with a leading axis of problems.
         data: the task's data.
-        state: where the trajectory stands.
+        states: where the trajectories stand, with a leading axis of problems.
         num_steps: updates to make; static.
         block_size: coordinates of a block; static.
 
     Returns:
-        The new state, and the losses f32[num_steps + 1], as `unroll` gives them.
+        The new states, and the losses f32[num_problems, num_steps + 1], as `unroll` gives them.
 
     Example:
         >>> from learned_opt import optimizers, tasks
         >>> from learned_opt.training import start
-        >>> lopt, task, key = optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2), jax.random.key(0)
-        >>> theta, problem = lopt.init(key), task.sample(key)
-        >>> first = start(lopt.build(theta), task, key, problem)
+        >>> lopt, task = optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2)
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> theta, problems = lopt.init(keys[0]), jax.vmap(task.sample)(keys)
+        >>> first = jax.vmap(lambda key, p: start(lopt.build(theta), task, key, p))(keys, problems)
         >>> def last_loss(theta):
-        ...     return blockwise_unroll(lopt, theta, task, key, problem, (), first, 5)[1][-1]
+        ...     losses = blockwise_unroll(lopt, theta, task, keys, problems, (), first, 5)[1]
+        ...     return jnp.mean(losses[:, -1])
         >>> jax.tree.map(jnp.shape, jax.grad(last_loss)(theta)) == jax.tree.map(jnp.shape, theta)
         True
     """
 
-    def forward(theta: Theta, key: Key, problem: Problem, data: Data, state: InnerState):
+    def forward(theta: Theta, keys: Key, problems: Problem, data: Data, states: InnerState):
         tx = lopt.build(theta)
-        new, losses, gradients = recorded_unroll(tx, task, key, problem, data, state, num_steps)
-        return (new, losses), (theta, gradients, state.opt_state)
+
+        def one(key: Key, problem: Problem, state: InnerState):
+            return recorded_unroll(tx, task, key, problem, data, state, num_steps)
+
+        new, losses, gradients = jax.vmap(one)(keys, problems, states)
+        return (new, losses), (theta, gradients, states.opt_state)
 
     def backward(residuals: Any, cotangents: Any):
-        theta, gradients, opt_state = residuals
-        grad = _rule_gradient(lopt, theta, gradients, opt_state, cotangents[1], block_size)
-        return grad, None, None, None, None
+        theta, *rest = residuals
+        product = functools.partial(_rule_gradient, lopt, block_size)
+        return sum_over_problems(product, theta, *rest, cotangents[1]), None, None, None, None
 
     walk = jax.custom_vjp(lambda *args: forward(*args)[0])
     walk.defvjp(forward, backward)
-    return walk(theta, key, problem, data, state)
+    return walk(theta, keys, problems, data, states)
 
 
 def _rule_gradient(
     lopt: LearnedOptimizer,
+    block_size: int,
     theta: Theta,
     gradients: Params,
-    opt_state: Any,
+    opt_states: Any,
     cotangents: Array,
-    block_size: int,
 ) -> Theta:
-    """The rule's vector-Jacobian product along the sequence; `cotangents` are of the losses, f32[K + 1]."""
-    rows = [_rows(leaf, 1).astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
-    g = jnp.concatenate(rows, axis=1)  # [K + 1, n]
-    weighted = cotangents[:, jnp.newaxis] * g
+    """The rule's vector-Jacobian product along the sequence; `cotangents` are of the losses, f32[P, K + 1]."""
+    leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
+    num_problems, num_rows = cotangents.shape
+    g = jnp.concatenate([leaf.reshape(num_problems, num_rows, -1) for leaf in leaves], axis=2)
+    weighted = cotangents[:, :, jnp.newaxis] * g
     # u_t moves all points after it: the sums of all rows from t + 1 to the end.
-    u = jnp.cumsum(weighted[:0:-1], axis=0)[::-1]
-    size = min(block_size, max(g.shape[1], 1))
+    u = jnp.cumsum(weighted[:, :0:-1], axis=1)[:, ::-1]
+    num_coordinates = num_problems * g.shape[2]
+    size = min(block_size, max(num_coordinates, 1))
+    count = -(-num_coordinates // size)
 
-    def blocks(x: Array, axis: int) -> Array:
-        """Cuts the axis of coordinates into blocks, which become the first axis; zeros fill the last."""
-        count = -(-x.shape[axis] // size)
-        padding = [(0, 0)] * x.ndim
-        padding[axis] = (0, count * size - x.shape[axis])
-        cut = jnp.pad(x, padding).reshape((*x.shape[:axis], count, size, *x.shape[axis + 1 :]))
-        return jnp.moveaxis(cut, axis, 0)
+    def blocks(x: Array) -> Array:
+        """Cuts f[P, n, ...] into blocks of coordinates, which become the first axis; zeros fill the last."""
+        x = x.reshape(num_coordinates, *x.shape[2:])
+        x = jnp.pad(x, [(0, count * size - num_coordinates)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(count, size, *x.shape[1:])
 
-    template = jax.eval_shape(lopt.build(theta).init, jax.ShapeDtypeStruct((PLACEHOLDER,), jnp.float32))
-    leaves, structure = jax.tree.flatten(template)
-    by_coordinate = [leaf.shape[:1] == (PLACEHOLDER,) for leaf in leaves]
-    states = [
-        blocks(jnp.concatenate([_rows(x, 0, leaf.ndim - 1) for x in jax.tree.leaves(part)]), 0)
-        if own
-        else part
-        for own, leaf, part in zip(by_coordinate, leaves, structure.flatten_up_to(opt_state), strict=True)
-    ]
+    # A coordinate is a scalar parameter with a state of its own. What of the state belongs to the problem, such
+    # as the count of its steps, each of its coordinates gets.
+    vector = jax.ShapeDtypeStruct((PLACEHOLDER,), jnp.float32)
+    templates, structure = jax.tree.flatten(jax.eval_shape(lopt.build(theta).init, vector))
+    states = []
+    for template, part in zip(templates, structure.flatten_up_to(opt_states), strict=True):
+        if template.shape[:1] == (PLACEHOLDER,):
+            own = [x.reshape(num_problems, -1, *template.shape[1:]) for x in jax.tree.leaves(part)]
+            states.append(jnp.concatenate(own, axis=1))
+        else:
+            states.append(jnp.repeat(part[:, jnp.newaxis], g.shape[2], axis=1))
 
     def product(theta: Theta, g: Array, u: Array, state: list[Array]) -> Array:
-        tx = lopt.build(theta)
+        update = jax.vmap(lopt.build(theta).update)
 
         def step(carry: Any, rows: tuple[Array, Array]):
             state, total = carry
-            update, state = tx.update(rows[0], state)
-            return (state, total + jnp.vdot(rows[1], jnp.asarray(update))), None
+            updates, state = update(rows[0], state)
+            return (state, total + jnp.vdot(rows[1], jnp.asarray(updates))), None
 
         first = (structure.unflatten(state), jnp.zeros([], jnp.float32))
         return jax.lax.scan(step, first, (g, u))[0][1]
 
     def add(total: Theta, block: Any) -> tuple[Theta, None]:
-        g, u, own = block
-        own = iter(own)
-        state = [next(own) if mine else shared for mine, shared in zip(by_coordinate, states, strict=True)]
-        return jax.tree.map(jnp.add, total, jax.grad(product)(theta, g, u, state)), None
+        return jax.tree.map(jnp.add, total, jax.grad(product)(theta, *block)), None
 
     zero = jax.tree.map(jnp.zeros_like, theta)
-    own = [state for mine, state in zip(by_coordinate, states, strict=True) if mine]
-    return jax.lax.scan(add, zero, (blocks(g[:-1], 1), blocks(u, 1), own))[0]
-
-
-def _rows(x: Array, leading: int, trailing: int = 0) -> Array:
-    """All axes between the leading and the trailing ones as one."""
-    return x.reshape((*x.shape[:leading], -1, *x.shape[x.ndim - trailing :]))
+    steps_first = [jnp.moveaxis(blocks(jnp.moveaxis(x, 1, 2)), 1, 2) for x in (g[:, :-1], u)]
+    return jax.lax.scan(add, zero, (*steps_first, [blocks(x) for x in states]))[0]

@@ -14,6 +14,7 @@ from learned_opt.training.bptt import mean_gradient
 from learned_opt.training.first_order import goes_by_blocks
 from learned_opt.training.objectives import Objective
 from learned_opt.training.walkers import (
+    Walk,
     Walkers,
     check_problem_clip_norm,
     divisors,
@@ -100,20 +101,20 @@ def full_unroll(
         return ()
 
     def estimate(key: Key, theta: Theta, state: tuple[()], data: Data):
-        def meta_loss(theta: Theta, walker: Walkers) -> tuple[Array, Walkers]:
+        def meta_loss(walk: Walk, theta: Theta, walkers: Walkers) -> tuple[Array, Walkers]:
             # Only what changes is carried: all that is carried is kept at every seam.
             def one_segment(carry: tuple[Any, Array], _):
                 inner, history = carry
-                loss, walked = step.walk(theta, walker._replace(inner=inner, history=history), data)
+                loss, walked = walk(theta, walkers._replace(inner=inner, history=history), data)
                 return (walked.inner, walked.history), loss
 
             one_segment = jax.checkpoint(one_segment, prevent_cse=False)
-            carry = (walker.inner, walker.history)
+            carry = (walkers.inner, walkers.history)
             (inner, history), losses = jax.lax.scan(one_segment, carry, length=horizon // segment)
-            return jnp.sum(losses), walker._replace(inner=inner, history=history)
+            return jnp.sum(losses, axis=0), walkers._replace(inner=inner, history=history)
 
         walkers = step.begin(key, theta)
-        grad, loss, walkers = mean_gradient(meta_loss, theta, walkers, problem_clip_norm)
+        grad, loss, walkers = mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm)
         return report(grad, loss, walkers), state
 
     return Estimator(init, estimate)

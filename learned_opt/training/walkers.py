@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
-from learned_opt.training.first_order import BLOCK, blockwise_unroll, goes_by_blocks
+from learned_opt.training.first_order import blockwise_unroll, goes_by_blocks
 from learned_opt.training.objectives import HISTORY, Objective, initial_history
 from learned_opt.training.unroll import InnerState, start, unroll
 
@@ -53,6 +53,9 @@ class Walkers(NamedTuple):
         return self.step >= self.end
 
 
+Walk = Callable[[Theta, Walkers, Data], tuple[Array, Walkers]]
+
+
 class TruncatedStep(NamedTuple):
     """What an estimator knows of the inner problems.
 
@@ -61,12 +64,15 @@ class TruncatedStep(NamedTuple):
             places they take.
         walk: `walk(theta, walker, data) -> (loss, walker)`, one truncation of one problem: its share in the
             meta-loss, f32[], and where it stands then. Vmap it over walkers, and over theta.
+        walk_all: the same of all walkers with one theta, `walk_all(theta, walkers, data) -> (losses, walkers)`,
+            f32[num_problems]; quicker to differentiate.
         num_problems: walkers side by side.
         whole: whether every truncation is a whole trajectory, so that no walker is ever needed twice.
     """
 
     begin: Callable[..., Walkers]
-    walk: Callable[[Theta, Walkers, Data], tuple[Array, Walkers]]
+    walk: Walk
+    walk_all: Walk
     num_problems: int
     whole: bool
 
@@ -152,14 +158,22 @@ def truncated_step(
         return split_by_problem(jax.vmap(begin_one, (1, None, 0))(keys, theta, age))
 
     by_blocks = not (second_order or through_state) and goes_by_blocks(lopt, task)
-    block_size = max(BLOCK // (truncation * num_problems), 1)  # problems side by side share the cache
 
     def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
-        place = (task, walker.keys, walker.problems, data, walker.inner, truncation)
         if by_blocks:
-            inner, losses = blockwise_unroll(lopt, theta, *place, block_size=block_size)
-        else:
-            inner, losses = unroll(lopt.build(theta), *place, second_order=second_order)
+            losses, walkers = walk_all(theta, jax.tree.map(lambda x: x[jnp.newaxis], walker), data)
+            return losses[0], jax.tree.map(lambda x: x[0], walkers)
+        place = (task, walker.keys, walker.problems, data, walker.inner, truncation)
+        return note(walker, *unroll(lopt.build(theta), *place, second_order=second_order))
+
+    def walk_all(theta: Theta, walkers: Walkers, data: Data) -> tuple[Array, Walkers]:
+        if not by_blocks:
+            return jax.vmap(walk, (None, 0, None))(theta, walkers, data)
+        place = (task, walkers.keys, walkers.problems, data, walkers.inner, truncation)
+        return jax.vmap(note)(walkers, *blockwise_unroll(lopt, theta, *place))
+
+    def note(walker: Walkers, inner: InnerState, losses: Array) -> tuple[Array, Walkers]:
+        """The meta-loss of a walker that got there with these losses."""
         history = jnp.where(walker.step == 0, initial_history(losses[0]), walker.history)
         # A plain number where it is one: weights given one by one can be checked against it.
         total = horizon if isinstance(horizon, int) else walker.horizon
@@ -167,7 +181,7 @@ def truncated_step(
         history = jnp.concatenate([history, losses[1:]])[-HISTORY:]
         return loss, walker._replace(inner=inner, history=history, age=walker.age + 1)
 
-    return TruncatedStep(begin, walk, num_problems, horizon == truncation)
+    return TruncatedStep(begin, walk, walk_all, num_problems, horizon == truncation)
 
 
 def replace(where: Array, fresh: Callable[[], S], state: S) -> S:

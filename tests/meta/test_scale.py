@@ -250,3 +250,11 @@ def test_command_joins_the_other_processes_first(command: list[str], monkeypatch
         main([*command, "--distributed"])
     assert "--distributed: coordinator_address should be defined. It finds" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_one_process_takes_as_many_devices_as_divide_the_problems():
+    program = f"""{PRELUDE}
+from learned_opt.meta.sharding import problem_mesh
+print([mesh and mesh.size for mesh in map(problem_mesh, (6, 8, 1))])
+"""
+    assert finish(start(program, devices=4)).strip() == "[3, 4, None]"
