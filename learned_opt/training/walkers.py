@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.sharding import split_by_problem
+from learned_opt.core.sharding import num_problem_devices, split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
 from learned_opt.training.first_order import BLOCK, blockwise_unroll, goes_by_blocks
 from learned_opt.training.objectives import HISTORY, Objective, initial_history
@@ -152,11 +152,12 @@ def truncated_step(
         return split_by_problem(jax.vmap(begin_one, (1, None, 0))(keys, theta, age))
 
     by_blocks = not (second_order or through_state) and goes_by_blocks(lopt, task)
-    block_size = max(BLOCK // (truncation * num_problems), 1)  # problems side by side share the cache
 
     def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
         place = (task, walker.keys, walker.problems, data, walker.inner, truncation)
         if by_blocks:
+            # The problems that a device has side by side share its cache.
+            block_size = max(BLOCK * num_problem_devices() // (truncation * num_problems), 1)
             inner, losses = blockwise_unroll(lopt, theta, *place, block_size=block_size)
         else:
             inner, losses = unroll(lopt.build(theta), *place, second_order=second_order)

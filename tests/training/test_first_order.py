@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh
 
 from learned_opt import optimizers, tasks
 from learned_opt.core.types import Task
-from learned_opt.training import start, unroll
-from learned_opt.training.first_order import blockwise_unroll, goes_by_blocks
+from learned_opt.training import start, unroll, walkers, weighted_sum
+from learned_opt.training.first_order import BLOCK, blockwise_unroll, goes_by_blocks
 
 WEIGHTS = jnp.linspace(0.5, 2.0, 6)
 
@@ -96,6 +97,24 @@ def test_over_problems_side_by_side():
 
     for ours, theirs in zip(jax.tree.leaves(gradient(True)), jax.tree.leaves(gradient(False)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_problems_of_one_device_share_its_cache(devices: int, monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+
+    def recorded(*args, block_size):
+        sizes.append(block_size)
+        return blockwise_unroll(*args, block_size=block_size)
+
+    monkeypatch.setattr(walkers, "blockwise_unroll", recorded)
+    lopt, key = optimizers.lstm(hidden_sizes=(2,)), jax.random.key(0)
+    arguments = {"horizon": 4, "truncation": 4, "num_problems": 8}
+    step = walkers.truncated_step(lopt, tasks.quadratic(dim=2), weighted_sum(), **arguments)
+    theta = jax.eval_shape(lopt.init, key)
+    with jax.sharding.use_abstract_mesh(AbstractMesh((devices,), ("problems",))):
+        jax.eval_shape(lambda t: jax.vmap(step.walk, (None, 0, None))(t, step.begin(key, t), ()), theta)
+    assert sizes == [BLOCK // (4 * 8 // devices)]
 
 
 def test_rules_that_see_more_than_a_coordinate_do_not_go_by_blocks():
