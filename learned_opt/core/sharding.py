@@ -53,7 +53,7 @@ def each_its_share(function: Callable[..., Any], problems: Any, *rest: Any, gath
     itself. All devices take all problems where their number does not divide them, or no mesh is in force.
 
     Args:
-        function: `function(problems, *rest) -> results`, both trees of arrays with a leading axis of problems.
+        function: `function(problems, *rest) -> results`, whose arrays have a leading axis of problems too.
         problems: arrays `[num_problems, ...]`.
         *rest: arrays that all devices need whole.
         gather: whether every device gets the results of all problems, and not of its share.

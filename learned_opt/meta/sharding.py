@@ -56,7 +56,7 @@ def replicated(mesh: Mesh | None, tree: T) -> T:
 
 
 def in_force(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
-    """`with in_force(mesh)`: what is jitted there splits its problems over the mesh, if there is one."""
+    """A context in which jitted functions split their problems over the mesh, if there is one."""
     return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
