@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import memory
 from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, training
@@ -109,7 +110,7 @@ def plan(request: Request) -> list[Job]:
                 key = Key("estimators", task, name, horizon, None, "gradient")
                 settings = recorded | {"learning_rate": LEARNING_RATES[task]}
                 jobs.append(Job(key, settings, functools.partial(run, task), timed=True))
-    return jobs
+    return jobs + memory.jobs("estimators", request.size)
 
 
 @functools.cache
@@ -142,11 +143,11 @@ def _samples(name: str, horizon: int, budget: Budget, task: str, load: Load) -> 
         start = time.perf_counter()
         gradients = np.asarray(compiled(theta, keys))
         seconds.append(time.perf_counter() - start)
-    memory = compiled.memory_analysis()
+    analysis = compiled.memory_analysis()
     return {
         "gradients": gradients,
         "microseconds": 1e6 * min(seconds) / budget.samples / budget.problems,
-        "bytes": memory.temp_size_in_bytes / budget.problems if memory is not None else None,
+        "bytes": analysis.temp_size_in_bytes / budget.problems if analysis is not None else None,
     }
 
 
@@ -198,7 +199,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
         own = {c.key.optimizer: c.result for c in cells if (c.key.task, c.key.horizon) == (task, horizon)}
         if REFERENCE in own:
             found.append(_section(task, horizon, own))
-    return found
+    own = [cell for cell in cells if cell.key.part == memory.PART]
+    return [*found, memory.section(own)] if own else found
 
 
 def rows(own: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -292,7 +294,7 @@ SUITE = Suite(
     "estimators",
     1,
     "The estimators of the meta-gradient: bias, spread, memory and time on a task of tame and of chaotic "
-    "unrolls, beside the meta-loss over a line through theta.",
+    "unrolls, beside the meta-loss over a line through theta; and their memory over the horizon.",
     plan,
     sections=sections,
 )

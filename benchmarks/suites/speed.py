@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,13 +12,12 @@ import numpy as np
 import optax
 
 from benchmarks import contenders as field
+from benchmarks import meta_training
 from benchmarks.cells import Cell
 from benchmarks.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.suite import Job, Key, Load, Request, Suite
-from learned_opt import optimizers, tasks, training, zoo
-from learned_opt.core.types import Task
+from learned_opt import optimizers, zoo
 from learned_opt.runs import Column, Section, line_plot
-from learned_opt.training.walkers import truncated_step
 
 SIZES = {"quick": (3, 4, 5), "default": (3, 4, 5, 6), "full": (3, 4, 5, 6, 7)}  # decades of parameters
 LAYOUTS = {"few": 2, "many": 64}  # leaves
@@ -47,12 +45,7 @@ def plan(request: Request) -> list[Job]:
         for n in coordinates[request.size]:
             key = Key("speed", f"rule-{n}", "lstm-20x2", 0, None, "floor")
             jobs.append(Job(key, {"coordinates": n}, functools.partial(_floor, n)))
-        for name, case in METERED.items():
-            if request.size == "quick" and name not in QUICK_METERED:
-                continue
-            key = Key("speed", f"meta-training-{name}", case.optimizer, 0, None, "throughput")
-            settings = {"problems": case.problems, "truncation": TRUNCATION, "estimator": case.estimator}
-            jobs.append(Job(key, settings, functools.partial(_throughput, machine, case)))
+        jobs += meta_training.jobs("speed", request.size, machine)
     return [dataclasses.replace(job, timed=True) for job in jobs]
 
 
@@ -141,76 +134,6 @@ def _floor(n: int, load: Load) -> dict[str, Any]:
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Metered:
-    """What meta-training is metered on."""
-
-    optimizer: str
-    task: Callable[[], Task]
-    problems: int
-    estimator: str = "tbptt"
-
-
-TRUNCATION = 20
-RULES = {"lstm-20x2": optimizers.lstm, "mlp-rule": optimizers.mlp_rule}
-METERED = {
-    "quadratic-10": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=10), 64),
-    "quadratic-100": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=100), 64),
-    # 64 inputs, 218 units and 10 classes: the coordinates of an MNIST classifier of 20 units.
-    "classifier-16360": Metered(
-        "lstm-20x2", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(218,)), 1
-    ),
-    # 8x8 images and 32 units, as the published figures of evolved rules.
-    "classifier-mlp-rule": Metered(
-        "mlp-rule", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(32,)), 8, "pes"
-    ),
-}
-QUICK_METERED = ("quadratic-10", "classifier-mlp-rule")
-
-
-def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
-    """A meta-step, and the forward unroll in it.
-
-    The limits of the LSTM count what cannot be avoided: each coordinate's gates four times (forward, again in
-    the backward pass, and the two products of it), and its state four times (written, read, its cotangent
-    written and read). Evolution strategies unroll every problem twice and count both.
-    """
-    lopt, task, key = RULES[case.optimizer](), case.task(), jax.random.key(0)
-    inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
-    make = {"tbptt": training.truncated_bptt, "pes": training.pes}[case.estimator]
-    estimator = make(lopt, task, training.weighted_sum(), **inner)
-    theta = lopt.init(key)
-    state = jax.jit(estimator.init)(key, theta, task.data)
-    step = truncated_step(lopt, task, training.weighted_sum(), **inner)
-    walkers = jax.jit(step.begin)(key, theta)
-    forward = jax.jit(lambda theta, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0])
-    start = time.perf_counter()
-    compiled = jax.jit(estimator.estimate).lower(key, theta, state, task.data).compile()
-    compile_seconds = time.perf_counter() - start
-    seconds, forward_seconds = interleaved(
-        [lambda: compiled(key, theta, state, task.data), lambda: forward(theta, task.data)], seconds=2.0
-    )
-    memory = compiled.memory_analysis()
-    limits = load(machine)
-    dim = count(jax.eval_shape(task.init, key, jax.eval_shape(task.sample, key)))
-    walked = dim * case.problems * TRUNCATION * (2 if case.estimator == "pes" else 1)
-    weights = sum(np.size(leaf) for leaf in jax.tree.leaves(theta) if np.ndim(leaf) == 2)
-    state_size = state_bytes(lopt.build(theta), jnp.zeros(1000)) / 1000
-    passes = 1 if case.estimator == "pes" else 4
-    return {
-        "coordinates": dim * case.problems,
-        "seconds": seconds,
-        "forward_seconds": forward_seconds,
-        "compile_seconds": compile_seconds,
-        "temporary_bytes": None if memory is None else int(memory.temp_size_in_bytes),
-        "coordinate_steps": walked / seconds,
-        "matmul_limit": limits["flops"] / (passes * 2 * weights),
-        "memory_limit": limits["bandwidth"] / (passes * state_size),
-        "flops": limits["flops"],
-        "bandwidth": limits["bandwidth"],
-    }
-
-
 def sections(cells: Sequence[Cell]) -> list[Section]:
     updates = [c for c in cells if c.key.part == "update"]
     found = []
@@ -221,10 +144,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     floor = [c for c in cells if c.key.part == "floor"]
     if floor:
         found.append(_floor_section(floor))
-    throughput = [c for c in cells if c.key.part == "throughput"]
-    if throughput:
-        found.append(_throughput_section(throughput))
-    return found
+    return found + meta_training.sections(cells)
 
 
 def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:
@@ -305,49 +225,11 @@ def _floor_section(own: Sequence[Cell]) -> Section:
     )
 
 
-def _throughput_section(own: Sequence[Cell]) -> Section:
-    rows = [
-        {
-            "task": c.key.task.removeprefix("meta-training-"),
-            "optimizer": c.key.optimizer,
-            "estimator": c.settings["estimator"],
-            "coordinates": c.result["coordinates"],
-            "throughput": c.result["coordinate_steps"],
-            "ratio": c.result["seconds"] / c.result["forward_seconds"],
-            "share": c.result["coordinate_steps"] / min(c.result["matmul_limit"], c.result["memory_limit"]),
-            "temporary": None if c.result["temporary_bytes"] is None else c.result["temporary_bytes"] / 1e6,
-            "compile": c.result["compile_seconds"],
-        }
-        for c in own
-    ]
-    last = own[-1].result
-    return Section(
-        "meta-training throughput",
-        prose=f"Coordinate-steps a second of meta-training with truncations of {TRUNCATION}, and a meta-step "
-        "beside the forward unroll in it. `tbptt` is of first order. The limits assume that nothing is done "
-        "but the products of the rule or the traffic of its state, as often as the estimator needs them.\n\n"
-        f"Measured beside it: {last['flops'] / 1e9:.3g} GFLOP/s of a matrix product in float32, "
-        f"{last['bandwidth'] / 1e9:.3g} GB/s of a copy.",
-        rows=rows,
-        columns={
-            "task": Column("task"),
-            "optimizer": Column("optimizer"),
-            "estimator": Column("estimator"),
-            "coordinates": Column("coordinates"),
-            "throughput": Column("coordinate-steps/s", digits=3),
-            "ratio": Column("meta-step / forward", digits=3),
-            "share": Column("share of the lower limit", digits=2),
-            "temporary": Column("scratch, MB", digits=3),
-            "compile": Column("compilation, s", digits=3),
-        },
-    )
-
-
 SUITE = Suite(
     "speed",
     2,
     "Time and memory of an update beside Adam's over 1e3 to 1e7 parameters in few and in many leaves, and "
-    "the throughput of meta-training beside the limits of the machine.",
+    "the throughput of meta-training beside the limits of the machine and its loop beside the compiled call.",
     plan,
     sections=sections,
 )

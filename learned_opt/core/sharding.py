@@ -1,12 +1,14 @@
 """The mesh axis that problems are split over, and what puts them there."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 from jax.sharding import PartitionSpec
 
 T = TypeVar("T")
+
+Combine = Literal["gather", "sum"] | None
 
 PROBLEM_AXIS = "problems"
 
@@ -33,33 +35,41 @@ def split_by_problem(tree: T) -> T:
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(PROBLEM_AXIS))
 
 
-def sum_over_problems(function: Callable[..., Any], common: Any, *problems: Any) -> Any:
-    """A function's sum over problems, to which each device adds its own problems' part.
+def each_its_share(function: Callable[..., Any], problems: Any, *rest: Any, combine: Combine = None) -> Any:
+    """Applies a function to problems, each device to its own share of them.
 
-    For functions that go through problems in turn, which the compiler would not split by itself.
+    For functions that treat problems in turn, such as `jax.lax.map`, which the compiler would not split by
+    itself. All devices take all problems where their number does not divide them, or no mesh is in force.
 
     Args:
-        function: `function(common, *problems) -> sums`, a tree of arrays.
-        common: arrays that all devices have whole.
-        *problems: trees of arrays `[num_problems, ...]`.
+        function: `function(problems, *rest) -> results`, whose arrays have a leading axis of problems too, or
+            are sums over them.
+        problems: arrays `[num_problems, ...]`.
+        *rest: arrays that all devices need whole.
+        combine: `None` where each device keeps the results of its share; `"gather"` where all get those of all
+            problems; `"sum"` where they are sums, which are added.
 
     Returns:
-        The sums. Where no mesh with an axis "problems" is set, or it does not divide the problems, all is
-        done on every device.
+        The results, arrays `[num_problems, ...]` or sums.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> sum_over_problems(lambda a, x: a * jnp.sum(x), jnp.float32(2), jnp.ones(3)).item()
-        6.0
+        >>> each_its_share(lambda x, y: x + y, jnp.arange(3), jnp.int32(1)).tolist()
+        [1, 2, 3]
     """
     devices = jax.sharding.get_abstract_mesh().shape.get(PROBLEM_AXIS, 1)
     if devices == 1 or jax.tree.leaves(problems)[0].shape[0] % devices:
-        return function(common, *problems)
+        return function(problems, *rest)
 
-    def share(common: Any, *problems: Any) -> Any:
-        return jax.lax.psum(function(common, *problems), PROBLEM_AXIS)
+    def share(problems: Any, *rest: Any) -> Any:
+        results = function(problems, *rest)
+        if combine == "sum":
+            return jax.lax.psum(results, PROBLEM_AXIS)
+        return jax.lax.all_gather(results, PROBLEM_AXIS, tiled=True) if combine == "gather" else results
 
-    whole, split = PartitionSpec(), PartitionSpec(PROBLEM_AXIS)
-    specs = (whole, *[split] * len(problems))
-    # Unchecked: that the carry of a loop starts as a constant is no error.
-    return jax.shard_map(share, in_specs=specs, out_specs=whole, check_vma=False)(common, *problems)
+    split, whole = PartitionSpec(PROBLEM_AXIS), PartitionSpec()
+    specs = (split, *[whole] * len(rest))
+    # Unchecked: that some carry of a rule's loop starts as a constant is no error.
+    return jax.shard_map(share, in_specs=specs, out_specs=whole if combine else split, check_vma=False)(
+        problems, *rest
+    )

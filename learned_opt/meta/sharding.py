@@ -1,6 +1,8 @@
 """Meta-training on several devices: the problems are split over them, all else is on each of them."""
 
+import contextlib
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -10,6 +12,7 @@ from learned_opt.core.types import Data, Key
 from learned_opt.meta.step import MetaState, StepMetrics
 from learned_opt.training.walkers import divisors
 
+T = TypeVar("T")
 Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
 
 
@@ -45,6 +48,18 @@ def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
     return Mesh(mesh.devices, mesh.axis_names) if mesh.size > 1 else None
 
 
+def replicated(mesh: Mesh | None, tree: T) -> T:
+    """A tree of arrays, whole on every device of the mesh."""
+    if mesh is None:
+        return tree
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+
+
+def in_force(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
+    """A context in which jitted functions split their problems over the mesh, if there is one."""
+    return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
 def compiled(
     mesh: Mesh | None,
     begin: Callable[[Key, Data], MetaState],
@@ -52,16 +67,18 @@ def compiled(
     key: Key,
     data: Data,
 ) -> tuple[MetaState, Advance]:
-    """The first state of meta-training, and the jitted function that advances one; `steps` donates it."""
+    """The first state of meta-training, and the jitted function that advances one; `steps` donates it.
+
+    Key and data are as `replicated` gives them.
+    """
     if mesh is None:
         jitted = jax.jit(steps, static_argnums=3, donate_argnums=1)
-        return begin(key, data), lambda state, num_steps: jitted(key, state, data, num_steps)
+        return jax.jit(begin)(key, data), lambda state, num_steps: jitted(key, state, data, num_steps)
 
     everywhere = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(PROBLEM_AXIS))
     layout = jax.tree.map(lambda _: everywhere, jax.eval_shape(begin, key, data))
     layout = layout._replace(estimator_state=jax.tree.map(lambda _: split, layout.estimator_state))
-    placed: tuple[Key, Data] = jax.jit(lambda *args: args, out_shardings=everywhere)(key, data)
     jitted = jax.jit(
         steps,
         static_argnums=3,
@@ -71,9 +88,9 @@ def compiled(
     )
 
     def advance(state: MetaState, num_steps: int) -> tuple[MetaState, StepMetrics]:
-        with jax.set_mesh(mesh):
-            return jitted(placed[0], state, placed[1], num_steps)
+        with in_force(mesh):
+            return jitted(key, state, data, num_steps)
 
     # Jitted, so that no device ever holds the states of all problems.
-    with jax.set_mesh(mesh):
-        return jax.jit(begin, out_shardings=layout)(*placed), advance
+    with in_force(mesh):
+        return jax.jit(begin, out_shardings=layout)(key, data), advance

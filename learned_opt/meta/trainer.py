@@ -18,7 +18,7 @@ from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
 from learned_opt.meta.alarms import Alarms
 from learned_opt.meta.findings import diverged
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.sharding import compiled, problem_mesh
+from learned_opt.meta.sharding import compiled, in_force, problem_mesh, replicated
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, tune, with_prox
@@ -264,7 +264,8 @@ def _run(
     mesh: Mesh | None,
     quiet: bool,
 ) -> Run:
-    training_key = _training_key(settings)
+    training_key, data = replicated(mesh, (_training_key(settings), task.data))
+    task = task._replace(data=data)
     outer = settings.outer_optimizer()
     estimator = settings.make_estimator(lopt, task)
 
@@ -274,14 +275,14 @@ def _run(
     def several_meta_steps(key: Key, state: MetaState, data: Data, num_steps: int):
         return meta_steps(key, state, data, outer, estimator, num_steps)
 
-    first, advance = compiled(mesh, begin, several_meta_steps, training_key, task.data)
+    first, advance = compiled(mesh, begin, several_meta_steps, training_key, data)
 
     with runs.history(directory, first) as history:
         alarms = Alarms(history.state.theta)
-        validate, adam_loss = _validation(lopt, task, settings)
+        validate, adam_loss = _validation(lopt, task, settings, mesh)
 
         def end_period(state: MetaState, reports: Sequence[StepMetrics]):
-            # Every process validates on a device of its own, and all take the first one's word.
+            # All processes take the first one's word, so that none decides otherwise by a rounding.
             loss, share_diverged = map(runs.agreed, validate(jax.device_get(state.theta)))
             norms = np.concatenate([report.gradient_norm for report in reports])
             alarms.look(state.theta, norms, share_diverged)
@@ -338,27 +339,29 @@ def _run(
     )
 
 
-def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings):
+def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings, mesh: Mesh | None):
     """From theta to its mean loss on the validation problems and how many diverged; swept Adam's loss."""
     key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
     keys = jax.random.split(key, settings.num_validation_problems)
     last = settings.horizon + settings.window // 2
+    task = task._replace(metrics=None)
 
     def validate(build: Any, theta: Theta) -> tuple[float, float]:
-        curves, _ = trajectories(build, task._replace(metrics=None), last, theta, keys)
-        curves = np.asarray(curves)
+        with in_force(mesh):
+            curves = np.asarray(trajectories(build, task, last, theta, keys)[0])
         losses = loss_at(curves, settings.horizon, settings.window)
         share_diverged = float(diverged(curves[:, 0], losses).mean())
         return float(losses.mean()) if np.isfinite(losses.mean()) else float("inf"), share_diverged
 
-    adam = tune(
-        optax.adam,
-        task._replace(metrics=None),
-        num_steps=settings.horizon,
-        num_problems=settings.num_validation_problems,
-        seed=settings.seed,
-        window=settings.window,
-    )
+    with in_force(mesh):
+        adam = tune(
+            optax.adam,
+            task,
+            num_steps=settings.horizon,
+            num_problems=settings.num_validation_problems,
+            seed=settings.seed,
+            window=settings.window,
+        )
     adam_loss, _ = validate(with_prox(optax.adam, task), adam.learning_rate)
     return functools.partial(validate, lopt.build), adam_loss
 

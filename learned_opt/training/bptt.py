@@ -105,6 +105,7 @@ def truncated_bptt(
 
     def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
         walkers = replace(state.ended, lambda: step.begin(key, theta, state.age), state)
+
         def meta_loss(walk: Walk, theta: Theta, walkers: Walkers) -> tuple[Array, Walkers]:
             return walk(theta, walkers, data)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learned_opt.core.sharding import each_its_share
 from learned_opt.core.types import Array, Data, Key, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, unroll
 
@@ -168,20 +169,28 @@ def _draw(sample, init, chunk: int, keys: Key) -> tuple[Problem, Params, Key]:
         problem = sample(sample_key)
         return problem, init(start_key, problem), batch_key
 
-    return jax.lax.map(one_problem, keys, batch_size=min(chunk, keys.shape[0]))
+    return each_its_share(lambda keys: _in_chunks(one_problem, keys, chunk), keys)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _trajectories(build, task: Task, num_steps: int, chunk: int, theta, draws, data: Data):
-    tx = build(theta)
+    def several(draws, theta, data: Data):
+        tx = build(theta)
 
-    def one_problem(draw):
-        problem, params, batch_key = draw
-        state = InnerState(params, tx.init(params), jnp.zeros([], jnp.int32))
-        state, losses = unroll(tx, task, batch_key, problem, data, state, num_steps)
-        return losses, task.metrics(state.params, problem, data) if task.metrics else {}
+        def one_problem(draw):
+            problem, params, batch_key = draw
+            state = InnerState(params, tx.init(params), jnp.zeros([], jnp.int32))
+            state, losses = unroll(tx, task, batch_key, problem, data, state, num_steps)
+            return losses, task.metrics(state.params, problem, data) if task.metrics else {}
 
-    return jax.lax.map(one_problem, draws, batch_size=min(chunk, draws[2].shape[0]))
+        return _in_chunks(one_problem, draws, chunk)
+
+    return each_its_share(several, draws, theta, data, combine="gather")
+
+
+def _in_chunks(one_problem: Callable[[Any], Any], draws: Any, chunk: int) -> Any:
+    count = jax.tree.leaves(draws)[0].shape[0]
+    return jax.lax.map(one_problem, draws, batch_size=min(chunk, count))
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.sharding import sum_over_problems
+from learned_opt.core.sharding import each_its_share
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, recorded_unroll
 
@@ -109,9 +109,10 @@ def blockwise_unroll(
         return (new, losses), (theta, gradients, states.opt_state)
 
     def backward(residuals: Any, cotangents: Any):
-        theta, *rest = residuals
+        theta, gradients, opt_states = residuals
+        walked = (gradients, opt_states, cotangents[1])
         product = functools.partial(_rule_gradient, lopt, block_size)
-        return sum_over_problems(product, theta, *rest, cotangents[1]), None, None, None, None
+        return each_its_share(product, walked, theta, combine="sum"), None, None, None, None
 
     walk = jax.custom_vjp(lambda *args: forward(*args)[0])
     walk.defvjp(forward, backward)
@@ -121,12 +122,15 @@ def blockwise_unroll(
 def _rule_gradient(
     lopt: LearnedOptimizer,
     block_size: int,
+    walked: tuple[Params, Any, Array],
     theta: Theta,
-    gradients: Params,
-    opt_states: Any,
-    cotangents: Array,
 ) -> Theta:
-    """The rule's vector-Jacobian product along the sequence; `cotangents` are of the losses, f32[P, K + 1]."""
+    """The rule's vector-Jacobian product along the sequence.
+
+    `walked` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the cotangents
+    of the losses, f32[P, K + 1].
+    """
+    gradients, opt_states, cotangents = walked
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
     num_problems, num_rows = cotangents.shape
     g = jnp.concatenate([leaf.reshape(num_problems, num_rows, -1) for leaf in leaves], axis=2)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks import memory
 from benchmarks.cells import Cell
 from benchmarks.suite import Key, Request
 from benchmarks.suites.estimators import LANDSCAPE, REFERENCE, SIGMA, SUITE, estimators, rows, smoothed
@@ -39,10 +40,27 @@ def test_smoothing_keeps_what_is_straight_and_takes_ripples_away():
 
 def test_plan_has_every_estimator_on_both_tasks_and_the_report_draws_them():
     jobs = SUITE.plan(Request("quick"))
-    made = {(job.key.task, job.key.optimizer) for job in jobs}
+    made = {(job.key.task, job.key.optimizer) for job in jobs if job.key.part == "gradient"}
     names = {*estimators(40, 2), REFERENCE, LANDSCAPE}
     assert made == {(task, name) for task in ("tame", "chaotic") for name in names}
     cells = [Cell(Key("estimators", "tame", n, 40, None, "gradient"), {}, r, {}, 1.0) for n, r in OWN.items()]
     (section,) = SUITE.sections(cells)
     assert section.heading == "tame, 40 steps"
     assert len(section.figures) == 2
+
+
+def test_memory_is_told_in_states_and_drawn_over_the_horizon():
+    key = Key("estimators", memory.PART, "tbptt", 100, None, memory.PART)
+    results = {
+        key: {"bytes": 1024.0, "peak_bytes": 3e8},
+        key._replace(horizon=1000): {"bytes": 1024.0, "peak_bytes": None},
+        key._replace(optimizer="full"): {"bytes": 10_240.0, "peak_bytes": None},
+    }
+    planned = {job.key for job in SUITE.plan(Request("quick"))}
+    assert planned > results.keys()
+    (section,) = SUITE.sections([Cell(k, {}, r, {}, 1.0) for k, r in results.items()])
+    full, *tbptt = section.rows
+    # A state is 64 params and their momentum, 512 bytes.
+    assert (full["states"], full["peak"]) == (20, None)
+    assert [(row["horizon"], row["states"], row["peak"]) for row in tbptt] == [(100, 2, 300), (1000, 2, None)]
+    assert len(section.figures) == 1

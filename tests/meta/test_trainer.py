@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 import shutil
@@ -139,6 +140,20 @@ def test_damaged_checkpoint_is_passed_over_with_a_warning(undisturbed: Run, copy
     with pytest.warns(UserWarning, match=rf"{newest.name}.*Going on from .*step_000000006"):
         run = resume(copy, quiet=True)
     assert_same_result(run, undisturbed)
+
+
+def test_full_disk_ends_the_run_which_goes_on_once_there_is_space(
+    undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path):
+        if "step_000000006" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.checkpoints, "sync", full)
+        with pytest.raises(OSError, match=r"no space left .* step 6; .*\[2, 4\] are intact"):
+            meta_train(LOPT, TASK, directory=tmp_path / "run", **TINY)
+    assert_same_result(resume(tmp_path / "run", quiet=True), undisturbed)
 
 
 @pytest.mark.parametrize("estimator", ["full", "pes", "nres"])

@@ -3,9 +3,6 @@
 import errno
 import os
 import shutil
-import subprocess
-import sys
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +14,6 @@ import orbax.checkpoint as ocp
 import pytest
 
 from learned_opt.runs import CheckpointError, Checkpoints, checkpoints
-
-ROOT = Path(__file__).parents[2]
 
 
 class State(NamedTuple):
@@ -314,60 +309,3 @@ def test_leftovers_of_a_kill_are_ignored_and_removed(tmp_path):
     assert store.steps() == [1]
     store.save(3, {"a": 3})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_000000001", "step_000000003"]
-
-
-# Forks before any backend of jax runs, so that starting Python is paid for once.
-KILLED = """
-import os, random, signal, sys, time
-from pathlib import Path
-import numpy as np
-from learned_opt.runs import Checkpoints
-import orbax.checkpoint
-
-def save_until_killed(directory):
-    store = Checkpoints(directory / "checkpoints", keep=2)
-    for step in range(10**6):
-        store.save(step, {"a": np.full((50, 50), float(step)), "step": step})
-        with open(directory / "saved", "w") as file:
-            file.write(str(step))
-
-rng = random.Random(0)
-for i in range(int(sys.argv[2])):
-    directory = Path(sys.argv[1]) / str(i)
-    directory.mkdir()
-    child = os.fork()
-    if child == 0:
-        try:
-            save_until_killed(directory)
-        finally:
-            os._exit(1)
-    while not (directory / "saved").exists():
-        time.sleep(0.01)
-    time.sleep(rng.uniform(0, 0.3))
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
-"""
-
-
-def test_kill_at_any_moment_leaves_whole_checkpoints(tmp_path):
-    kills = 10
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), str(kills)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    like = {"a": np.zeros((50, 50)), "step": 0}
-    for i in range(kills):
-        store = Checkpoints(tmp_path / str(i) / "checkpoints", keep=2)
-        saved = (tmp_path / str(i) / "saved").read_text()
-        steps = store.steps()
-        assert steps, "the first checkpoint was complete before the kill"
-        assert steps == list(range(steps[0], steps[-1] + 1))
-        assert len(steps) <= 3
-        assert not saved or steps[-1] in (int(saved), int(saved) + 1)
-        with warnings.catch_warnings(action="error"):
-            for step in steps:
-                assert_same(
-                    store.restore(like, step=step)[1],
-                    {"a": np.full((50, 50), float(step)), "step": step},
-                )
-        store.save(steps[-1] + 1, {"a": np.zeros((50, 50)), "step": 0})
-        assert not list(store.directory.glob(".*"))

@@ -310,24 +310,26 @@ def test_blend_needs_two_problems_and_full_unroll_a_segment_that_fits():
         full_unroll(LOPT, TASK, OBJECTIVE, horizon=0, num_problems=1)
 
 
-def scratch_bytes(horizon: int, whole: bool) -> int:
-    """Of one estimate by backpropagation through the whole trajectory, plain or in segments."""
-    task, arguments = quadratic(dim=64), {"horizon": horizon, "num_problems": 1}
-    if whole:
-        estimator = truncated_bptt(LOPT, task, weighted_sum(), truncation=horizon, **arguments)
-    else:
-        estimator = full_unroll(LOPT, task, weighted_sum(), **arguments)
+def scratch_bytes(make, horizon: int, **arguments) -> int:
+    """Of one estimate on one problem whose state is 2 x 64 floats."""
+    task = quadratic(dim=64)
+    estimator = make(LOPT, task, weighted_sum(), horizon=horizon, num_problems=1, **arguments)
     state = jax.eval_shape(estimator.init, KEY, THETA, ())
     compiled = jax.jit(estimator.estimate).lower(KEY, THETA, state, ()).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
 
 def test_memory_of_a_full_unroll_grows_with_the_root_of_the_horizon():
-    """A state is 2 x 64 floats; what does not grow cancels in the differences."""
-    short, middle, long = (scratch_bytes(t, whole=False) for t in (64, 256, 1024))
+    """What does not grow cancels in the differences."""
     state = 4 * 2 * 64
-    assert long - middle < 2 * 1.5 * state * (64 - 32)
-    assert 1.5 < (long - middle) / (middle - short) < 2.5
-    plain = scratch_bytes(1024, whole=True) - scratch_bytes(256, whole=True)
-    assert plain > state * (1024 - 256)
-    assert plain > 8 * (long - middle)
+    short, long = (scratch_bytes(full_unroll, t) for t in (10_000, 1_000_000))
+    assert 1 < (long - short) / (state * (2 * 1000 - 2 * 100)) < 1.1
+    short, long = (scratch_bytes(truncated_bptt, t, truncation=t) for t in (1000, 10_000))
+    assert long - short > state * 9000
+
+
+@pytest.mark.parametrize("make", [truncated_bptt, es, pes])
+def test_memory_of_truncations_does_not_know_the_horizon(make):
+    sigma = {} if make is truncated_bptt else {"sigma": 0.1}
+    short, long = (scratch_bytes(make, t, truncation=20, **sigma) for t in (1000, 100_000))
+    assert short == long > 0

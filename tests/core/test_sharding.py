@@ -1,0 +1,51 @@
+"""What each of several devices is given, seen while tracing: no devices are needed for that."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AbstractMesh
+
+from learned_opt.core.sharding import each_its_share
+
+
+def traced(devices: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    with jax.sharding.use_abstract_mesh(AbstractMesh((devices,), ("problems",))):
+        return jax.eval_shape(function, *arguments)
+
+
+@pytest.mark.parametrize("combine", [None, "gather"])
+@pytest.mark.parametrize(("devices", "share"), [(1, 8), (4, 2), (3, 8)])
+def test_each_device_has_its_share_where_the_devices_divide_the_problems(
+    devices: int, share: int, combine: Any
+):
+    seen = []
+
+    def add(problems, constant):
+        seen.append((problems.shape, constant.shape))
+        return problems + constant
+
+    whole = traced(
+        devices,
+        lambda *arguments: each_its_share(add, *arguments, combine=combine),
+        jnp.zeros((8, 3)),
+        jnp.ones((8, 3))[:1],
+    )
+    assert seen == [((share, 3), (1, 3))]
+    assert whole.shape == (8, 3)
+
+
+@pytest.mark.parametrize(("axis", "share"), [("problems", 2), ("data", 8)])
+def test_sums_have_no_axis_of_problems(axis: str, share: int):
+    seen = []
+
+    def total(problems):
+        seen.append(problems.shape)
+        return jnp.sum(problems, axis=0)
+
+    with jax.sharding.use_abstract_mesh(AbstractMesh((4,), (axis,))):
+        sums = jax.eval_shape(lambda p: each_its_share(total, p, combine="sum"), jnp.zeros((8, 3)))
+    assert seen == [(share, 3)]
+    assert sums.shape == (3,)
