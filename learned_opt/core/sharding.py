@@ -46,8 +46,8 @@ def each_its_share(function: Callable[..., Any], problems: Any, *rest: Any, comb
             are sums over them.
         problems: arrays `[num_problems, ...]`.
         *rest: arrays that all devices need whole.
-        combine: `None` where each device keeps the results of its share; `"gather"` where all get those of all
-            problems; `"sum"` where they are sums, which are added.
+        combine: `None` where each device keeps the results of its share; `"gather"` where all get those of
+            all problems; `"sum"` where they are sums, which are added.
 
     Returns:
         The results, arrays `[num_problems, ...]` or sums.

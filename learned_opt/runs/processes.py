@@ -17,9 +17,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 def use_every_core() -> None:
     """Makes each CPU core a device, so that work which is split over devices keeps all of them busy.
 
-    Inside a loop a compiled program hardly uses more than one core by itself. Where jax is in use already, or the
-    environment says how many devices the CPU is to be (`JAX_NUM_CPU_DEVICES`, or
-    `--xla_force_host_platform_device_count` in `XLA_FLAGS`), nothing changes; GPUs and TPUs are never concerned.
+    Inside a loop a compiled program hardly uses more than one core by itself. Nothing changes where jax is in
+    use already, or the environment says how many devices the CPU is to be (`JAX_NUM_CPU_DEVICES`, or
+    `--xla_force_host_platform_device_count` in `XLA_FLAGS`). GPUs and TPUs are not concerned.
 
     Example:
         >>> use_every_core()

@@ -64,9 +64,9 @@ def blockwise_unroll(
 
     What is left is the derivative of the update rule along a sequence of known gradients with known
     cotangents. The optimizee is not differentiated again; and as no coordinate knows of another, the
-    coordinates of all problems are taken block by block, each block small enough for the cache, so that memory
-    does not grow with what the rule computes for all coordinates and steps. The result is that of `jax.grad`
-    through `unroll`, up to the order of sums.
+    coordinates of all problems are taken block by block, each block small enough for the cache, so that
+    memory does not grow with what the rule computes for all coordinates and steps. The result is that of
+    `jax.grad` through `unroll`, up to the order of sums.
 
     The derivative with respect to everything but theta is zero, and so is that of the states. On a mesh of
     problems each device takes the blocks of its own.
@@ -127,8 +127,8 @@ def _rule_gradient(
 ) -> Theta:
     """The rule's vector-Jacobian product along the sequence.
 
-    `walked` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the cotangents
-    of the losses, f32[P, K + 1].
+    `walked` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the
+    cotangents of the losses, f32[P, K + 1].
     """
     gradients, opt_states, cotangents = walked
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
@@ -147,8 +147,8 @@ def _rule_gradient(
         x = jnp.pad(x, [(0, count * size - num_coordinates)] + [(0, 0)] * (x.ndim - 1))
         return x.reshape(count, size, *x.shape[1:])
 
-    # A coordinate is a scalar parameter with a state of its own. What of the state belongs to the problem, such
-    # as the count of its steps, each of its coordinates gets.
+    # A coordinate is a scalar parameter with a state of its own. What of the state belongs to the problem,
+    # such as the count of its steps, each of its coordinates gets.
     vector = jax.ShapeDtypeStruct((PLACEHOLDER,), jnp.float32)
     templates, structure = jax.tree.flatten(jax.eval_shape(lopt.build(theta).init, vector))
     states = []

@@ -64,8 +64,8 @@ class TruncatedStep(NamedTuple):
             places they take.
         walk: `walk(theta, walker, data) -> (loss, walker)`, one truncation of one problem: its share in the
             meta-loss, f32[], and where it stands then. Vmap it over walkers, and over theta.
-        walk_all: the same of all walkers with one theta, `walk_all(theta, walkers, data) -> (losses, walkers)`,
-            f32[num_problems]; quicker to differentiate.
+        walk_all: `walk_all(theta, walkers, data) -> (losses, walkers)`, the same of all walkers with one
+            theta, f32[num_problems]; quicker to differentiate.
         num_problems: walkers side by side.
         whole: whether every truncation is a whole trajectory, so that no walker is ever needed twice.
     """
