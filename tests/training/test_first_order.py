@@ -53,10 +53,9 @@ def walker(lopt, task, key):
     return theta, problem, state
 
 
-@pytest.mark.parametrize("block_size", [4, 1000])
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("rule", RULES)
-def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int):
+@functools.cache
+def unrolled(rule: str, task: str):
+    """Where a trajectory stands, its next losses and last state, and their derivative by the plain unroll."""
     lopt, made, key = RULES[rule], TASKS[task](), jax.random.key(1)
     theta, problem, state = jax.jit(lambda key: walker(lopt, made, key))(key)
 
@@ -64,13 +63,22 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
         last, losses = unroll(lopt.build(theta), made, key, problem, data, state, 5)
         return losses @ WEIGHTS, (last, losses)
 
+    (_, expected), grad = jax.jit(jax.value_and_grad(plain, has_aux=True))(theta, made.data)
+    return made, key, (theta, problem, state), expected, grad
+
+
+@pytest.mark.parametrize("block_size", [4, 1000])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rule", RULES)
+def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int):
+    made, key, (theta, problem, state), expected, grad = unrolled(rule, task)
+
     def blockwise(theta, data):
         last, losses = blockwise_unroll(
-            lopt, theta, made, key, problem, data, state, 5, block_size=block_size
+            RULES[rule], theta, made, key, problem, data, state, 5, block_size=block_size
         )
         return losses @ WEIGHTS, (last, losses)
 
-    (_, expected), grad = jax.jit(jax.value_and_grad(plain, has_aux=True))(theta, made.data)
     (_, found), block_grad = jax.jit(jax.value_and_grad(blockwise, has_aux=True))(theta, made.data)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     scale = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grad))
@@ -81,7 +89,7 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
 
 def test_over_problems_side_by_side():
     lopt, task, keys = RULES["normalized"], tasks.quadratic(dim=3), jax.random.split(jax.random.key(0), 4)
-    theta, _, _ = walker(lopt, task, keys[0])
+    theta, _, _ = jax.jit(lambda key: walker(lopt, task, key))(keys[0])
 
     def one(theta, key, by_blocks):
         problem = task.sample(key)
