@@ -70,7 +70,7 @@ def start(program: str, *arguments: object, devices: int, flags: str = "") -> su
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices} {flags}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {flags}",
         # A program taken from the cache is not dumped.
         "JAX_ENABLE_COMPILATION_CACHE": "false" if flags else "true",
     }
