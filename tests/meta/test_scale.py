@@ -80,8 +80,11 @@ def start(program: str, *arguments: object, devices: int, flags: str = "") -> su
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    output, errors = process.communicate(timeout=300)
+def finish(process: subprocess.Popen[str], timeout: float = 300) -> tuple[str, str]:
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()  # no matter, where it has ended
     assert process.returncode == 0, errors
     return output, errors
 
@@ -139,7 +142,7 @@ def one_and_four() -> dict[str, list[float]]:
         SETTINGS | {"estimator": name, "random_phases": name != "full", "num_meta_steps": 4}
         for name in ESTIMATORS
     ]
-    printed, _ = finish(start(ON_ONE_AND_ON_FOUR, json.dumps(settings), devices=4))
+    printed, _ = finish(start(ON_ONE_AND_ON_FOUR, json.dumps(settings), devices=4), timeout=550)
     return dict(zip(ESTIMATORS, map(json.loads, printed.splitlines()), strict=True))
 
 
