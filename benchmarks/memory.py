@@ -93,8 +93,8 @@ def section(cells: Sequence[Cell]) -> Section:
         prose=f"Scratch memory of one compiled estimate, for one of {PROBLEMS} problems, on quadratics in "
         f"{DIM} dimensions with momentum, so that the state of a problem is {STATE_BYTES} bytes; truncations "
         f"of {TRUNCATION} steps where there are truncations. `bptt` is one truncation as long as the "
-        "horizon, `full` the same in segments. The peak is the resident memory of a process that makes the estimates "
-        "of a whole trajectory, Python and compilation included.",
+        "horizon, `full` the same in segments. The peak is the resident memory of a process that makes "
+        "the estimates of a whole trajectory, Python and compilation included.",
         rows=rows,
         columns={
             "estimator": Column("estimator"),

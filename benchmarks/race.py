@@ -105,15 +105,19 @@ def race(
 
 def case_jobs(suite: str, case: Case, chosen: Sequence[Contender], budget: Budget) -> list[Job]:
     """The cells of one task."""
-    task = functools.cache(lambda: _seen(case))
+    chosen = [c for c in chosen if not case.only or c.name in case.only]
+    if not chosen:
+        return []
+    task = _seen(case)
+    chosen = [c for c in chosen if c.suits(task)]
+    settings = _settings(case, task)
     jobs = []
     for horizon in case.horizons:
         for c in chosen:
-            if (not case.only or c.name in case.only) and c.suits(task()):
-                jobs += _contender_jobs(suite, case, task(), c, horizon, budget)
+            jobs += _contender_jobs(suite, case, task, c, horizon, budget, settings)
     for c in chosen if case.shift is None else ():
-        if c.kind != "solver" and (not case.only or c.name in case.only) and c.suits(task()):
-            jobs.append(_cost_job(suite, case, task(), c))
+        if c.kind != "solver":
+            jobs.append(_cost_job(suite, case, task, c, settings))
     return jobs
 
 
@@ -128,9 +132,15 @@ def _seen(case: Case) -> Task:
 
 
 def _contender_jobs(
-    suite: str, case: Case, task: Task, c: Contender, horizon: int, budget: Budget
+    suite: str,
+    case: Case,
+    task: Task,
+    c: Contender,
+    horizon: int,
+    budget: Budget,
+    settings: Mapping[str, Any],
 ) -> list[Job]:
-    fixed = _settings(case, task, c)
+    fixed = {**settings, **_settings_of(c)}
     key = Key(suite, case.name, c.name, horizon, None, "sweep")
     build = _builder(c, task, horizon)
     jobs = []
@@ -150,19 +160,21 @@ def _contender_jobs(
     return jobs
 
 
-def _settings(case: Case, task: Task, c: Contender) -> dict[str, Any]:
+def _settings(case: Case, task: Task) -> dict[str, Any]:
+    """What all contenders share: made once a task, since the digest reads all of its data."""
     config = None if task.config is None else tasks.registry.to_json(task.config)
     return {
         "window": case.window,
         "loss_scale": case.loss_scale,
         "task_config": config,
         "data": _digest(task.data),
-        "kind": c.kind,
-        "optimizer": c.fingerprint,
         "summary": case.summary,
         "shift": case.shift,
-        "trained_for": c.horizon,
     }
+
+
+def _settings_of(c: Contender) -> dict[str, Any]:
+    return {"kind": c.kind, "optimizer": c.fingerprint, "trained_for": c.horizon}
 
 
 def _builder(c: Contender, task: Task, horizon: int) -> Callable[..., Any]:
@@ -301,7 +313,7 @@ def _solve(solve: Callable, task: Task, num_steps: int, keys: Any, chunk: int):
     return run(keys, task.data)
 
 
-def _cost_job(suite: str, case: Case, task: Task, c: Contender) -> Job:
+def _cost_job(suite: str, case: Case, task: Task, c: Contender, settings: Mapping[str, Any]) -> Job:
     horizon = case.horizons[0]
 
     def run(load: Load) -> dict[str, Any]:
@@ -310,12 +322,7 @@ def _cost_job(suite: str, case: Case, task: Task, c: Contender) -> Job:
         return step_costs(build(rate.get("learning_rate", 0.0)), task, num_steps=horizon)
 
     key = Key(suite, case.name, c.name, 0, None, "cost")
-    return Job(key, _settings(case, task, c), run, timed=True)
-
-
-@functools.cache
-def _digest_of(shapes: tuple, sums: tuple) -> str:
-    return hashlib.sha256(repr((shapes, sums)).encode()).hexdigest()[:12]
+    return Job(key, {**settings, **_settings_of(c)}, run, timed=True)
 
 
 def _digest(data: Any) -> str | None:
@@ -323,4 +330,5 @@ def _digest(data: Any) -> str | None:
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(data)]
     if not leaves:
         return None
-    return _digest_of(tuple(v.shape for v in leaves), tuple(float(v.sum(dtype=np.float64)) for v in leaves))
+    shapes, sums = tuple(v.shape for v in leaves), tuple(float(v.sum(dtype=np.float64)) for v in leaves)
+    return hashlib.sha256(repr((shapes, sums)).encode()).hexdigest()[:12]

@@ -7,8 +7,9 @@ from learned_opt.runs.canvas import require_plots
 from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
-from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_training_png
+from learned_opt.runs.figures import loss_curves
 from learned_opt.runs.loop import History, history, run_periods
+from learned_opt.runs.meta_figures import meta_training_curve, meta_training_png
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.plots import heat_map, interval_plot, line_plot
 from learned_opt.runs.processes import agreed, barrier, is_first, readable, use_every_core

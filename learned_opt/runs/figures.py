@@ -1,12 +1,12 @@
-"""Figures as SVG text, drawn from data by code that only reads.
+"""Loss curves as SVG text, drawn from data by code that only reads.
 
 The same data gives the same bytes, whatever style the user has set: colours and dashes belong to
 names, the fonts are matplotlib's own, and nothing is dated. Figures need the extra `plots`.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,15 +18,12 @@ from learned_opt.runs.canvas import (
     new_figure,
     set_title,
     step_axis,
-    to_png,
     to_svg,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-T = TypeVar("T")
 
 POINTS = 500  # of a line: more would be closer together than a pixel
 STRONG = ("#d7301f", "#0868ac", "#ae017e", "#111111")
@@ -136,99 +133,6 @@ def loss_curves(
         return to_svg(figure, title)
 
 
-def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> str:
-    """Draws validation loss and meta-loss against meta-step, beside tuned Adam.
-
-    They have a panel each, since a meta-loss is on a scale of its own; the best validation is marked.
-
-    Args:
-        metrics: a run's rows: "step", "validation_loss", "meta_loss" (or "training_loss") and "adam_loss";
-            what is missing, `None` or not finite is left out.
-        title: of the figure.
-
-    Returns:
-        An `<svg>` element, the same bytes for the same arguments.
-
-    Raises:
-        ValueError: if there are no rows.
-        ImportError: if matplotlib is not installed.
-
-    Example:
-        >>> rows = [
-        ...     {"step": 10 * i, "validation_loss": 1 / i, "meta_loss": 2 / i, "adam_loss": 0.3}
-        ...     for i in range(1, 9)
-        ... ]
-        >>> meta_training_curve(rows, title="Meta-training")[:5]
-        '<svg '
-    """
-    return _meta_training(metrics, title, lambda figure: to_svg(figure, title))
-
-
-def meta_training_png(metrics: Sequence[Mapping[str, Any]], *, title: str) -> bytes:
-    """The same figure as `meta_training_curve` as a PNG file.
-
-    Args:
-        metrics: a run's rows.
-        title: of the figure.
-
-    Returns:
-        The file's bytes.
-
-    Raises:
-        ValueError: if there are no rows.
-        ImportError: if matplotlib is not installed.
-
-    Example:
-        >>> meta_training_png([{"step": 1, "validation_loss": 0.5}], title="Meta-training")[1:4]
-        b'PNG'
-    """
-    return _meta_training(metrics, title, to_png)
-
-
-def _meta_training(metrics: Sequence[Mapping[str, Any]], title: str, write: Callable[["Figure"], T]) -> T:
-    if not metrics:
-        raise ValueError("there are no metrics to draw yet; the first come with the first validation")
-    meta = any("meta_loss" in row for row in metrics)
-    seen, label, unit = (
-        ("meta_loss", "meta-loss", "meta-step") if meta else ("training_loss", "training loss", "step")
-    )
-    step, validation, training, adam = (
-        _column(metrics, key) for key in ("step", "validation_loss", seen, "adam_loss")
-    )
-    with house_style():
-        figure = new_figure(3.9)
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        set_title(top, title)
-        points = {"marker": "o", "markersize": 2.5} if len(step) <= 60 else {}
-        top.plot(step, validation, color=STRONG[0], lw=1.6, label="validation loss", **points)
-        if np.isfinite(validation).any():
-            best = int(np.nanargmin(validation))
-            top.plot(
-                step[best],
-                validation[best],
-                ls="none",
-                marker="o",
-                markersize=8,
-                clip_on=False,
-                mfc="none",
-                mec=STRONG[0],
-                label=f"best: {validation[best]:.3g} at {unit} {int(step[best]):,}",
-            )
-        if np.isfinite(adam).any():
-            level = adam[np.isfinite(adam)][-1]
-            top.axhline(level, color=ADAM, lw=1.2, dashes=(5, 1.5), label=f"tuned Adam: {level:.3g}")
-        loss_axis(top, *_range(np.concatenate([validation, adam])))
-        top.set_ylabel("validation loss")
-        top.legend(loc="best")
-        bottom.plot(step, training, color="#555555", lw=1.2, **points)
-        loss_axis(bottom, *_range(training))
-        bottom.set_ylabel(label)
-        bottom.set_xlabel(unit)
-        step_axis(bottom, min(0, step.min()), step.max())
-        figure.align_ylabels()
-        return write(figure)
-
-
 def _styles(names: Sequence[str], highlight: Sequence[str]) -> dict[str, tuple[str, tuple[float, ...], bool]]:
     """Colour, dashes and strength by name: of the name alone, as far as colours go round."""
     styles: dict[str, tuple[str, tuple[float, ...], bool]] = {
@@ -298,23 +202,6 @@ def _limits(lines: Sequence[_Line]) -> tuple[float, float]:
     low = means[means > max(1e-12 * high, 0)].min(initial=high)
     lows = np.concatenate([line.low for line in lines])
     return float(lows[lows >= low / 3].min(initial=low)), float(high)
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """The range of what is finite, without the one per cent of highest values if they stand far off."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.1, 1.0
-    high = finite.max()
-    if finite.min() > 0:
-        high = min(high, 10 * np.percentile(finite, 99))
-    return float(finite.min()), float(high)
-
-
-def _column(metrics: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
-    values = [row.get(key) for row in metrics]
-    numbers = np.array([np.nan if v is None else v for v in values], np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def _draw(axes: "Axes", line: _Line) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from learned_opt.runs.figures import _column
+from learned_opt.runs.meta_figures import column
 
 # What is drawn beside what, as far as a run has it: losses on held-out problems, then what training sees.
 PANELS: tuple[dict[str, str], ...] = (
@@ -43,10 +43,10 @@ def terminal_curves(
     """
     if not metrics:
         raise ValueError("there are no metrics to draw yet; the first come with the first validation")
-    step = _column(metrics, "step")
+    step = column(metrics, "step")
     parts = [title]
     for panel in PANELS:
-        columns = {label: _column(metrics, key) for key, label in panel.items()}
+        columns = {label: column(metrics, key) for key, label in panel.items()}
         drawn = {label: column for label, column in columns.items() if np.isfinite(column).any()}
         if drawn:
             parts.append(_panel(step, drawn, width, HEIGHT if not parts[1:] else HEIGHT // 2, color))

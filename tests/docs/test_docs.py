@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -22,9 +21,6 @@ PAGES = [page for page in PAGES if "_build" not in page.parts]
 # A process fixes its number of devices when it first uses jax.
 FOUR_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 OWN_PROCESS = {"sharding.md": FOUR_DEVICES, "scale.md": FOUR_DEVICES}
-
-# An example compiles much and computes little.
-QUICK_COMPILATION = "jax_disable_most_optimizations"
 
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "console", "text", "bibtex", "{eval-rst}", "{toctree}"}
@@ -69,22 +65,12 @@ def _flags() -> list[tuple[str, str, str]]:
 PROGRAMS = [page for page in PAGES if _program(page).strip()]
 
 
-@pytest.fixture
-def quick_compilation() -> Iterator[None]:
-    before = jax.config.read(QUICK_COMPILATION)
-    jax.config.update(QUICK_COMPILATION, True)
-    yield
-    jax.config.update(QUICK_COMPILATION, before)
-
-
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("page", PROGRAMS, ids=_name)
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     program = _program(page)
     if page.name in OWN_PROCESS:
         (tmp_path / "page.py").write_text(program)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), QUICK_COMPILATION.upper(): "1"}
-        environment |= OWN_PROCESS[page.name]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **OWN_PROCESS[page.name]}
         done = subprocess.run(
             [sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
         )

@@ -131,11 +131,11 @@ def test_each_problem_is_clipped_before_the_mean(second_order: bool):
     state = plain.init(KEY, THETA, ())
     num_problems = len(state.keys)
 
+    one = jax.jit(make(num_problems=1, second_order=second_order).estimate)
+
     def alone(i: int):
         """The gradient of one problem."""
-        one = make(num_problems=1, second_order=second_order)
-        its = jax.tree.map(lambda x: x[i : i + 1], state)
-        return one.estimate(KEY, THETA, its, ())[0].grad
+        return one(KEY, THETA, jax.tree.map(lambda x: x[i : i + 1], state), ())[0].grad
 
     def assert_close(one, other):
         assert optax.tree.norm(optax.tree.sub(one, other)) < 1e-5 * optax.tree.norm(other)
@@ -150,16 +150,16 @@ def test_each_problem_is_clipped_before_the_mean(second_order: bool):
     )
 
     clipped = make(second_order=second_order, problem_clip_norm=clip_norm)
-    meta_gradient, new_state = clipped.estimate(KEY, THETA, state, ())
+    meta_gradient, new_state = jax.jit(clipped.estimate)(KEY, THETA, state, ())
     assert_close(meta_gradient.grad, expected)
 
     # All else is as it is without clipping, and so is the gradient where no norm reaches the bound.
-    unclipped, plain_state = plain.estimate(KEY, THETA, state, ())
+    unclipped, plain_state = jax.jit(plain.estimate)(KEY, THETA, state, ())
     np.testing.assert_allclose(meta_gradient.loss, unclipped.loss, rtol=1e-5)
     np.testing.assert_allclose(meta_gradient.last_loss, unclipped.last_loss, rtol=1e-5)
     chex.assert_trees_all_close(new_state.history, plain_state.history, rtol=1e-5)
     loose = make(second_order=second_order, problem_clip_norm=2 * max(norms))
-    assert_close(loose.estimate(KEY, THETA, state, ())[0].grad, unclipped.grad)
+    assert_close(jax.jit(loose.estimate)(KEY, THETA, state, ())[0].grad, unclipped.grad)
 
 
 def test_one_compilation_for_all_truncations():

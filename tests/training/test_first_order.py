@@ -53,10 +53,9 @@ def walker(lopt, task, key):
     return theta, problem, state
 
 
-@pytest.mark.parametrize("block_size", [4, 1000])
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("rule", RULES)
-def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int):
+@functools.cache
+def unrolled(rule: str, task: str):
+    """Where a trajectory stands, its next losses and last state, and their derivative by the plain unroll."""
     lopt, made, key = RULES[rule], TASKS[task](), jax.random.key(1)
     theta, problem, state = jax.jit(lambda key: walker(lopt, made, key))(key)
     one = jax.tree.map(lambda x: x[jnp.newaxis], (key, problem, state))
@@ -66,14 +65,23 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
         last, losses = jax.vmap(walk)(*one)
         return losses[0] @ WEIGHTS, (last, losses)
 
+    (_, expected), grad = jax.jit(jax.value_and_grad(plain, has_aux=True))(theta, made.data)
+    return made, theta, one, expected, grad
+
+
+@pytest.mark.parametrize("block_size", [4, 1000])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rule", RULES)
+def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int):
+    made, theta, one, expected, grad = unrolled(rule, task)
+
     def blockwise(theta, data):
         keys, problems, states = one
         last, losses = blockwise_unroll(
-            lopt, theta, made, keys, problems, data, states, 5, block_size=block_size
+            RULES[rule], theta, made, keys, problems, data, states, 5, block_size=block_size
         )
         return losses[0] @ WEIGHTS, (last, losses)
 
-    (_, expected), grad = jax.jit(jax.value_and_grad(plain, has_aux=True))(theta, made.data)
     (_, found), block_grad = jax.jit(jax.value_and_grad(blockwise, has_aux=True))(theta, made.data)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
     scale = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grad))
@@ -86,7 +94,7 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
 def test_over_problems_side_by_side(block_size: int):
     """Problems at steps of their own; blocks that hold coordinates of several."""
     lopt, task, keys = RULES["normalized"], tasks.quadratic(dim=3), jax.random.split(jax.random.key(0), 4)
-    theta, _, _ = walker(lopt, task, keys[0])
+    theta, _, _ = jax.jit(lambda key: walker(lopt, task, key))(keys[0])
     problems = jax.vmap(task.sample)(keys)
 
     def begin(key, problem, num_steps):
