@@ -151,9 +151,7 @@ def test_full_disk_ends_the_run_which_goes_on_once_there_is_space(
 
     with monkeypatch.context() as patch:
         patch.setattr(runs.checkpoints, "sync", full)
-        with pytest.raises(
-            OSError, match=r"no space left .* step 6; .*\[2, 4\] are intact"
-        ):
+        with pytest.raises(OSError, match=r"no space left .* step 6; .*\[2, 4\] are intact"):
             meta_train(LOPT, TASK, directory=tmp_path / "run", **TINY)
     assert_same_result(resume(tmp_path / "run", quiet=True), undisturbed)
 
