@@ -90,11 +90,11 @@ def section(cells: Sequence[Cell]) -> Section:
     lines = {name: np.array(own, np.float64).T for name, own in points.items()}
     return Section(
         "memory over the horizon",
-        prose=f"Scratch memory of one compiled estimate, for one of {PROBLEMS} problems, on quadratics in "
-        f"{DIM} dimensions with momentum, so that the state of a problem is {STATE_BYTES} bytes; truncations "
-        f"of {TRUNCATION} steps where there are truncations. `bptt` is one truncation as long as the "
-        "horizon, `full` the same in segments. The peak is the resident memory of a process that makes "
-        "the estimates of a whole trajectory, Python and compilation included.",
+        prose=f"Scratch memory of one compiled estimate, for one of {PROBLEMS} problems, on quadratics "
+        f"in {DIM} dimensions with momentum: the state of a problem is {STATE_BYTES} bytes. Truncations have "
+        f"{TRUNCATION} steps; `bptt` is one truncation as long as the horizon, `full` the same in segments. "
+        "The peak is the resident memory of a process that makes the estimates of a whole trajectory, Python "
+        "and compilation included.",
         rows=rows,
         columns={
             "estimator": Column("estimator"),

@@ -328,7 +328,7 @@ def test_memory_of_a_full_unroll_grows_with_the_root_of_the_horizon():
     assert long - short > state * 9000
 
 
-@pytest.mark.parametrize("make", [truncated_bptt, es, pes])
+@pytest.mark.parametrize("make", [truncated_bptt, pes])
 def test_memory_of_truncations_does_not_know_the_horizon(make):
     sigma = {} if make is truncated_bptt else {"sigma": 0.1}
     short, long = (scratch_bytes(make, t, truncation=20, **sigma) for t in (1000, 100_000))
