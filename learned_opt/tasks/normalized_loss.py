@@ -38,13 +38,13 @@ def normalized_loss(task: Task, scale: float | None = None) -> Task:
         ValueError: if the scale, given or measured, is not positive and finite.
 
     Example:
-        >>> from learned_opt.tasks import mixture, quadratic
-        >>> small, large = quadratic(dim=3), quadratic(dim=3, start_deviation=30.0)
-        >>> task = mixture((normalized_loss(small), normalized_loss(large)))
-        >>> problems = jax.vmap(task.sample)(jax.random.split(jax.random.key(0), 500))
-        >>> x = jax.vmap(task.init, (None, 0))(jax.random.key(1), problems)
-        >>> first = jax.vmap(lambda x, p: task.loss(x, p, task.batch(jax.random.key(2), p, task.data)))
-        >>> bool(abs(first(x, problems).mean() - 1) < 0.3)
+        >>> from learned_opt.tasks import quadratic
+        >>> plain = quadratic(dim=3)
+        >>> task = normalized_loss(plain, scale=4.0)
+        >>> x, problem = jnp.ones(3), task.sample(jax.random.key(0))
+        >>> bool(task.loss(x, problem, ()) == plain.loss(x, problem, ()) / 4)
+        True
+        >>> bool(task.smooth(x, problem, ()) == plain.loss(x, problem, ()))
         True
 
     Reference:
