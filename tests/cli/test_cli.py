@@ -100,7 +100,7 @@ def test_a_wrapped_task_and_imitation(capsys, tmp_path):
     assert "did you mean 'random_scaling'" in fails(capsys, *words, "--wrap", "random_scalin")
     assert "--wrap mixture: that is a task of its own" in fails(capsys, *words, "--wrap", "mixture")
     cli.main([*words, "--estimator", "imitation", "--wrap", "random_scaling", "normalized_loss"])
-    task = json.loads((tmp_path / "new" / "config.json").read_text())["task"]
+    task = runs.RunDirectory.open(tmp_path / "new").config["task"]
     assert [task["name"], task["task"]["name"]] == ["normalized_loss", "random_scaling"]
     assert task["task"]["task"]["dim"] == 2
     assert "validation loss" in capsys.readouterr().out
