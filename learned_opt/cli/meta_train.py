@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from learned_opt import in_context, meta, runs
+from learned_opt import in_context, meta, runs, tasks
 from learned_opt.cli.options import parse, target, with_configs
 
 USAGE = """\
@@ -42,11 +42,14 @@ class Options:
     Attributes:
         directory: where the run is stored; runs/RECIPE by default.
         start: where theta starts: a shipped optimizer's name, a .safetensors file or a finished run.
+        wrap: what is put around the task, innermost first: random_scaling, convex_term, gradient_noise,
+            normalized_loss.
         distributed: whether this is one of several processes, on one cluster, that share the problems.
     """
 
     directory: Path | None = None
     start: str | None = None
+    wrap: tuple[str, ...] = ()
     distributed: bool = False
 
 
@@ -71,6 +74,7 @@ def command(words: Sequence[str]) -> None:
     # The settings' own flags need no prefix: --horizon, not --settings.horizon.
     configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
     options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
+    options = dataclasses.replace(options, task=_wrapped(options.task, options.wrap))
     if options.distributed:
         _join()
     directory = options.directory or _directory(name)
@@ -106,6 +110,16 @@ def _join() -> None:
             "Cloud TPUs; elsewhere call jax.distributed.initialize(address, num_processes, process_id) and "
             "learned_opt.meta_train in a script"
         ) from error
+
+
+def _wrapped(task: Any, names: Sequence[str]) -> Any:
+    """A task's configuration inside wrappers, with their default arguments."""
+    for name in names:
+        wrapper = tasks.registry.get(name)
+        if "task" not in (field.name for field in dataclasses.fields(wrapper)):
+            raise ValueError(f"--wrap {name}: that is a task of its own, and not a wrapper of one")
+        task = wrapper(task=task)
+    return task
 
 
 def _directory(name: str) -> Path:

@@ -11,10 +11,11 @@ from learned_opt.training.bptt import truncated_bptt
 from learned_opt.training.es import es
 from learned_opt.training.full_unroll import full_unroll
 from learned_opt.training.horizons import growing, log_uniform
+from learned_opt.training.imitation import imitation
 from learned_opt.training.nres import nres
 from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
 from learned_opt.training.pes import pes
-from learned_opt.training.tune import check_window
+from learned_opt.training.tune import BASELINES, check_window, with_prox
 from learned_opt.training.walkers import Horizon, check_truncation
 
 
@@ -30,14 +31,19 @@ class Settings:
         num_problems: problems unrolled side by side.
         estimator: of the meta-gradient: truncated backpropagation, backpropagation through whole trajectories
             in little memory, evolution strategies, the same without bias over truncations (persistent, or
-            with noise reused), or the blend of backpropagation with evolution strategies.
+            with noise reused), the blend of backpropagation with evolution strategies, or imitation of a
+            teacher, by truncated backpropagation.
         sigma: deviation of the noise on theta, for es, pes, nres and blend.
+        teacher: the optimizer that imitation imitates.
+        teacher_learning_rate: its learning rate.
+        own_trajectories: whether imitation follows the learned optimizer's steps, and not the teacher's.
         second_order: whether to differentiate through the optimizee's gradients; without meaning for es, pes
-            and nres, which differentiate nothing.
+            and nres, which differentiate nothing, and for imitation.
         min_horizon: horizons are drawn log-uniformly between it and the horizon; `None` for one horizon.
         growth_steps: meta-steps over which horizons may grow from one truncation to their full length.
         random_phases: whether trajectories begin and end apart, and not all problems together.
-        weights: of the losses after each inner step: uniform, linear, final, or one number a step.
+        weights: of the losses after each inner step: uniform, linear, final, or one number a step. They, the
+            logarithm and the convergence rate have no meaning for imitation.
         log_floor: c, where the losses in that sum are to be log(loss + c); `None` for the losses themselves.
         rate_weight: lambda, the weight of the convergence rate in the objective.
         learning_rate: of the outer optimizer (Adam), at its peak.
@@ -56,8 +62,11 @@ class Settings:
     truncation: int = 20
     num_meta_steps: int = 1000
     num_problems: int = 64
-    estimator: Literal["tbptt", "full", "es", "pes", "nres", "blend"] = "tbptt"
+    estimator: Literal["tbptt", "full", "es", "pes", "nres", "blend", "imitation"] = "tbptt"
     sigma: float = 0.01
+    teacher: Literal["sgd", "momentum", "nag", "rmsprop", "adam"] = "adam"
+    teacher_learning_rate: float = 0.01
+    own_trajectories: bool = False
     second_order: bool = False
     min_horizon: int | None = None
     growth_steps: int = 0
@@ -92,7 +101,8 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
-        for name in ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor", "sigma"):
+        positive = ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor", "sigma")
+        for name in (*positive, "teacher_learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}={value!r}: it must be positive")
@@ -151,6 +161,9 @@ class Settings:
         }
         if self.estimator == "tbptt":
             return truncated_bptt(lopt, task, objective, second_order=self.second_order, **inner)
+        if self.estimator == "imitation":
+            teacher = with_prox(BASELINES[self.teacher], task)(self.teacher_learning_rate)
+            return imitation(lopt, teacher, task, own_trajectories=self.own_trajectories, **inner)
         inner["sigma"] = self.sigma
         if self.estimator == "blend":
             return blend(lopt, task, objective, second_order=self.second_order, **inner)

@@ -1,12 +1,11 @@
 """Several tasks in one."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
 
@@ -31,9 +30,14 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
 
         f = f^{(k)}, \qquad k \sim U\{1, \dots, K\}
 
-    A rule meta-trained on a mixture has to tell the tasks apart by what it sees. The params of all tasks must
-    have the same structure and shapes. Side by side, problems compute the losses of all tasks and
-    keep one.
+    A rule meta-trained on a mixture has to tell the tasks apart by what it sees. Side by side, problems
+    compute the losses of all tasks and keep one.
+
+    Where the params of all tasks have the same structure and shapes, they are the mixture's. Otherwise the
+    mixture's params are a tuple of them, one tree for each task, of which a problem's loss sees its own
+    task's: the others have zero gradients, and the rule is run on them in vain.
+
+    Losses of different sizes count as they are. To have tasks count alike, wrap each in `normalized_loss`.
 
     Args:
         tasks: at least one task.
@@ -42,8 +46,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         The task; its data is the tasks' in a tuple. It has the metrics that all of them have.
 
     Raises:
-        ValueError: if there is no task, their params differ, some have a smooth part and others none, or
-            their proximal operators differ.
+        ValueError: if there is no task, or tasks with the same params have different proximal operators.
 
     Example:
         >>> from learned_opt.tasks import quadratic
@@ -61,14 +64,14 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     tasks = tuple(tasks)
     if not tasks:
         raise ValueError("tasks=(): give at least one task")
-    first = tasks[0]
-    if any((t.smooth is None) != (first.smooth is None) for t in tasks):
-        raise ValueError("some of the tasks have a smooth part and others none; mix tasks of one form")
-    if any(t.prox is not first.prox for t in tasks):
+    operators = [t.prox for t in tasks]
+    starts = [jax.eval_shape(functools.partial(_start, t)) for t in tasks]
+    shared = all(_form(start) == _form(starts[0]) for start in starts)
+    if shared and any(operator is not operators[0] for operator in operators):
         raise ValueError("the tasks have different proximal operators; mix tasks of one penalty and weight")
-    shapes = [jax.eval_shape(functools.partial(_start, t)) for t in tasks]
-    for i, other in enumerate(shapes):
-        check_same_structure(other, shapes[0], f"the params of tasks[{i}]", "those of tasks[0]")
+
+    def part(params: Params, index: int) -> Params:
+        return params if shared else params[index]
 
     def sample(key: Key) -> Mixed:
         index_key, *keys = jax.random.split(key, 1 + len(tasks))
@@ -76,6 +79,9 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         return Mixed(index, tuple(t.sample(k) for t, k in zip(tasks, keys, strict=True)))
 
     def init(key: Key, problem: Mixed) -> Params:
+        if not shared:
+            keys = jax.random.split(key, len(tasks))
+            return tuple(t.init(k, p) for t, k, p in zip(tasks, keys, problem.problems, strict=True))
         return _switch(problem, [lambda p, t=t: t.init(key, p) for t in tasks])
 
     def batch(key: Key, problem: Mixed, data: tuple) -> tuple[Batch, ...]:
@@ -83,18 +89,23 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
 
     def mixed(losses: list):
         def loss(params: Params, problem: Mixed, batch: tuple[Batch, ...]) -> Array:
-            branches = [lambda p, i=i, f=f: f(params, p, batch[i]) for i, f in enumerate(losses)]
+            branches = [lambda p, i=i, f=f: f(part(params, i), p, batch[i]) for i, f in enumerate(losses)]
             return _switch(problem, branches)
 
         return loss
 
     def metrics(params: Params, problem: Mixed, data: tuple) -> dict[str, Array]:
         every = [
-            t.metrics(params, p, d) if t.metrics else {}
-            for t, p, d in zip(tasks, problem.problems, data, strict=True)
+            t.metrics(part(params, i), p, d) if t.metrics else {}
+            for i, (t, p, d) in enumerate(zip(tasks, problem.problems, data, strict=True))
         ]
-        shared = [name for name in every[0] if all(name in m for m in every)]
-        return {name: jnp.stack([m[name] for m in every])[problem.index] for name in shared}
+        names = [name for name in every[0] if all(name in m for m in every)]
+        return {name: jnp.stack([m[name] for m in every])[problem.index] for name in names}
+
+    def prox(params: Params, step_size: Any) -> Params:
+        return tuple(
+            operator(p, step_size) if operator else p for operator, p in zip(operators, params, strict=True)
+        )
 
     return Task(
         sample,
@@ -103,9 +114,14 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         mixed([t.loss for t in tasks]),
         tuple(t.data for t in tasks),
         metrics if all(t.metrics for t in tasks) else None,
-        smooth=None if first.smooth is None else mixed([t.smooth for t in tasks]),
-        prox=first.prox,
+        smooth=mixed([t.smooth or t.loss for t in tasks]) if any(t.smooth for t in tasks) else None,
+        prox=operators[0] if shared else prox if any(operators) else None,
     )
+
+
+def _form(tree: Any) -> Any:
+    """The structure of a tree and the shapes of its leaves."""
+    return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
 
 
 def _start(task: Task) -> Params:

@@ -1,24 +1,41 @@
-"""Random scaling of the coordinates of any task.
+"""Random scaling of the coordinates of any task, and of its loss.
 
 Reference:
     Lv, Jiang, Li, Learning gradient descent: better generalization and longer horizons, ICML 2017,
     section 4.1.
 """
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
+from learned_opt.core.types import Array, Batch, Data, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
+
+
+class Scaled(NamedTuple):
+    """One problem, and what it is scaled by.
+
+    Attributes:
+        problem: one draw from the given task.
+        scales: c, a tree like the params; each leaf has its param's shape, or is f32[] where it is shared.
+        loss_scale: a, f32[].
+    """
+
+    problem: Problem
+    scales: Params
+    loss_scale: Array
 
 
 @registry.register
 def random_scaling(
-    task: Task, log_range: float = 3.0, level: Literal["coordinate", "tensor", "all"] = "coordinate"
+    task: Task,
+    log_range: float = 3.0,
+    level: Literal["coordinate", "tensor", "all"] = "coordinate",
+    loss_log_range: float = 0.0,
 ) -> Task:
-    r"""The same losses seen through randomly scaled coordinates.
+    r"""The same losses seen through randomly scaled coordinates, and by a random multiple.
 
     .. math::
 
@@ -27,84 +44,98 @@ def random_scaling(
     A rule meta-trained on `f_c` meets gradients of many sizes and step sizes that suit them badly, so
     it cannot rely on the scale of one architecture.
 
+    With a range for the loss the optimizer sees the value and the gradient of
+
+    .. math::
+
+        a\, f_c(x), \qquad a = e^r, \quad r \sim U(-R_f, R_f),
+
+    while the loss that is measured stays `f_c`, so that all problems count alike. Scaling coordinates changes
+    sizes of gradients and good sizes of steps in opposite directions; scaling the loss changes the gradients
+    alone.
+
     Args:
         task: any task.
-        log_range: R, in natural logarithms.
+        log_range: R, in natural logarithms; `log(1000)` = 6.9 for factors from 1e-3 to 1e3.
         level: what shares a scale: nothing, the coordinates of a tensor, or all coordinates. Where a rule
             normalises over tensors, only the last two change what it sees of a tensor as a whole.
+        loss_log_range: R_f, in natural logarithms.
 
     Returns:
-        The scaled task; its data is the given task's, its problems carry the scales besides.
+        The scaled task; its data is the given task's, its problems are `Scaled`.
 
     Raises:
-        ValueError: if `log_range` is negative, the level unknown, or the task has a proximal operator,
-            which scaling the coordinates would change.
+        ValueError: if a range is negative, the level unknown, or the task has a proximal operator, which
+            scaling would change.
 
     Example:
         >>> from learned_opt.tasks import quadratic
         >>> task, plain = random_scaling(quadratic(dim=4)), quadratic(dim=4)
         >>> problem = task.sample(jax.random.key(0))
         >>> x = task.init(jax.random.key(1), problem)
-        >>> same = plain.loss(plain.init(jax.random.key(1), problem[0]), problem[0], ())
+        >>> given = problem.problem
+        >>> same = plain.loss(plain.init(jax.random.key(1), given), given, ())
         >>> bool(jnp.allclose(task.loss(x, problem, ()), same, rtol=1e-5))
         True
 
     Reference:
         Lv et al. 2017, section 4.1, scales coordinates. Scales that are shared are the reparameterisation of
-        Metz et al., VeLO: training versatile learned optimizers by scaling up, arXiv:2211.09760, 2022.
+        Metz et al., VeLO: training versatile learned optimizers by scaling up, arXiv:2211.09760, 2022, with
+        factors from 1e-3 to 1e3, a range and a level drawn for each problem; here they are fixed, and
+        `mixture` draws among several. Scaling the loss is an addition.
     """
     if level not in ("coordinate", "tensor", "all"):
         raise ValueError(f"level={level!r}: choose 'coordinate', 'tensor' or 'all'")
-    if not log_range >= 0:
-        raise ValueError(f"log_range={log_range!r}: it must not be negative")
+    for name, value in (("log_range", log_range), ("loss_log_range", loss_log_range)):
+        if not value >= 0:
+            raise ValueError(f"{name}={value!r}: it must not be negative")
     if task.prox is not None:
-        raise ValueError("a task with a proximal operator cannot have its coordinates scaled")
+        raise ValueError("a task with a proximal operator cannot be scaled: leave out the scaling")
 
-    def sample(key: Key) -> tuple[Problem, Params]:
-        problem_key, init_key, scale_key = jax.random.split(key, 3)
+    def sample(key: Key) -> Scaled:
+        problem_key, loss_key, scale_key = jax.random.split(key, 3)
         problem = task.sample(problem_key)
-        shapes = jax.eval_shape(task.init, init_key, problem)
+        shapes = jax.eval_shape(task.init, problem_key, problem)
         leaves, treedef = jax.tree.flatten(shapes)
         keys = jax.random.split(scale_key, len(leaves))
         if level == "all":
             keys = [scale_key] * len(leaves)  # one draw, that all share
         scales = [
-            jnp.exp(
-                jax.random.uniform(
-                    k, s.shape if level == "coordinate" else (), s.dtype, -log_range, log_range
-                )
-            )
+            log_uniform(k, s.shape if level == "coordinate" else (), s.dtype, log_range)
             for k, s in zip(keys, leaves, strict=True)
         ]
-        return problem, treedef.unflatten(scales)
+        loss_scale = log_uniform(loss_key, (), jnp.float32, loss_log_range)
+        return Scaled(problem, treedef.unflatten(scales), loss_scale)
 
-    def init(key: Key, scaled: tuple[Problem, Params]) -> Params:
-        problem, scales = scaled
-        return jax.tree.map(jnp.divide, task.init(key, problem), scales)
+    def log_uniform(key: Key, shape: tuple[int, ...], dtype: Any, log_range: float) -> Array:
+        return jnp.exp(jax.random.uniform(key, shape, dtype, -log_range, log_range))
 
-    def batch(key: Key, scaled: tuple[Problem, Params], data) -> Batch:
-        return task.batch(key, scaled[0], data)
+    def init(key: Key, scaled: Scaled) -> Params:
+        return jax.tree.map(jnp.divide, task.init(key, scaled.problem), scaled.scales)
 
-    def loss(params: Params, scaled: tuple[Problem, Params], batch: Batch) -> Array:
-        problem, scales = scaled
-        return task.loss(jax.tree.map(jnp.multiply, params, scales), problem, batch)
+    def batch(key: Key, scaled: Scaled, data: Data) -> Batch:
+        return task.batch(key, scaled.problem, data)
 
-    def smooth(params: Params, scaled: tuple[Problem, Params], batch: Batch) -> Array:
-        problem, scales = scaled
-        assert task.smooth is not None
-        return task.smooth(jax.tree.map(jnp.multiply, params, scales), problem, batch)
+    def given(function):
+        """A function of the given task's params and problem, as one of the scaled ones."""
 
-    def metrics(params: Params, scaled: tuple[Problem, Params], data) -> dict[str, Array]:
-        problem, scales = scaled
-        assert task.metrics is not None
-        return task.metrics(jax.tree.map(jnp.multiply, params, scales), problem, data)
+        def of_scaled(params: Params, scaled: Scaled, other: Any) -> Any:
+            return function(jax.tree.map(jnp.multiply, params, scaled.scales), scaled.problem, other)
 
+        return of_scaled
+
+    visible = given(task.smooth or task.loss)
+
+    def smooth(params: Params, scaled: Scaled, batch: Batch) -> Array:
+        return scaled.loss_scale * visible(params, scaled, batch)
+
+    # Where the loss is not scaled it is what the optimizer sees, unless the given task says otherwise.
     return Task(
         sample,
         init,
         batch,
-        loss,
-        task.data,
-        metrics if task.metrics else None,
-        smooth=smooth if task.smooth else None,
+        loss=given(task.loss),
+        data=task.data,
+        metrics=given(task.metrics) if task.metrics else None,
+        smooth=smooth if task.smooth or loss_log_range else None,
     )

@@ -12,6 +12,7 @@ from learned_opt.training.evaluate import (
 )
 from learned_opt.training.full_unroll import full_unroll
 from learned_opt.training.horizons import growing, log_uniform
+from learned_opt.training.imitation import ImitationState, imitation
 from learned_opt.training.nres import NRESState, nres
 from learned_opt.training.objectives import (
     Objective,
@@ -29,6 +30,7 @@ __all__ = [
     "BASELINES",
     "Comparison",
     "Entry",
+    "ImitationState",
     "InnerState",
     "NRESState",
     "Objective",
@@ -45,6 +47,7 @@ __all__ = [
     "evaluation_keys",
     "full_unroll",
     "growing",
+    "imitation",
     "initial_history",
     "log_uniform",
     "loss_at",

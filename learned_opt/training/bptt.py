@@ -100,6 +100,20 @@ def truncated_bptt(
         random_phases=random_phases,
     )
 
+    return by_truncations(step, problem_clip_norm)
+
+
+def by_truncations(step: TruncatedStep, problem_clip_norm: float | None = None) -> Estimator:
+    """Backpropagation through one truncation after the other; new problems where trajectories have ended.
+
+    Args:
+        step: the inner problems.
+        problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
+
+    Returns:
+        The estimator.
+    """
+
     def init(key: Key, theta: Theta, data: Data) -> Walkers:
         return step.begin(key, theta)
 

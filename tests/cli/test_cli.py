@@ -95,6 +95,17 @@ def test_bad_settings_name_the_fix(capsys, tmp_path):
     assert "horizon=-5" in fails(capsys, *words, "--horizon", "-5")
 
 
+def test_a_wrapped_task_and_imitation(capsys, tmp_path):
+    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    assert "did you mean 'random_scaling'" in fails(capsys, *words, "--wrap", "random_scalin")
+    assert "--wrap mixture: that is a task of its own" in fails(capsys, *words, "--wrap", "mixture")
+    cli.main([*words, "--estimator", "imitation", "--wrap", "random_scaling", "normalized_loss"])
+    task = runs.RunDirectory.open(tmp_path / "new").config["task"]
+    assert [task["name"], task["task"]["name"]] == ["normalized_loss", "random_scaling"]
+    assert task["task"]["task"]["dim"] == 2
+    assert "validation loss" in capsys.readouterr().out
+
+
 def test_starting_from_an_earlier_run(capsys, run, tmp_path):
     words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
     assert "no such run or file" in fails(capsys, *words, "--start", "runs/missing")

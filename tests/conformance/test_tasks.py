@@ -16,6 +16,7 @@ from learned_opt.tasks import (
     convex_term,
     gradient_noise,
     mixture,
+    normalized_loss,
     quadratic,
     random_scaling,
     registry,
@@ -45,6 +46,11 @@ UNDER_TEST = {
     "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
     "mixture-quadratic": (
         lambda: mixture((quadratic(dim=4), quadratic(dim=4, condition_number=100.0))),
+        0.1,
+    ),
+    "normalized-loss": (lambda: normalized_loss(classification("digits", hidden_sizes=(8,))), 0.03),
+    "random-scaling-loss": (
+        lambda: random_scaling(quadratic(dim=4), log_range=1.0, level="all", loss_log_range=2.0),
         0.1,
     ),
     "random-scaling-quadratic": (lambda: random_scaling(quadratic(dim=4), log_range=1.0), 0.1),

@@ -28,8 +28,10 @@ from learned_opt.training import convergence_rate, weighted_sum
         ({"problem_clip_norm": 0.0}, "problem_clip_norm=0.0: it must be positive"),
         ({"window": 2}, "window=2: give a positive odd number"),
         ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
-        ({"estimator": "ess"}, "'tbptt', 'full', 'es', 'pes', 'nres' or 'blend'"),
+        ({"estimator": "ess"}, "'pes', 'nres', 'blend' or 'imitation'"),
         ({"sigma": 0.0}, "sigma=0.0: it must be positive"),
+        ({"teacher": "adams"}, "'sgd', 'momentum', 'nag', 'rmsprop' or 'adam'"),
+        ({"teacher_learning_rate": 0.0}, "teacher_learning_rate=0.0: it must be positive"),
         ({"estimator": "blend", "num_problems": 1}, "num_problems=1: estimator='blend' needs at least 2"),
         ({"min_horizon": 101}, "min_horizon=101: give one between 1 and horizon=100"),
         ({"growth_steps": -1}, "growth_steps=-1: it must not be negative"),
@@ -92,7 +94,7 @@ def test_a_run_of_nothing_but_bad_gradients_never_lets_one_through():
     assert outer_steps([np.nan] * 30, num_meta_steps=30, learning_rate=0.1) == [0.0] * 30
 
 
-@pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "pes", "nres", "blend"])
+@pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "pes", "nres", "blend", "imitation"])
 def test_every_estimator_has_its_settings(estimator: str):
     """Traced only: what it makes fits the meta-step."""
     settings = Settings(

@@ -1,0 +1,155 @@
+"""Imitation of a hand-designed optimizer: a start for meta-training.
+
+Reference:
+    Chen, Zhang, Zhou, Chang, Liu, Amini, Wang, Training stronger baselines for learning to optimize, NeurIPS
+    2020: learned optimizers that are trained to imitate analytical ones.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Params, Task, Theta
+from learned_opt.training.bptt import by_truncations
+from learned_opt.training.objectives import weighted_sum
+from learned_opt.training.walkers import Horizon, Walkers, check_problem_clip_norm, truncated_step
+
+
+class ImitationState(NamedTuple):
+    """State of a rule that is compared with its teacher, step by step.
+
+    Attributes:
+        rule: the learned optimizer's state.
+        teacher: the teacher's state.
+        count: i32[], steps made in this trajectory.
+        size: f32[], the sum of the teacher's squared steps in it.
+        error: f32[], the sum of the relative errors in this truncation.
+    """
+
+    rule: Any
+    teacher: Any
+    count: Array
+    size: Array
+    error: Array
+
+
+def imitation(
+    lopt: LearnedOptimizer,
+    teacher: optax.GradientTransformation,
+    task: Task,
+    *,
+    horizon: Horizon,
+    truncation: int,
+    num_problems: int,
+    own_trajectories: bool = False,
+    problem_clip_norm: float | None = None,
+    random_phases: bool = False,
+) -> Estimator:
+    r"""The gradient of how far a rule's updates are from those of another optimizer.
+
+    Both are given the same gradients, with their states carried along. The meta-loss of a truncation is
+
+    .. math::
+
+        \frac{1}{K} \sum_{t=s+1}^{s+K} \frac{\|u_t(\theta) - v_t\|^2}{\frac{1}{t} \sum_{r=1}^{t} \|v_r\|^2}
+
+    where u are the rule's updates and v the teacher's: the error in shares of the teacher's mean squared step
+    so far, 1 for a rule that stands still while its teacher makes steps of one size. Steps before which the
+    teacher has never moved count 0. The losses of the task have no part in it.
+
+    It is supervised learning: unrolls through it do not explode, since the trajectory is a constant. It gives
+    meta-training a start at which the rule does something sensible.
+
+    Args:
+        lopt: the learned optimizer.
+        teacher: any optax transformation, whose updates are added to the params.
+        task: what its problems are drawn from.
+        horizon: inner steps of a trajectory, or a function that draws it.
+        truncation: K, inner steps differentiated at once; it divides the horizon.
+        num_problems: problems unrolled side by side.
+        own_trajectories: whether the params go where the rule's updates lead, and not the teacher's, so that
+            the rule learns what the teacher would do where its own errors lead.
+        problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
+        random_phases: whether trajectories begin and end apart.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        ValueError: if a number is out of its range or the truncation does not divide the horizon.
+
+    Example:
+        >>> from learned_opt.optimizers import lstm
+        >>> from learned_opt.tasks import quadratic
+        >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
+        >>> estimator = imitation(
+        ...     lopt, optax.adam(0.1), quadratic(dim=2), horizon=4, truncation=2, num_problems=3
+        ... )
+        >>> theta = lopt.init(key)
+        >>> meta_gradient, _ = estimator.estimate(key, theta, estimator.init(key, theta, ()), ())
+        >>> round(float(meta_gradient.loss), 1)  # a fresh LSTM hardly moves
+        1.0
+
+    Reference:
+        Chen et al. 2020. Deviations: there imitation goes along with meta-training, here it comes before it
+        and alone; and errors are relative to the teacher's steps, so that their size does not matter. Params
+        that go where the learner leads while the teacher says what to do are as in Ross, Gordon, Bagnell, A
+        reduction of imitation learning and structured prediction to no-regret online learning, AISTATS 2011.
+    """
+    check_problem_clip_norm(problem_clip_norm)
+    step = truncated_step(
+        _compared(lopt, teacher, own_trajectories),
+        task,
+        weighted_sum(),  # the losses of the task are not looked at
+        horizon=horizon,
+        truncation=truncation,
+        num_problems=num_problems,
+        random_phases=random_phases,
+    )
+
+    def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
+        before = walker.inner.opt_state._replace(error=jnp.zeros([], jnp.float32))
+        walker = walker._replace(inner=walker.inner._replace(opt_state=before))
+        _, walker = step.walk(theta, walker, data)
+        return walker.inner.opt_state.error / truncation, walker
+
+    step = step._replace(walk=walk, walk_all=jax.vmap(walk, (None, 0, None)))
+    return by_truncations(step, problem_clip_norm)
+
+
+def _compared(
+    lopt: LearnedOptimizer, teacher: optax.GradientTransformation, own_trajectories: bool
+) -> LearnedOptimizer:
+    """The teacher, or the rule, with both states and the error of the one against the other."""
+    teacher = optax.with_extra_args_support(teacher)
+
+    def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
+        rule = lopt.build(theta, num_steps=num_steps)
+
+        def init_fn(params: Params) -> ImitationState:
+            zero = jnp.zeros([], jnp.float32)
+            return ImitationState(
+                rule.init(params), teacher.init(params), jnp.zeros([], jnp.int32), zero, zero
+            )
+
+        def update_fn(updates, state, params=None, **extra_args):
+            ours, rule_state = rule.update(updates, state.rule, params, **extra_args)
+            theirs, teacher_state = teacher.update(updates, state.teacher, params, **extra_args)
+            count = jnp.asarray(optax.safe_increment(state.count))
+            size = state.size + _square(theirs)
+            distance = _square(optax.tree.sub(ours, theirs))
+            relative = distance * count.astype(jnp.float32) / jnp.where(size > 0, size, 1)
+            error = state.error + jnp.where(size > 0, relative, 0)
+            # Where the path leads is data: what is learned is what to do on it.
+            path = jax.lax.stop_gradient(ours) if own_trajectories else theirs
+            return path, ImitationState(rule_state, teacher_state, count, size, error)
+
+        return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+    return LearnedOptimizer(lopt.init, build)
+
+
+def _square(tree: Any) -> Array:
+    return jnp.asarray(optax.tree.norm(tree, squared=True), jnp.float32)
