@@ -113,8 +113,41 @@ def evaluate_learner(
         if value < 1:
             raise ValueError(f"{name}={value!r}: it must be at least 1")
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
+    run = jax.jit(lambda theta, keys: judge(learner, theta, family, keys, length, num_functions))
+    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary)
 
-    def one(theta: Theta, key: Key) -> tuple[Array, ...]:
+
+def judge(
+    learner: FunctionLearner,
+    theta: Theta,
+    family: Family,
+    keys: Array,
+    length: int,
+    num_functions: int = 1,
+) -> tuple[Array, Array, Array, Array]:
+    """Runs a learner on a sequence for each key; pure, so that it vmaps over thetas and families.
+
+    Args:
+        learner: the network.
+        theta: its parameters.
+        family: of the functions.
+        keys: [num_sequences], of the sequences.
+        length: examples of each function.
+        num_functions: functions in a sequence, one after another without reset.
+
+    Returns:
+        What an `Evaluation` holds but for `binary`, each [num_sequences, num_functions * length].
+
+    Example:
+        >>> from learned_opt.in_context import families, learners
+        >>> learner = learners.gru(num_units=2)
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> errors, *_ = judge(learner, learner.init(keys[0]), families.boolean(), keys, length=5)
+        >>> errors.shape
+        (3, 5)
+    """
+
+    def one(key: Key) -> tuple[Array, Array, Array, Array]:
         drawn = examples(family, key, length, num_functions)
         outputs = learner.predict(theta, drawn.inputs)
         bayes = bayes_outputs(family, drawn, num_functions)
@@ -122,5 +155,4 @@ def evaluate_learner(
         tied = jnp.where(bayes == 0.5, 0.5, ((bayes > 0.5) == high).astype(jnp.float32))
         return outputs - drawn.targets, bayes - drawn.targets, (outputs > 0.5) == high, tied
 
-    run = jax.jit(lambda theta, keys: jax.lax.map(lambda key: one(theta, key), keys, batch_size=CHUNK))
-    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary)
+    return jax.lax.map(one, keys, batch_size=CHUNK)

@@ -17,9 +17,10 @@ from learned_opt.in_context.bayes import row_of
 from learned_opt.in_context.evaluation import CHUNK
 from learned_opt.in_context.families import Examples, Family, examples
 from learned_opt.in_context.learners import FunctionLearner
-from learned_opt.in_context.training import Trained, TrainingSettings, train
+from learned_opt.in_context.training import Loss, Trained, TrainingSettings, train
 
 EPOCH = 100  # sequences
+NOISE_STREAM = 0x401
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -38,6 +39,8 @@ class LearnerSettings(TrainingSettings):
             families, the last answer that it was shown for the pair, whichever function that was of, and
             1/2 before any. With several functions in a sequence, answers of two of them are then to be held
             side by side, and ruling functions out gains nothing.
+        noise: standard deviation of the Gaussian noise on all that a learner sees in training. What it is to
+            say, validation and evaluation have none.
         num_validation_sequences: fresh sequences that theta is selected on.
         num_steps: updates of theta.
         learning_rate: of Adam, at its peak.
@@ -55,6 +58,7 @@ class LearnerSettings(TrainingSettings):
     num_functions: int = 1
     batch_size: int = 25
     aim: Literal["predict", "recall"] = "predict"
+    noise: float = 0.0
     num_validation_sequences: int = 500
 
     def __post_init__(self):
@@ -69,6 +73,8 @@ class LearnerSettings(TrainingSettings):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value!r}: it must be at least 1")
+        if not self.noise >= 0:
+            raise ValueError(f"noise={self.noise!r}: it must not be negative")
 
     @property
     def test_length(self) -> int:
@@ -236,17 +242,6 @@ def _train(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Trained:
-    if settings.aim == "recall" and not family.binary:
-        raise ValueError("aim='recall' is for binary families; others never see an input twice")
-
-    def loss(theta: Theta, key: Key) -> Array:
-        def squared(key: Key) -> Array:
-            drawn = examples(family, key, settings.length, settings.num_functions)
-            targets = last_shown(drawn) if settings.aim == "recall" else drawn.targets
-            return jnp.square(learner.predict(theta, drawn.inputs) - targets)
-
-        return jax.vmap(squared)(jax.random.split(key, settings.batch_size)).mean()
-
     def errors(theta: Theta, key: Key) -> Array:
         drawn = examples(family, key, settings.test_length)
         return learner.predict(theta, drawn.inputs) - drawn.targets
@@ -257,7 +252,47 @@ def _train(
         figures = {"loss": jnp.square(found).mean()}
         return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 
+    loss = training_loss(learner, family, settings)
     return train(learner.init, loss, validate, settings=settings, directory=directory, quiet=quiet)
+
+
+def training_loss(learner: FunctionLearner, family: Family, settings: LearnerSettings) -> Loss:
+    """The meta-loss of a step: the mean squared error on fresh sequences.
+
+    Args:
+        learner: the network.
+        family: that its functions are drawn from; its tables may be traced.
+        settings: of the sequences, and what the learner is to say.
+
+    Returns:
+        `loss(theta, key) -> f32[]`.
+
+    Raises:
+        ValueError: if a learner is to recall answers of a family that is not binary.
+
+    Example:
+        >>> learner = learners.gru(num_units=2)
+        >>> loss = training_loss(learner, families.boolean(), LearnerSettings(length=4))
+        >>> bool(0 < loss(learner.init(jax.random.key(0)), jax.random.key(1)) < 1)
+        True
+    """
+    if settings.aim == "recall" and not family.binary:
+        raise ValueError("aim='recall' is for binary families; others never see an input twice")
+
+    def squared(theta: Theta, key: Key) -> Array:
+        drawn = examples(family, key, settings.length, settings.num_functions)
+        targets = last_shown(drawn) if settings.aim == "recall" else drawn.targets
+        inputs = drawn.inputs
+        if settings.noise:
+            noise_key = jax.random.fold_in(key, NOISE_STREAM)
+            inputs = inputs + settings.noise * jax.random.normal(noise_key, inputs.shape)
+        return jnp.square(learner.predict(theta, inputs) - targets)
+
+    def loss(theta: Theta, key: Key) -> Array:
+        keys = jax.random.split(key, settings.batch_size)
+        return jax.vmap(squared, (None, 0))(theta, keys).mean()
+
+    return loss
 
 
 def last_shown(drawn: Examples) -> Array:

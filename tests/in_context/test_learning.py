@@ -149,6 +149,7 @@ def test_what_is_not_a_function_learners_run(tmp_path):
     ("settings", "message"),
     [
         ({"length": 0}, "length=0"),
+        ({"noise": -0.1}, "noise=-0.1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"warmup_steps": 4000}, "warmup_steps=4000"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0"),
