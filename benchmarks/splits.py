@@ -120,10 +120,10 @@ def probe(learner: FunctionLearner, thetas: Theta, splits: Splits) -> np.ndarray
     decided = (turned[:, :, :, None] == splits.training[:, None, None]).all(-1).any(-1)
     asked = (rows == fourth) & decided[..., None, None]
     times = np.cumsum(asked, axis=-1) - asked
-    right = (outputs > 0.5) == (targets > 0.5)
+    right = np.where(outputs == 0.5, 0.5, (outputs > 0.5) == (targets > 0.5))
     counted = asked[..., None] & (times[..., None] == np.arange(TIMES))
     with np.errstate(invalid="ignore"):
-        return (counted & right[..., None]).sum((1, 2, 3, 4)) / counted.sum((1, 2, 3, 4))
+        return (counted * right[..., None]).sum((1, 2, 3, 4)) / counted.sum((1, 2, 3, 4))
 
 
 def storing() -> FunctionLearner:
