@@ -49,19 +49,19 @@ VARIANTS: dict[str, Variant] = {
     "recall": Variant("recall", settings={"aim": "recall"}),
     "4 functions": Variant("switching", settings=SWITCHING),
     "4 functions, with reset": Variant("switching", settings={"length": 8, "batch_size": 100}),
-    "4 times the training": Variant("training", times=4),
-    "a quarter of the training": Variant("training", times=0.25),
-    "3 cells": Variant("width", {"num_cells": (3,)}),
     "6 cells": Variant("width", {"num_cells": (6,)}),
-    "24 cells": Variant("width", {"num_cells": (24,)}),
-    "noise 0.1": Variant("noise", settings={"noise": 0.1}),
     "noise 0.3": Variant("noise", settings={"noise": 0.3}),
-    "weight decay 0.01": Variant("weight decay", settings={"weight_decay": 0.01}),
     "weight decay 0.1": Variant("weight decay", settings={"weight_decay": 0.1}),
-    "forget bias 0": Variant("forget bias", {"forget_bias": 0.0}),
     "forget bias 3": Variant("forget bias", {"forget_bias": 3.0}),
-    "network of 1997": Variant("network of 1997", PAPER),
+    "a quarter of the training": Variant("training", times=0.25),
     "network of 1997, recall, 4 functions, twice the training": Variant("network of 1997", PAPER, RECALL, 2),
+    "24 cells": Variant("width", {"num_cells": (24,)}),
+    "forget bias 0": Variant("forget bias", {"forget_bias": 0.0}),
+    "noise 0.1": Variant("noise", settings={"noise": 0.1}),
+    "weight decay 0.01": Variant("weight decay", settings={"weight_decay": 0.01}),
+    "4 times the training": Variant("training", times=4),
+    "3 cells": Variant("width", {"num_cells": (3,)}),
+    "network of 1997": Variant("network of 1997", PAPER),
     "6 cells, recall, 4 functions, twice the training": Variant(
         "recall and switching", {"num_cells": (6,)}, RECALL, 2
     ),
@@ -120,7 +120,7 @@ def plan(request: Request) -> list[Job]:
         budget = dataclasses.replace(budget, num_splits=request.seeds)
     jobs = []
     # Every set of a variant, before the next variant: what matters most comes first.
-    for variant, name in itertools.product((*BY_HAND, *budget.variants), SETS):
+    for variant, name in itertools.product((*budget.variants, *BY_HAND), SETS):
         _, length, variants = SETS[name]
         if variant in VARIANTS and variant not in variants:
             continue
@@ -181,6 +181,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
 def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
     results = {variant: results[variant] for variant in (*VARIANTS, *BY_HAND) if variant in results}
     rows = [row_of(variant, result) for variant, result in results.items()]
+    rows.sort(key=lambda row: -row["held_out"])
     bayes = float(np.mean([s["bayes_accuracy"] for result in results.values() for s in result["held_out"]]))
     least = float(np.mean([s["bayes_mse"] for result in results.values() for s in result["training"]]))
     points: dict[str, list[np.ndarray]] = {}

@@ -77,7 +77,7 @@ def test_the_report_has_a_row_and_figures_for_what_was_made():
         Cell(Key("held_out", "boolean-14", n, 64, None, "splits"), {}, r, {}, 1.0) for n, r in made.items()
     ]
     (section,) = SUITE.sections(cells)
-    assert [row["name"] for row in section.rows] == [BASE, RECIPE, EXCLUDES]
+    assert [row["name"] for row in section.rows] == [RECIPE, BASE, EXCLUDES]
     assert len(section.figures) == len(section.captions) == 3
     assert RECIPE in section.figures[0]
 
@@ -85,7 +85,7 @@ def test_the_report_has_a_row_and_figures_for_what_was_made():
 def test_the_plan_has_every_variant_of_the_14_functions():
     jobs = SUITE.plan(Request())
     planned = [job.key.optimizer for job in jobs if job.key.task == "boolean-14"]
-    assert planned == [STORES, EXCLUDES, *VARIANTS]
+    assert planned == [*VARIANTS, STORES, EXCLUDES]
     assert all(job.settings["num_splits"] == 10 for job in jobs)
     with pytest.raises(ValueError, match="without --optimizers"):
         SUITE.plan(Request(optimizers=("adam",)))
