@@ -37,7 +37,8 @@ class Variant:
     times: float = 1.0  # as many steps as the base
 
     def make(self) -> FunctionLearner:
-        return learners.lstm(**({"num_cells": (12,)} | self.learner))
+        arguments: dict[str, Any] = {"num_cells": (12,)} | self.learner
+        return learners.lstm(**arguments)
 
 
 BASE = "base"
@@ -104,7 +105,7 @@ training function: 1 is a learner that stores answers, 0 one that rules out func
 def settings_of(variant: Variant, num_steps: int) -> in_context.LearnerSettings:
     """The training of a variant, where that of the base has `num_steps`."""
     steps = max(2, round(num_steps * variant.times))
-    base = {"length": 32, "batch_size": 25, "learning_rate": 2e-2, "seed": FIRST_SPLIT}
+    base: dict[str, Any] = {"length": 32, "batch_size": 25, "learning_rate": 2e-2, "seed": FIRST_SPLIT}
     return in_context.LearnerSettings(
         num_steps=steps, warmup_steps=min(100, steps // 4), **(base | variant.settings)
     )
