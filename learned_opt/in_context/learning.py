@@ -1,7 +1,7 @@
 """Meta-training a function learner on a family, and judging it beside the Bayes-optimal predictor."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.training import Trained, TrainingSettings, train
 
 EPOCH = 100  # sequences
+AIMS = ("predict", "recall", "bayes")
 SETTLED = 10  # examples after which a function should be known
 CHUNK = 50  # sequences that are judged side by side
 EVALUATION_STREAM = 0xE7A1
@@ -41,7 +42,9 @@ class LearnerSettings(TrainingSettings):
         aim: what a learner is trained to say: the function's value, `"predict"`; or `"recall"`, for binary
             families, the last answer that it was shown for the pair, whichever function that was of, and
             1/2 before any. With several functions in a sequence, answers of two of them are then to be held
-            side by side, and ruling functions out gains nothing.
+            side by side, and ruling functions out gains nothing. Or `"bayes"`, what the Bayes-optimal
+            predictor says, which is distillation: the same optimum, and gradients without the noise of
+            what cannot be known.
         num_validation_sequences: fresh sequences that theta is selected on.
         num_steps: updates of theta.
         learning_rate: of Adam, at its peak.
@@ -58,7 +61,7 @@ class LearnerSettings(TrainingSettings):
     validation_length: int | None = None
     num_functions: int = 1
     batch_size: int = 25
-    aim: Literal["predict", "recall"] = "predict"
+    aim: Literal["predict", "recall", "bayes"] = "predict"
     num_validation_sequences: int = 500
 
     def __post_init__(self):
@@ -73,6 +76,8 @@ class LearnerSettings(TrainingSettings):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value!r}: it must be at least 1")
+        if self.aim not in AIMS:
+            raise unknown_name("aim", self.aim, AIMS)
 
     @property
     def test_length(self) -> int:
@@ -349,16 +354,7 @@ def _train(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Trained:
-    if settings.aim == "recall" and not family.binary:
-        raise ValueError("aim='recall' is for binary families; others never see an input twice")
-
-    def loss(theta: Theta, key: Key) -> Array:
-        def squared(key: Key) -> Array:
-            drawn = examples(family, key, settings.length, settings.num_functions)
-            targets = last_shown(drawn) if settings.aim == "recall" else drawn.targets
-            return jnp.square(learner.predict(theta, drawn.inputs) - targets)
-
-        return jax.vmap(squared)(jax.random.split(key, settings.batch_size)).mean()
+    loss = learner_loss(learner, family, settings)
 
     def errors(theta: Theta, key: Key) -> Array:
         drawn = examples(family, key, settings.test_length)
@@ -371,6 +367,46 @@ def _train(
         return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 
     return train(learner.init, loss, validate, settings=settings, directory=directory, quiet=quiet)
+
+
+def learner_loss(
+    learner: FunctionLearner, family: Family, settings: LearnerSettings
+) -> Callable[[Theta, Key], Array]:
+    """What a function learner is meta-trained on.
+
+    Args:
+        learner: the network.
+        family: of the functions.
+        settings: of the sequences and the aim.
+
+    Returns:
+        `loss(theta, key) -> f32[]`, the mean squared distance from the aim on sequences drawn from the key.
+
+    Raises:
+        ValueError: if the aim is to recall, and the family is not binary.
+
+    Example:
+        >>> learner = learners.gru(num_units=2)
+        >>> loss = learner_loss(learner, families.boolean(), LearnerSettings(length=8, batch_size=4))
+        >>> 0.1 < float(loss(learner.init(jax.random.key(0)), jax.random.key(1))) < 0.5
+        True
+    """
+    if settings.aim == "recall" and not family.binary:
+        raise ValueError("aim='recall' is for binary families; others never see an input twice")
+    aims: dict[str, Callable[[Examples], Array]] = {
+        "predict": lambda drawn: drawn.targets,
+        "recall": last_shown,
+        "bayes": lambda drawn: bayes_outputs(family, drawn, settings.num_functions),
+    }
+
+    def squared(theta: Theta, key: Key) -> Array:
+        drawn = examples(family, key, settings.length, settings.num_functions)
+        return jnp.square(learner.predict(theta, drawn.inputs) - aims[settings.aim](drawn))
+
+    def loss(theta: Theta, key: Key) -> Array:
+        return jax.vmap(squared, (None, 0))(theta, jax.random.split(key, settings.batch_size)).mean()
+
+    return loss
 
 
 def last_shown(drawn: Examples) -> Array:

@@ -75,11 +75,16 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         ),
     ),
     "semilinear": LearnerRecipe(
-        summary="sigmoid units of two inputs, 64 examples each; LSTM of 32 cells",
-        learner=_learner("lstm", num_cells=(32,), output="linear"),
+        summary="sigmoid units of two inputs; 32 + 32 LSTM cells, distilled from the Bayes-optimal predictor",
+        learner=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
         family=_family("semilinear"),
         settings=LearnerSettings(
-            length=24, validation_length=64, batch_size=40, num_steps=8000, learning_rate=2e-2
+            length=24,
+            validation_length=64,
+            batch_size=40,
+            aim="bayes",
+            num_steps=8000,
+            learning_rate=3e-2,
         ),
     ),
     "quadratic": LearnerRecipe(
