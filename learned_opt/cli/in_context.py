@@ -14,7 +14,8 @@ from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import parse, target, with_configs
 from learned_opt.core.errors import unknown_name
 from learned_opt.in_context import figures
-from learned_opt.in_context.learning import SETTLED, Evaluation, StoredLearner
+from learned_opt.in_context.evaluation import SETTLED, Evaluation
+from learned_opt.in_context.learning import StoredLearner
 
 USAGE = """\
 usage: learned-opt in-context {commands} ... [OPTIONS]

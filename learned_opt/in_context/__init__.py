@@ -2,6 +2,7 @@
 
 from learned_opt.in_context import bayes, families, learners
 from learned_opt.in_context.cards import LearnerCard, available_learners
+from learned_opt.in_context.evaluation import Evaluation, evaluate_learner, mean_summary
 from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.fixed_weights import (
     FixedWeights,
@@ -13,12 +14,9 @@ from learned_opt.in_context.fixed_weights import (
 from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.learning import (
     WEIGHTS,
-    Evaluation,
     LearnerSettings,
     StoredLearner,
-    evaluate_learner,
     load_learner,
-    mean_summary,
     resume_learner,
     train_learner,
 )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from learned_opt import runs
-from learned_opt.in_context.learning import EPOCH, Evaluation, LearnerSettings
+from learned_opt.in_context.evaluation import Evaluation
+from learned_opt.in_context.learning import EPOCH, LearnerSettings
 from learned_opt.in_context.surgery import PAIRS, Surgery
 
 BAYES = "Bayes-optimal"

@@ -1,13 +1,12 @@
-"""Meta-training a function learner on a family, and judging it beside the Bayes-optimal predictor."""
+"""Meta-training a function learner on a family, and what is stored of it."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from learned_opt import runs
 from learned_opt.core.config import validated
@@ -16,15 +15,13 @@ from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import families, learners
 from learned_opt.in_context.bayes import row_of
+from learned_opt.in_context.evaluation import CHUNK
 from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.learners import FunctionLearner
-from learned_opt.in_context.training import Trained, TrainingSettings, train
+from learned_opt.in_context.training import Loss, Trained, TrainingSettings, train
 
 EPOCH = 100  # sequences
 AIMS = ("predict", "recall", "bayes")
-SETTLED = 10  # examples after which a function should be known
-CHUNK = 50  # sequences that are judged side by side
-EVALUATION_STREAM = 0xE7A1
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -88,60 +85,6 @@ class LearnerSettings(TrainingSettings):
     def num_epochs(self) -> float:
         """Of 100 sequences of one function each."""
         return self.num_steps * self.batch_size * self.num_functions / EPOCH
-
-
-class Evaluation(NamedTuple):
-    """A learner on fresh sequences, beside the Bayes-optimal predictor on the same ones.
-
-    Attributes:
-        errors: f32[num_sequences, T], outputs minus targets.
-        bayes_errors: f32[num_sequences, T], likewise.
-        correct: bool[num_sequences, T], whether the output is on the target's side of 1/2.
-        bayes_correct: f32[num_sequences, T], the same with a half for a tie.
-        binary: whether the targets are 0 or 1, so that `correct` means something.
-    """
-
-    errors: np.ndarray
-    bayes_errors: np.ndarray
-    correct: np.ndarray
-    bayes_correct: np.ndarray
-    binary: bool
-
-    def summary(self) -> dict[str, float | None]:
-        """The figures of a table's row: mean squared errors, and accuracies where there are any."""
-        squared, bayes = np.square(self.errors), np.square(self.bayes_errors)
-        return {
-            "mse": float(squared.mean()),
-            "bayes_mse": float(bayes.mean()),
-            "settled_mse": float(squared[:, SETTLED:].mean()) if squared.shape[1] > SETTLED else None,
-            "accuracy": float(self.correct.mean()) if self.binary else None,
-            "bayes_accuracy": float(self.bayes_correct.mean()) if self.binary else None,
-        }
-
-
-def mean_summary(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
-    """The means of several evaluations' figures, and how far their mean squared errors are apart.
-
-    Args:
-        evaluations: of the same learner with several seeds, or of several learners.
-
-    Returns:
-        As `Evaluation.summary`, with `spread`, the largest mean squared error minus the smallest.
-
-    Example:
-        >>> zeros = np.zeros((2, 3))
-        >>> evaluation = Evaluation(zeros, zeros, zeros == 0, zeros + 1, binary=True)
-        >>> mean_summary([evaluation])["accuracy"]
-        1.0
-    """
-    summaries = [e.summary() for e in evaluations]
-    errors = [s["mse"] for s in summaries if s["mse"] is not None]
-
-    def mean(name: str) -> float | None:
-        values = [s[name] for s in summaries]
-        return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
-
-    return {name: mean(name) for name in summaries[0]} | {"spread": max(errors) - min(errors)}
 
 
 def train_learner(
@@ -292,61 +235,6 @@ def load_learner(path: str | Path) -> StoredLearner:
     return StoredLearner(learner, theta, family, settings)
 
 
-def evaluate_learner(
-    learner: FunctionLearner,
-    theta: Theta,
-    family: Family,
-    *,
-    length: int,
-    num_functions: int = 1,
-    num_sequences: int = 1000,
-    seed: int = 0,
-) -> Evaluation:
-    """Runs a learner on fresh sequences, its state reset at the start of each.
-
-    Args:
-        learner: the network.
-        theta: its parameters.
-        family: of the functions.
-        length: examples of each function.
-        num_functions: functions in a sequence, one after another without reset.
-        num_sequences: fresh ones.
-        seed: of the sequences; no training or validation of any seed draws the same.
-
-    Returns:
-        Its errors, and those of the Bayes-optimal predictor.
-
-    Raises:
-        ValueError: if a number is below 1.
-
-    Example:
-        >>> learner, family = learners.gru(num_units=2), families.boolean()
-        >>> theta = learner.init(jax.random.key(0))
-        >>> evaluation = evaluate_learner(learner, theta, family, length=64, num_sequences=100)
-        >>> evaluation.errors.shape, round(evaluation.summary()["bayes_mse"], 3)
-        ((100, 64), 0.016)
-    """
-    for name, value in (
-        ("length", length),
-        ("num_functions", num_functions),
-        ("num_sequences", num_sequences),
-    ):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
-
-    def one(theta: Theta, key: Key) -> tuple[Array, ...]:
-        drawn = examples(family, key, length, num_functions)
-        outputs = learner.predict(theta, drawn.inputs)
-        bayes = bayes_outputs(family, drawn, num_functions)
-        high = drawn.targets > 0.5
-        tied = jnp.where(bayes == 0.5, 0.5, ((bayes > 0.5) == high).astype(jnp.float32))
-        return outputs - drawn.targets, bayes - drawn.targets, (outputs > 0.5) == high, tied
-
-    run = jax.jit(lambda theta, keys: jax.lax.map(lambda key: one(theta, key), keys, batch_size=CHUNK))
-    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary)
-
-
 def _train(
     learner: FunctionLearner,
     family: Family,
@@ -354,8 +242,6 @@ def _train(
     directory: runs.RunDirectory | None,
     quiet: bool,
 ) -> Trained:
-    loss = learner_loss(learner, family, settings)
-
     def errors(theta: Theta, key: Key) -> Array:
         drawn = examples(family, key, settings.test_length)
         return learner.predict(theta, drawn.inputs) - drawn.targets
@@ -366,29 +252,28 @@ def _train(
         figures = {"loss": jnp.square(found).mean()}
         return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 
+    loss = training_loss(learner, family, settings)
     return train(learner.init, loss, validate, settings=settings, directory=directory, quiet=quiet)
 
 
-def learner_loss(
-    learner: FunctionLearner, family: Family, settings: LearnerSettings
-) -> Callable[[Theta, Key], Array]:
-    """What a function learner is meta-trained on.
+def training_loss(learner: FunctionLearner, family: Family, settings: LearnerSettings) -> Loss:
+    """The meta-loss of a step: the mean squared error on fresh sequences.
 
     Args:
         learner: the network.
-        family: of the functions.
-        settings: of the sequences and the aim.
+        family: that its functions are drawn from; its tables may be traced.
+        settings: of the sequences, and what the learner is to say.
 
     Returns:
-        `loss(theta, key) -> f32[]`, the mean squared distance from the aim on sequences drawn from the key.
+        `loss(theta, key) -> f32[]`.
 
     Raises:
-        ValueError: if the aim is to recall, and the family is not binary.
+        ValueError: if a learner is to recall answers of a family that is not binary.
 
     Example:
         >>> learner = learners.gru(num_units=2)
-        >>> loss = learner_loss(learner, families.boolean(), LearnerSettings(length=8, batch_size=4))
-        >>> 0.1 < float(loss(learner.init(jax.random.key(0)), jax.random.key(1))) < 0.5
+        >>> loss = training_loss(learner, families.boolean(), LearnerSettings(length=4))
+        >>> bool(0 < loss(learner.init(jax.random.key(0)), jax.random.key(1)) < 1)
         True
     """
     if settings.aim == "recall" and not family.binary:
@@ -404,7 +289,8 @@ def learner_loss(
         return jnp.square(learner.predict(theta, drawn.inputs) - aims[settings.aim](drawn))
 
     def loss(theta: Theta, key: Key) -> Array:
-        return jax.vmap(squared, (None, 0))(theta, jax.random.split(key, settings.batch_size)).mean()
+        keys = jax.random.split(key, settings.batch_size)
+        return jax.vmap(squared, (None, 0))(theta, keys).mean()
 
     return loss
 
