@@ -23,6 +23,7 @@ from learned_opt.in_context import (
     resume_learner,
     train_learner,
 )
+from learned_opt.in_context.learning import training_loss
 
 TINY = {"length": 8, "batch_size": 4, "warmup_steps": 1, "num_validation_sequences": 8, "quiet": True}
 CASES = {
@@ -116,6 +117,27 @@ def test_a_small_network_learns_two_functions():
     assert np.square(evaluation.errors[:, 2:]).mean() < 0.01
 
 
+@pytest.mark.parametrize("num_functions", [1, 2])
+def test_distillation_has_its_optimum_at_the_limit(num_functions):
+    """The Bayes-optimal predictor has nothing to learn from itself, and pays for what it cannot know."""
+    family = families.semilinear()
+
+    def predict(theta, inputs, keep=None):
+        x = inputs[:, :2].reshape(num_functions, -1, 2)
+        y = jnp.append(inputs[1:, 2], 0.5).reshape(num_functions, -1)
+        return jax.vmap(family.bayes)(x, y).reshape(-1) + theta
+
+    learner = CASES["gru"]._replace(predict=predict)
+    shape = {"length": 5, "num_functions": num_functions, "batch_size": 8}
+    losses = {
+        aim: training_loss(learner, family, LearnerSettings(aim=aim, **shape)) for aim in ("bayes", "predict")
+    }
+    key = jax.random.key(0)
+    assert losses["bayes"](jnp.float32(0), key) == pytest.approx(0, abs=1e-10)
+    assert losses["bayes"](jnp.float32(0.1), key) == pytest.approx(0.01, rel=1e-3)
+    assert losses["predict"](jnp.float32(0), key) > 0.01
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean(num_held_out=3)
     settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3}
@@ -153,6 +175,7 @@ def test_what_is_not_a_function_learners_run(tmp_path):
         ({"warmup_steps": 4000}, "warmup_steps=4000"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0"),
         ({"validate_every": 0}, "validate_every=0"),
+        ({"aim": "bays"}, "'bays'"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message: str):
