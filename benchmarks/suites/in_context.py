@@ -145,12 +145,24 @@ def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) ->
 
 def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """A row for each set and network, by set, the best first."""
-    found = [{"task": cell.key.task} | row_of(cell.key.optimizer, cell.result) for cell in cells]
+    found = [
+        {"task": cell.key.task} | row_of(cell.key.optimizer, cell.result, cell.settings["rates"])
+        for cell in cells
+    ]
     return sorted(found, key=lambda row: (list(SETS).index(row["task"]), row["mse"]))
 
 
-def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
-    """The row of a network: medians over seeds, with the least and the greatest."""
+def row_of(network: str, result: dict[str, Any], rates: Sequence[float]) -> dict[str, Any]:
+    """The row of a network: medians over seeds, with the least and the greatest.
+
+    Args:
+        network: its name.
+        result: of its cell.
+        rates: that were tried; whether the best lies on their edge is said.
+
+    Returns:
+        The numbers by column.
+    """
     figures = {key: np.array([f[key] for f in result["seeds"]], np.float64) for key in result["seeds"][0]}
     errors, accuracies = figures["mse"], figures["accuracy"]
     bayes = float(figures["bayes_mse"].mean())
@@ -165,6 +177,9 @@ def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
         "learned": f"{sum(errors <= LEARNED * figures['bayes_mse'])} of {len(errors)}",
         "epochs": round(result["epochs"]),
         "rate": result["learning_rate"],
+        "on_edge": len(rates) > 1
+        and result["learning_rate"] in (min(rates), max(rates))
+        and not network.startswith(SHIPPED),
     }
     if np.isfinite(accuracies).all():
         row |= {

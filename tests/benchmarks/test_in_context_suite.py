@@ -53,10 +53,14 @@ def test_rows_say_who_learned():
         {"mse": mse, "bayes_mse": 0.01, "settled_mse": 0.0, "accuracy": None, "bayes_accuracy": None}
         for mse in (0.011, 0.019, 0.3)
     ]
-    row = suite.row_of("lstm", {"epochs": 10, "learning_rate": 0.1, "seeds": seeds})
+    result = {"epochs": 10, "learning_rate": 0.1, "seeds": seeds}
+    row = suite.row_of("lstm", result, (0.01, 0.1))
     assert (row["learned"], row["mse"], row["mse_high"]) == ("2 of 3", 0.019, 0.3)
     assert row["ratio"] == pytest.approx(1.9)
     assert "accuracy" not in row
+    assert row["on_edge"]
+    assert not suite.row_of("lstm", result, (0.01, 0.1, 1.0))["on_edge"]
+    assert not suite.row_of(suite.SHIPPED + "lstm", result, (0.01, 0.1))["on_edge"]
 
 
 def test_the_plan_has_every_network_on_every_set():
