@@ -25,7 +25,12 @@ KNOWN_FAILURES = {
         "predictor says of 24 examples of each function.",
         "What it loses to the Bayes-optimal predictor it loses mostly in the first ten examples.",
     ],
-    "boolean-14": ["Its accuracy on held-out functions is that of one split of the functions, split 0."],
+    "boolean-14": [
+        "It says 1/2 for a pair until it is shown the answer. On 64 examples its mean squared error is at "
+        "least 0.0156, above the Bayes-optimal predictor's, which rules functions out.",
+        "Its figures on held-out functions are those of one split of the functions, split 0; the suite "
+        "held_out has others.",
+    ],
     "quadratic": [
         "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
     ],

@@ -22,8 +22,8 @@ class Evaluation(NamedTuple):
     Attributes:
         errors: f32[num_sequences, T], outputs minus targets.
         bayes_errors: f32[num_sequences, T], likewise.
-        correct: bool[num_sequences, T], whether the output is on the target's side of 1/2.
-        bayes_correct: f32[num_sequences, T], the same with a half for a tie.
+        correct: f32[num_sequences, T], whether the output is on the target's side of 1/2; a half for a tie.
+        bayes_correct: f32[num_sequences, T], likewise.
         binary: whether the targets are 0 or 1, so that `correct` means something.
         num_functions: functions in a sequence, as many examples of each.
     """
@@ -153,8 +153,11 @@ def judge(
         drawn = examples(family, key, length, num_functions)
         outputs = learner.predict(theta, drawn.inputs)
         bayes = bayes_outputs(family, drawn, num_functions)
-        high = drawn.targets > 0.5
-        tied = jnp.where(bayes == 0.5, 0.5, ((bayes > 0.5) == high).astype(jnp.float32))
-        return outputs - drawn.targets, bayes - drawn.targets, (outputs > 0.5) == high, tied
+
+        def correct(outputs: Array) -> Array:
+            same = (outputs > 0.5) == (drawn.targets > 0.5)
+            return jnp.where(outputs == 0.5, 0.5, same.astype(jnp.float32))
+
+        return outputs - drawn.targets, bayes - drawn.targets, correct(outputs), correct(bayes)
 
     return jax.lax.map(one, keys, batch_size=CHUNK)

@@ -140,18 +140,42 @@ def boolean(
     Reference:
         Younger et al. 2001, section 3, for 16 functions; Hochreiter et al. 2001 for 14.
     """
-    if num_functions not in (14, 16):
-        raise ValueError(f"num_functions={num_functions!r}: choose 16, or 14 for all but XOR and XNOR")
-    if not 0 <= num_held_out < num_functions:
-        raise ValueError(f"num_held_out={num_held_out!r}: it must be at least 0 and below {num_functions}")
     if part not in ("training", "held_out"):
         raise ValueError(f"part={part!r}: choose 'training' or 'held_out'")
     if part == "held_out" and num_held_out == 0:
         raise ValueError("part='held_out' needs functions that are held out; give num_held_out")
+    training, held_out = split_tables(num_functions, num_held_out, split)
+    if part == "training":
+        return among(training, training)
+    return among(held_out, np.concatenate([training, held_out]))
+
+
+def split_tables(num_functions: int, num_held_out: int, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """The truth tables of a random split of the functions of two bits.
+
+    Args:
+        num_functions: 16 for all, 14 for those without XOR and XNOR.
+        num_held_out: functions that training does not see.
+        split: seed of which ones.
+
+    Returns:
+        The tables of training, f32[num_functions - num_held_out, 4], and the others, f32[num_held_out, 4].
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> training, held_out = split_tables(14, 3, split=0)
+        >>> training.shape, held_out.shape
+        ((11, 4), (3, 4))
+    """
+    if num_functions not in (14, 16):
+        raise ValueError(f"num_functions={num_functions!r}: choose 16, or 14 for all but XOR and XNOR")
+    if not 0 <= num_held_out < num_functions:
+        raise ValueError(f"num_held_out={num_held_out!r}: it must be at least 0 and below {num_functions}")
     tables = TABLES if num_functions == 16 else np.delete(TABLES, (XOR, XNOR), axis=0)
     order = np.random.default_rng(split).permutation(num_functions)
-    held_out, training = tables[np.sort(order[:num_held_out])], tables[np.sort(order[num_held_out:])]
-    return among(held_out, tables) if part == "held_out" else among(training, training)
+    return tables[np.sort(order[num_held_out:])], tables[np.sort(order[:num_held_out])]
 
 
 def among(tables: Any, known: Any) -> Family:

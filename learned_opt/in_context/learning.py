@@ -22,6 +22,7 @@ from learned_opt.in_context.training import Loss, Trained, TrainingSettings, tra
 
 EPOCH = 100  # sequences
 AIMS = ("predict", "recall", "bayes")
+NOISE_STREAM = 0x401
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -42,6 +43,8 @@ class LearnerSettings(TrainingSettings):
             side by side, and ruling functions out gains nothing. Or `"bayes"`, what the Bayes-optimal
             predictor says, which is distillation: the same optimum, and gradients without the noise of
             what cannot be known.
+        noise: standard deviation of the Gaussian noise on all that a learner sees in training. What it is to
+            say, validation and evaluation have none.
         num_validation_sequences: fresh sequences that theta is selected on.
         num_steps: updates of theta.
         learning_rate: of Adam, at its peak.
@@ -59,6 +62,7 @@ class LearnerSettings(TrainingSettings):
     num_functions: int = 1
     batch_size: int = 25
     aim: Literal["predict", "recall", "bayes"] = "predict"
+    noise: float = 0.0
     num_validation_sequences: int = 500
 
     def __post_init__(self):
@@ -75,6 +79,8 @@ class LearnerSettings(TrainingSettings):
                 raise ValueError(f"{name}={value!r}: it must be at least 1")
         if self.aim not in AIMS:
             raise unknown_name("aim", self.aim, AIMS)
+        if not self.noise >= 0:
+            raise ValueError(f"noise={self.noise!r}: it must not be negative")
 
     @property
     def test_length(self) -> int:
@@ -286,7 +292,11 @@ def training_loss(learner: FunctionLearner, family: Family, settings: LearnerSet
 
     def squared(theta: Theta, key: Key) -> Array:
         drawn = examples(family, key, settings.length, settings.num_functions)
-        return jnp.square(learner.predict(theta, drawn.inputs) - aims[settings.aim](drawn))
+        inputs = drawn.inputs
+        if settings.noise:
+            noise_key = jax.random.fold_in(key, NOISE_STREAM)
+            inputs = inputs + settings.noise * jax.random.normal(noise_key, inputs.shape)
+        return jnp.square(learner.predict(theta, inputs) - aims[settings.aim](drawn))
 
     def loss(theta: Theta, key: Key) -> Array:
         keys = jax.random.split(key, settings.batch_size)

@@ -10,7 +10,7 @@ from learned_opt.runs.directory import RunDirectory, RunError
 from learned_opt.runs.figures import loss_curves, meta_training_curve, meta_training_png
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.plots import heat_map, interval_plot, line_plot
+from learned_opt.runs.plots import heat_map, interval_plot, line_plot, scatter_plot
 from learned_opt.runs.processes import agreed, barrier, is_first, readable
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
@@ -49,6 +49,7 @@ __all__ = [
     "require_plots",
     "run_periods",
     "save_weights",
+    "scatter_plot",
     "terminal_curves",
     "terminal_table",
     "write_report",

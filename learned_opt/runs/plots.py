@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
+MARKERS = "osD^vP*Xph<>"
 FAR = 30.0  # an axis does not follow a line further than this factor above where the lines start
 
 
@@ -161,6 +162,60 @@ def interval_plot(
         axes.set_ylim(-0.6, len(order) - 0.4)
         axes.tick_params(axis="y", length=0)
         _plain_ticks(axes, x_log)
+        return to_svg(figure, title)
+
+
+def scatter_plot(
+    groups: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str, highlight: Sequence[str] = ()
+) -> str:
+    """Draws points, a colour and a marker a group.
+
+    Args:
+        groups: by name f[2, n], the horizontal and the vertical numbers; what is not finite is left out.
+        title: of the figure.
+        x_label: below the horizontal axis.
+        y_label: beside the vertical axis.
+        highlight: names drawn in strong colours, as in `loss_curves`, and on top.
+
+    Returns:
+        An `<svg>` element, the same bytes for the same arguments.
+
+    Raises:
+        ValueError: if there are no groups, or one has another shape.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+        >>> svg = scatter_plot({"mine": [[0.1, 0.2], [1, 2]]}, title="Growth", x_label="x", y_label="y")
+        >>> svg[:5]
+        '<svg '
+    """
+    if not groups:
+        raise ValueError("there are no groups to draw; give at least one")
+    styles = _styles(list(groups), highlight)
+    with house_style():
+        figure = new_figure(3.3)
+        axes = figure.add_subplot()
+        set_title(axes, title)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.grid(axis="both")
+        for i, (name, points) in enumerate(groups.items()):
+            table = np.asarray(points, np.float64)
+            if table.ndim != 2 or len(table) != 2:
+                raise ValueError(f"the group {name!r} has shape {table.shape}; give [2, n]")
+            color, _, strong = styles[name]
+            axes.plot(
+                *table[:, np.isfinite(table).all(0)],
+                MARKERS[i % len(MARKERS)],
+                color=color,
+                ms=5.5 if strong else 4,
+                mew=0,
+                alpha=0.8,
+                label=name,
+                zorder=3 if strong else 2,
+                clip_on=False,
+            )
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
         return to_svg(figure, title)
 
 

@@ -138,6 +138,22 @@ def test_distillation_has_its_optimum_at_the_limit(num_functions):
     assert losses["predict"](jnp.float32(0), key) > 0.01
 
 
+def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
+    """One that says what it was shown errs by the noise; one that sees nothing errs by the targets alone."""
+    theta = CASES["elman"].init(jax.random.key(0))
+    echo = CASES["elman"]._replace(predict=lambda theta, inputs: inputs[:, 0])
+    blind = CASES["elman"]._replace(predict=lambda theta, inputs: jnp.full(len(inputs), 0.5))
+    first = families.among(families.TABLES[[0b0011]], families.TABLES[[0b0011]])  # f(x) = x1
+
+    def loss(learner, noise: float) -> float:
+        settings = LearnerSettings(noise=noise, batch_size=100)
+        return float(training_loss(learner, first, settings)(theta, jax.random.key(1)))
+
+    assert loss(echo, 0.0) == 0
+    assert loss(echo, 0.2) == pytest.approx(0.04, rel=0.1)
+    assert loss(blind, 0.0) == loss(blind, 0.2) == 0.25
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean(num_held_out=3)
     settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3}
@@ -171,6 +187,7 @@ def test_what_is_not_a_function_learners_run(tmp_path):
     ("settings", "message"),
     [
         ({"length": 0}, "length=0"),
+        ({"noise": -0.1}, "noise=-0.1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"warmup_steps": 4000}, "warmup_steps=4000"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0"),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from learned_opt.runs.plots import heat_map, interval_plot, line_plot
+from learned_opt.runs.plots import heat_map, interval_plot, line_plot, scatter_plot
 from learned_opt.runs.report import EN_DASH, Column, Section, terminal_table, write_report
 
 X = np.arange(1.0, 20.0)
@@ -57,6 +57,18 @@ def test_nothing_to_draw_is_an_error(draw):
     extra = {"y_label": "y"} if draw is line_plot else {}
     with pytest.raises(ValueError, match="at least one"):
         draw({}, title="t", x_label="x", **extra)
+
+
+def test_scatter_plot_names_its_groups_and_leaves_out_what_is_not_finite():
+    groups = {"mine": np.array([[0.0, 1.0], [1.0, 2.0]]), "theirs": np.array([[0.5, np.nan], [1.5, 1.0]])}
+    labels = {"title": "Points", "x_label": "across", "y_label": "up"}
+    svg = scatter_plot(groups, **labels)
+    assert {"Points", "across", "up", "mine", "theirs"} <= set(texts(svg))
+    assert svg == scatter_plot(groups | {"theirs": groups["theirs"][:, :1]}, **labels)
+    with pytest.raises(ValueError, match="at least one"):
+        scatter_plot({}, **labels)
+    with pytest.raises(ValueError, match=r"'mine' has shape \(3,\)"):
+        scatter_plot({"mine": np.ones(3)}, **labels)
 
 
 def test_heat_map_names_its_panels_rows_and_columns_and_is_repeatable():
