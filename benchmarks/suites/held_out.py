@@ -54,7 +54,7 @@ VARIANTS: dict[str, Variant] = {
     "weight decay 0.1": Variant("weight decay", settings={"weight_decay": 0.1}),
     "forget bias 3": Variant("forget bias", {"forget_bias": 3.0}),
     "a quarter of the training": Variant("training", times=0.25),
-    "network of 1997, recall, 4 functions, twice the training": Variant("network of 1997", PAPER, RECALL, 2),
+    "1997, recall, 4 functions, twice": Variant("network of 1997", PAPER, RECALL, 2),
     "24 cells": Variant("width", {"num_cells": (24,)}),
     "forget bias 0": Variant("forget bias", {"forget_bias": 0.0}),
     "noise 0.1": Variant("noise", settings={"noise": 0.1}),
@@ -62,9 +62,7 @@ VARIANTS: dict[str, Variant] = {
     "4 times the training": Variant("training", times=4),
     "3 cells": Variant("width", {"num_cells": (3,)}),
     "network of 1997": Variant("network of 1997", PAPER),
-    "6 cells, recall, 4 functions, twice the training": Variant(
-        "recall and switching", {"num_cells": (6,)}, RECALL, 2
-    ),
+    "6 cells, recall, 4 functions, twice": Variant("recall and switching", {"num_cells": (6,)}, RECALL, 2),
 }
 # Written by hand: what a learner of either kind does in its purest form.
 STORES, EXCLUDES = "stores answers, by hand", "rules out functions, by hand"
@@ -202,24 +200,28 @@ def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
         interval_plot(
             {row["name"]: (row["held_out"], row["held_out_low"], row["held_out_high"]) for row in rows},
             title=f"{name}: functions that training held out",
-            x_label="accuracy, median and range over splits (the line is the Bayes-optimal predictor)",
+            x_label="accuracy (the line: Bayes-optimal)",
             level=bayes,
             highlight=strong,
         ),
         scatter_plot(
             {factor: np.concatenate(tables, axis=1) for factor, tables in points.items()},
             title=f"{name}: to store answers or to rule out functions",
-            x_label="share answered as shown, after one answer that no training function gives",
+            x_label="share answered as shown, after one contradiction",
             y_label="accuracy on held-out functions",
+            highlight=[factor for factor in ("base", "recall and switching") if factor in points],
         ),
     ]
-    captions = ["", "A point is a split. Left are learners that rule out functions, right those that store."]
+    captions = [
+        "Median and range over splits.",
+        "A point is a split. Left are learners that rule out functions, right those that store.",
+    ]
     if curves:
         figures.append(
             line_plot(
                 curves,
-                title=f"{name}: an answer that no training function gives",
-                x_label="times that it was shown",
+                title=f"{name}: an answer that contradicts every training function",
+                x_label="times that this answer was shown",
                 y_label="share answered as shown",
                 y_log=False,
                 y_limits=(0.0, 1.02),

@@ -198,7 +198,7 @@ def scatter_plot(
         set_title(axes, title)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.grid(axis="both")
+        axes.grid(visible=True, axis="both")
         for i, (name, points) in enumerate(groups.items()):
             table = np.asarray(points, np.float64)
             if table.ndim != 2 or len(table) != 2:
