@@ -54,7 +54,9 @@ def plan(request: Request) -> list[Job]:
             if name in (MEMORY, AVERAGED):
                 settings["theta"] = _fingerprint()
             key = Key("weight_memory", TASK, name, 0, seed, "losses")
-            jobs.append(Job(key, settings, functools.partial(_measure, name, seed, num, NUM_TUNING[request.size])))
+            jobs.append(
+                Job(key, settings, functools.partial(_measure, name, seed, num, NUM_TUNING[request.size]))
+            )
     return jobs
 
 

@@ -116,7 +116,7 @@ def evaluate_learner(
             raise ValueError(f"{name}={value!r}: it must be at least 1")
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
     run = jax.jit(lambda theta, keys: judge(learner, theta, family, keys, length, num_functions))
-    return Evaluation(*map(np.asarray, run(theta, keys)), family.binary, num_functions)
+    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary, num_functions=num_functions)
 
 
 def judge(
