@@ -1,14 +1,21 @@
-"""Writes the README's tables of results from the shipped cards: `python -m benchmarks.readme`."""
+"""Writes the tables of results in the README and in the documentation: `python -m benchmarks.readme`.
+
+They come from the shipped cards, and from the cells of suites that lie in `benchmarks/results`.
+"""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
+from benchmarks.suites import in_context as function_learners
 from learned_opt import in_context, zoo
 from learned_opt.in_context.prediction import MEMORY_WEIGHTS
 
 README = Path(__file__).parents[1] / "README.md"
+IN_CONTEXT = README.parent / "docs" / "recipes" / "in_context.md"
+RESULTS = Path(__file__).parent / "results"
 HEADER = (
     "| task | ours | best swept baseline | ratio | steps to tuned Adam's loss |",
     "|---|---|---|---|---|",
@@ -29,7 +36,7 @@ def optimizers() -> str:
 
 
 def learners() -> str:
-    """The results on the cards of the networks that learn in their state, as Markdown.
+    """The results on the cards of function learners as Markdown.
 
     Returns:
         The text that stands between the markers.
@@ -45,8 +52,16 @@ def learners() -> str:
                 f"| `{name}`: {r['what']} | {_number(r['mse'])} | {_number(r['bayes_mse'])} "
                 f"| {_number(r['settled_mse'])} | {accuracy} |"
             )
-    rows += [
-        "",
+    return "\n".join(rows)
+
+
+def memories() -> str:
+    """The results on the card of the weight memory as Markdown.
+
+    Returns:
+        The text that stands between the markers.
+    """
+    rows = [
         "| binary problems | cross-entropy | against one pass, with a 95 % interval |",
         "|---|---|---|",
     ]
@@ -59,19 +74,38 @@ def learners() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"results": optimizers, "learners": learners}
-
-
-def with_tables(text: str) -> str:
-    """A README with the tables between their markers.
-
-    Args:
-        text: the README.
+def who_learns_what() -> str:
+    """The table of the suite `in_context` as Markdown, and what made it.
 
     Returns:
-        The README, the tables replaced.
+        The text that stands between the markers.
     """
-    for name, table in TABLES.items():
+    records, cells, problems = report.load(RESULTS)
+    if problems:
+        raise ValueError("\n".join(problems))
+    name = function_learners.SUITE.name
+    rows = function_learners.rows([cell for cell in cells if cell.key.suite == name])
+    (command,) = (record["commands"][-1] for record in records if record["suite"] == name)
+    return f"{report.markdown_table(rows, function_learners.COLUMNS)}\n\nMade by `{command}`."
+
+
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"results": optimizers, "learners": learners, "memories": memories},
+    IN_CONTEXT: {"learners": learners, "who-learns-what": who_learns_what},
+}
+
+
+def with_tables(page: Path) -> str:
+    """A page with its tables between their markers.
+
+    Args:
+        page: one of `PAGES`.
+
+    Returns:
+        Its text, the tables replaced.
+    """
+    text = page.read_text()
+    for name, table in PAGES[page].items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, rest = text.split(begin)
         _, after = rest.split(end)
@@ -95,4 +129,5 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for page in PAGES:
+        page.write_text(with_tables(page))

@@ -21,9 +21,9 @@ KNOWN_FAILURES = {
         "Inputs and targets are 0 or 1; it was never shown noise.",
     ],
     "semilinear": [
-        "On 64 examples its whole-sequence error is 1.4 times the Bayes-optimal predictor's: the first ten "
-        "examples cost it most.",
-        "It was meta-trained on 24 examples of each function.",
+        "By distillation: it was not trained on the functions' values, but on what the Bayes-optimal "
+        "predictor says of 24 examples of each function.",
+        "What it loses to the Bayes-optimal predictor it loses mostly in the first ten examples.",
     ],
     "boolean-14": [
         "It says 1/2 for a pair until it is shown the answer. On 64 examples its mean squared error is at "

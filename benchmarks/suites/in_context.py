@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from benchmarks import ensembles
 from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import in_context
@@ -17,58 +18,43 @@ from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.runs import Column, Section, interval_plot
 
 LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned to learn
+FIRST_SEED = 1000  # of the sequences that shipped learners are judged on
+RTRL = "fully recurrent, 12 units, RTRL"
+SHIPPED = "shipped: "  # and the name of the learner
+
+NETWORKS: dict[str, Callable[[], FunctionLearner]] = {
+    "LSTM, 6 cells": lambda: learners.lstm(),
+    "LSTM of 1997, 6 cells + 6 units": lambda: learners.lstm(num_units=(6,), forget_gate=False),
+    "LSTM of 1997, truncated gradient": lambda: learners.lstm(
+        num_units=(6,), forget_gate=False, truncated=True
+    ),
+    "GRU, 8 units": lambda: learners.gru(num_units=8),
+    "Elman, 12 units": lambda: learners.elman(num_units=12),
+    RTRL: lambda: learners.fully_recurrent(num_units=12),
+}
+# For quadratics the paper has networks of two layers.
+TWO_LAYERS: dict[str, Callable[[], FunctionLearner]] = {
+    "LSTM of 1997, 12 cells + 6 units, 40 units": lambda: learners.lstm(
+        num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True
+    ),
+    "LSTM, 6 cells, 40 cells": lambda: learners.lstm(num_cells=(6, 40), num_units=(0, 0)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Set:
-    """A set of functions: `make(seed, part)`, examples of a function, and what training is told besides."""
+    """A set of functions, the examples of one that networks are trained and judged on, and the networks."""
 
-    make: Callable[[int, str], Family]
+    make: Callable[[], Family]
     length: int
     training_length: int
-    held_out: bool = False
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    networks: Mapping[str, Callable[[], FunctionLearner]]
 
-
-def _split(num_functions: int, held_out: int) -> Callable[[int, str], Family]:
-    # The seed of a cell is that of its split, too: every seed holds other functions out.
-    return lambda seed, part: families.boolean(num_functions, held_out, seed, part)  # type: ignore[arg-type]
-
-
-# Sequences that switch functions, on which a learner is to say what it was shown; they need longer training.
-RECALL = {"aim": "recall", "num_functions": 4, "learning_rate": 4e-2}
-RECALL_STEPS = 2.5  # times as many
 
 SETS: dict[str, Set] = {
-    "boolean-16": Set(lambda seed, part: families.boolean(), 256, 64),
-    "boolean-16-held-out": Set(_split(16, 3), 256, 64, held_out=True),
-    "boolean-16-held-out-recall": Set(_split(16, 3), 256, 8, True, RECALL),
-    "boolean-14-held-out": Set(_split(14, 3), 64, 64, held_out=True),
-    "boolean-14-held-out-recall": Set(_split(14, 3), 64, 8, True, RECALL),
-    "semilinear": Set(lambda seed, part: families.semilinear(), 64, 64),
-    "quadratic": Set(lambda seed, part: families.quadratic(), 100, 100),
-}
-
-NETWORKS: dict[str, Callable[[], FunctionLearner]] = {
-    "lstm-6": lambda: learners.lstm(),
-    "lstm-1997-6+6": lambda: learners.lstm(num_units=(6,), forget_gate=False),
-    "lstm-1997-truncated-6+6": lambda: learners.lstm(num_units=(6,), forget_gate=False, truncated=True),
-    "lstm-32": lambda: learners.lstm(num_cells=(32,)),
-    "gru-8": lambda: learners.gru(num_units=8),
-    "elman-12": lambda: learners.elman(num_units=12),
-    "fully-recurrent-12-rtrl": lambda: learners.fully_recurrent(num_units=12),
-}
-
-# Quadratics have narrow targets, which the networks with a linear output see scaled.
-QUADRATIC: dict[str, Callable[[], FunctionLearner]] = {
-    "lstm-1997-12+6-40": lambda: learners.lstm(
-        num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True
-    ),
-    "lstm-6-40": lambda: learners.lstm(num_cells=(6, 40), num_units=(0, 0)),
-    "lstm-32-scaled": lambda: learners.lstm(num_cells=(32,), output="linear", target_scale=20.0),
-    "gru-8": NETWORKS["gru-8"],
-    "elman-12": NETWORKS["elman-12"],
-    "fully-recurrent-12-rtrl": NETWORKS["fully-recurrent-12-rtrl"],
+    "boolean-16": Set(families.boolean, 256, 64, NETWORKS),
+    "semilinear": Set(families.semilinear, 64, 64, NETWORKS),
+    "quadratic": Set(families.quadratic, 100, 100, TWO_LAYERS | dict(list(NETWORKS.items())[3:])),
 }
 
 
@@ -80,16 +66,24 @@ class Budget:
     num_steps: int
     num_sequences: int = 500
     batch_size: int = 25
-    learning_rate: float = 2e-2
+    rates: tuple[float, ...] = (5e-3, 1.5e-2, 5e-2)
     sets: tuple[str, ...] = tuple(SETS)
-    networks: tuple[str, ...] | None = None
+    networks: tuple[str, ...] = (*NETWORKS, *TWO_LAYERS)
 
 
 BUDGETS = {
-    "quick": Budget(1, 100, 100, sets=("boolean-16", "boolean-14-held-out"), networks=("lstm-6", "elman-12")),
-    "default": Budget(3, 4000),
-    "full": Budget(10, 16_000),
+    "quick": Budget(
+        1, 100, 100, rates=(2e-2,), sets=("boolean-16",), networks=("LSTM, 6 cells", "Elman, 12 units")
+    ),
+    "default": Budget(3, 3000),
+    "full": Budget(10, 40_000),
 }
+PROSE = f"""\
+Fresh sequences, the state reset at the start of each. Medians over seeds, with the best and the worst. A
+network has learned where its error is at most {LEARNED:g} times the Bayes-optimal predictor's on the same
+sequences. Every network has the same training: each learning rate is tried for a quarter of it, and the best
+taken. What is shipped was trained by the recipe of its name, with one seed, and is judged on as many sets of
+sequences as the others have seeds. An epoch is 100 sequences."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -99,132 +93,144 @@ def plan(request: Request) -> list[Job]:
             "or leave it out"
         )
     budget = BUDGETS[request.size]
-    recorded = {k: v for k, v in dataclasses.asdict(budget).items() if k not in ("seeds", "sets", "networks")}
+    budget = dataclasses.replace(budget, seeds=request.seeds or budget.seeds)
+    spent = {k: v for k, v in dataclasses.asdict(budget).items() if k not in ("sets", "networks")}
     jobs = []
     for name in budget.sets:
-        networks = QUADRATIC if name == "quadratic" else NETWORKS
-        chosen = [n for n in networks if budget.networks is None or n in budget.networks]
-        for network, seed in itertools.product(chosen, range(request.seeds or budget.seeds)):
-            learner = networks[network]()
-            settings = recorded | {
-                "learner": learners.registry.to_json(learner.config),
-                "length": SETS[name].length,
-                "training_length": SETS[name].training_length,
-                **SETS[name].settings,
-            }
-            key = Key("in_context", name, network, SETS[name].length, seed, "meta-training")
-            jobs.append(Job(key, settings, functools.partial(_run, SETS[name], learner, budget, seed)))
-    return jobs
+        what = SETS[name]
+        spent |= {"length": what.length, "training_length": what.training_length}
+        theta = (in_context.WEIGHTS / f"{name}.safetensors").read_bytes()
+        made: dict[str, tuple[dict[str, Any], Callable[..., dict[str, Any]]]] = {
+            SHIPPED + name: ({"theta": hashlib.sha256(theta).hexdigest()}, functools.partial(_shipped, name))
+        }
+        for network in (n for n in what.networks if n in budget.networks):
+            learner = what.networks[network]()
+            settings = {"learner": learners.registry.to_json(learner.config)}
+            made[network] = (settings, functools.partial(_trained, what, learner))
+        for network, (settings, run) in made.items():
+            key = Key("in_context", name, network, what.length, None, "meta-training")
+            jobs.append(Job(key, spent | settings, functools.partial(run, budget)))
+    # Real-time recurrent learning takes about as long as all else.
+    return sorted(jobs, key=lambda job: job.key.optimizer == RTRL)
 
 
-def _run(what: Set, learner: FunctionLearner, budget: Budget, seed: int, load: Load) -> dict[str, Any]:
-    num_steps = round(budget.num_steps * (RECALL_STEPS if what.settings else 1))
-    arguments: dict[str, Any] = {"learning_rate": budget.learning_rate, **what.settings}
+def _shipped(name: str, budget: Budget, load: Load) -> dict[str, Any]:
+    del load
+    stored = in_context.load_learner(name)
+    evaluations = [
+        in_context.evaluate_learner(
+            *stored[:3], length=SETS[name].length, num_sequences=budget.num_sequences, seed=FIRST_SEED + seed
+        )
+        for seed in range(budget.seeds)
+    ]
+    return {
+        "epochs": stored.settings.num_epochs,
+        "learning_rate": stored.settings.learning_rate,
+        "seeds": [evaluation.summary() for evaluation in evaluations],
+    }
+
+
+def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) -> dict[str, Any]:
+    del load
     settings = in_context.LearnerSettings(
         length=what.training_length,
-        validation_length=what.length,
-        num_steps=num_steps,
+        num_steps=budget.num_steps,
         batch_size=budget.batch_size,
-        warmup_steps=num_steps // 40,
-        validate_every=max(1, num_steps // 10),
-        num_validation_sequences=200,
-        seed=seed,
-        **arguments,
+        warmup_steps=budget.num_steps // 40,
+        steps_per_call=budget.num_steps // 40 or 1,
     )
-    trained = in_context.train_learner(
-        learner, what.make(seed, "training"), quiet=True, **dataclasses.asdict(settings)
-    )
-    result: dict[str, Any] = {"epochs": settings.num_epochs}
-    for part in ("training", "held_out") if what.held_out else ("training",):
-        evaluation = in_context.evaluate_learner(
-            learner,
-            trained.theta,
-            what.make(seed, part),
-            length=what.length,
-            num_sequences=budget.num_sequences,
-            seed=seed,
-        )
-        result[part] = evaluation.summary()
-    return result
+    family = what.make()
+    thetas, rate = ensembles.train(learner, family, settings, num_seeds=budget.seeds, rates=budget.rates)
+    figures = ensembles.judge(learner, thetas, family, length=what.length, num_sequences=budget.num_sequences)
+    return {"epochs": settings.num_epochs, "learning_rate": rate, "seeds": figures}
+
+
+def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """A row for each set and network, by set, the best first."""
+    found = [
+        {"task": cell.key.task} | row_of(cell.key.optimizer, cell.result, cell.settings["rates"])
+        for cell in cells
+    ]
+    return sorted(found, key=lambda row: (list(SETS).index(row["task"]), row["mse"]))
+
+
+def row_of(network: str, result: dict[str, Any], rates: Sequence[float]) -> dict[str, Any]:
+    """The row of a network: medians over seeds, with the least and the greatest.
+
+    Args:
+        network: its name.
+        result: of its cell.
+        rates: that were tried; whether the best lies on their edge is said.
+
+    Returns:
+        The numbers by column.
+    """
+    figures = {key: np.array([f[key] for f in result["seeds"]], np.float64) for key in result["seeds"][0]}
+    errors, accuracies = figures["mse"], figures["accuracy"]
+    bayes = float(figures["bayes_mse"].mean())
+    row = {
+        "network": network,
+        "mse": float(np.median(errors)),
+        "mse_low": float(errors.min()),
+        "mse_high": float(errors.max()),
+        "bayes_mse": bayes,
+        "ratio": float(np.median(errors)) / bayes,
+        "settled_mse": float(np.median(figures["settled_mse"])),
+        "learned": f"{sum(errors <= LEARNED * figures['bayes_mse'])} of {len(errors)}",
+        "epochs": round(result["epochs"]),
+        "rate": result["learning_rate"],
+        "on_edge": len(rates) > 1
+        and result["learning_rate"] in (min(rates), max(rates))
+        and not network.startswith(SHIPPED),
+    }
+    if np.isfinite(accuracies).all():
+        row |= {
+            "accuracy": float(np.median(accuracies)),
+            "accuracy_low": accuracies.min(),
+            "accuracy_high": accuracies.max(),
+            "bayes_accuracy": float(figures["bayes_accuracy"].mean()),
+        }
+    return row
+
+
+COLUMNS = {
+    "task": Column("functions"),
+    "network": Column("network"),
+    "mse": Column("mean squared error", digits=3, interval=("mse_low", "mse_high")),
+    "bayes_mse": Column("Bayes-optimal", digits=3),
+    "ratio": Column("ratio", digits=3),
+    "settled_mse": Column("from example 11 on", digits=2),
+    "accuracy": Column("accuracy", digits=4, interval=("accuracy_low", "accuracy_high")),
+    "bayes_accuracy": Column("Bayes-optimal accuracy", digits=4),
+    "learned": Column("learned"),
+    "epochs": Column("epochs", digits=4),
+    "rate": Column("learning rate", digits=2),
+}
 
 
 def sections(cells: Sequence[Cell]) -> list[Section]:
-    found = []
-    for name in dict.fromkeys(cell.key.task for cell in cells):
-        own = [cell for cell in cells if cell.key.task == name]
-        for part in ("training", "held_out") if "held_out" in own[0].result else ("training",):
-            found.append(_section(name, part, own))
-    return found
-
-
-def _section(name: str, part: str, own: Sequence[Cell]) -> Section:
-    rows = []
-    for network in dict.fromkeys(cell.key.optimizer for cell in own):
-        results = [cell.result for cell in own if cell.key.optimizer == network]
-        figures = [result[part] for result in results]
-        errors = np.array([f["mse"] for f in figures])
-        bayes = float(np.mean([f["bayes_mse"] for f in figures]))
-        accuracies = [f["accuracy"] for f in figures if f["accuracy"] is not None]
-        rows.append(
-            {
-                "network": network,
-                "mse": float(np.median(errors)),
-                "mse_low": float(errors.min()),
-                "mse_high": float(errors.max()),
-                "bayes_mse": bayes,
-                "ratio": float(np.median(errors)) / bayes,
-                "settled_mse": float(np.median([f["settled_mse"] for f in figures])),
-                "accuracy": float(np.median(accuracies)) if accuracies else None,
-                "accuracy_low": min(accuracies, default=None),
-                "accuracy_high": max(accuracies, default=None),
-                "bayes_accuracy": float(np.mean([f["bayes_accuracy"] for f in figures]))
-                if accuracies
-                else None,
-                "learned": f"{sum(errors <= LEARNED * bayes)} of {len(errors)}",
-                "epochs": results[0]["epochs"],
-            }
+    table = rows(cells)
+    figures = []
+    for name in dict.fromkeys(row["task"] for row in table):
+        own = [row for row in table if row["task"] == name]
+        figures.append(
+            interval_plot(
+                {row["network"]: (row["mse"], row["mse_low"], row["mse_high"]) for row in own},
+                title=f"{name}, {SETS[name].length} examples",
+                x_label="mean squared error (the line is the Bayes-optimal predictor)",
+                x_log=True,
+                level=own[0]["bayes_mse"],
+                highlight=[row["network"] for row in own if row["ratio"] <= LEARNED],
+            )
         )
-    rows.sort(key=lambda row: row["mse"])
-    columns = {
-        "network": Column("network"),
-        "mse": Column("mean squared error", "low", 3, ("mse_low", "mse_high")),
-        "bayes_mse": Column("Bayes-optimal", digits=3),
-        "ratio": Column("ratio", "low", 3),
-        "settled_mse": Column("from example 11 on", "low", 2),
-        "accuracy": Column("accuracy", "high", 4, ("accuracy_low", "accuracy_high")),
-        "bayes_accuracy": Column("Bayes-optimal accuracy", digits=4),
-        "learned": Column("learned"),
-        "epochs": Column("epochs", digits=4),
-    }
-    if rows[0]["accuracy"] is None:
-        columns = {k: c for k, c in columns.items() if "accuracy" not in k}
-    held_out = part == "held_out"
-    figure = interval_plot(
-        {row["network"]: (row["mse"], row["mse_low"], row["mse_high"]) for row in rows},
-        title=f"{name}{', held-out functions' if held_out else ''}: who learns it",
-        x_label="mean squared error (the line is the Bayes-optimal predictor)",
-        x_log=True,
-        level=rows[0]["bayes_mse"],
-        highlight=[row["network"] for row in rows if row["ratio"] <= LEARNED],
-    )
-    return Section(
-        f"{name}{': held-out functions' if held_out else ''}",
-        prose="Fresh sequences, the state reset at the start of each. Medians over seeds, with the best and "
-        "the worst; where functions are held out, every seed has a split of its own. A network has learned "
-        f"where its error is at most {LEARNED:g} times the Bayes-optimal predictor's on the same sequences. "
-        "An epoch is 100 sequences.",
-        rows=rows,
-        columns=columns,
-        figures=[figure],
-    )
+    return [Section("who learns what", prose=PROSE, rows=table, columns=COLUMNS, figures=figures)]
 
 
 SUITE = Suite(
     "in_context",
-    1,
+    2,
     "Function learners: LSTM with and without forget gate, GRU, Elman's and the fully recurrent network on "
-    "Boolean, semi-linear and quadratic functions, held-out functions included, beside the Bayes-optimal "
-    "predictor.",
+    "Boolean, semi-linear and quadratic functions, beside what is shipped and the Bayes-optimal predictor.",
     plan,
     sections=sections,
 )

@@ -13,7 +13,6 @@ from learned_opt.cli import weight_memory
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import parse, target, with_configs
 from learned_opt.core.errors import unknown_name
-from learned_opt.in_context import figures
 from learned_opt.in_context.evaluation import SETTLED, Evaluation
 from learned_opt.in_context.learning import StoredLearner
 
@@ -212,7 +211,7 @@ def inspect(words: Sequence[str], usage: str) -> None:
         out,
         title=f"Inside {Path(name).stem}",
         summary=f"Learner: {stored.learner.config}. Family: {stored.family.config}.",
-        sections=figures.surgery_sections(surgery, sentences),
+        sections=in_context.surgery_sections(surgery, sentences),
     )
     print(f"report: {out}")
 
@@ -249,14 +248,14 @@ def _report(
             rows=rows,
             columns=columns,
             figures=[
-                figures.error_curve({label: e}, title=f"Error against time, {part}")
+                in_context.error_curve({label: e}, title=f"Error against time, {part}")
                 for part, e in evaluations.items()
             ],
             command=command,
         )
     ]
     if Path(name).is_dir():
-        curve = figures.training_curve(
+        curve = in_context.training_curve(
             runs.read_metrics(runs.RunDirectory.open(name).metrics_path),
             stored.settings,
             rows[0]["bayes_mse"],

@@ -15,7 +15,6 @@ from rich.console import Console
 from learned_opt import in_context, runs
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import parse, target, with_configs
-from learned_opt.in_context import memory_figures
 
 PREDICT_USAGE = """\
 usage: learned-opt in-context predict DATA [OPTIONS]
@@ -338,7 +337,7 @@ def inspect(name: str, words: Sequence[str]) -> None:
         options.num_train,
     )
     with Console(stderr=True).status("compiling"):
-        sections = memory_figures.memory_sections(stored.memory, stored.theta, data, options.num_train)
+        sections = in_context.memory_sections(stored.memory, stored.theta, data, options.num_train)
     Console().print(runs.terminal_table(sections[-1].rows, title="Root mean squares of the parameters"))
     out = options.out
     if out is None:

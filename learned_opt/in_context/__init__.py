@@ -4,6 +4,7 @@ from learned_opt.in_context import bayes, families, learners
 from learned_opt.in_context.cards import LearnerCard, available_learners
 from learned_opt.in_context.evaluation import Evaluation, evaluate_learner, mean_summary
 from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
+from learned_opt.in_context.figures import error_curve, surgery_sections, training_curve
 from learned_opt.in_context.fixed_weights import (
     FixedWeights,
     delta_rule,
@@ -20,6 +21,7 @@ from learned_opt.in_context.learning import (
     resume_learner,
     train_learner,
 )
+from learned_opt.in_context.memory_figures import loss_over_time, memory_sections, weights_over_time
 from learned_opt.in_context.prediction import (
     DEFAULT_MEMORY,
     MEMORY_WEIGHTS,
@@ -98,6 +100,7 @@ __all__ = [
     "comparison_datasets",
     "delta_rule",
     "draw_datasets",
+    "error_curve",
     "evaluate_learner",
     "examples",
     "families",
@@ -110,9 +113,11 @@ __all__ = [
     "learners",
     "load_learner",
     "load_memory",
+    "loss_over_time",
     "mean_cross_entropy",
     "mean_summary",
     "memory_losses",
+    "memory_sections",
     "predict",
     "resume_learner",
     "resume_weight_memory",
@@ -120,10 +125,13 @@ __all__ = [
     "run_fixed_weights",
     "smorms3",
     "standardized",
+    "surgery_sections",
     "train",
     "train_learner",
     "train_weight_memory",
+    "training_curve",
     "training_steps",
     "weight_memory",
+    "weights_over_time",
     "xor_datasets",
 ]

@@ -25,6 +25,7 @@ class Evaluation(NamedTuple):
         correct: f32[num_sequences, T], whether the output is on the target's side of 1/2; a half for a tie.
         bayes_correct: f32[num_sequences, T], likewise.
         binary: whether the targets are 0 or 1, so that `correct` means something.
+        num_functions: functions in a sequence, as many examples of each.
     """
 
     errors: np.ndarray
@@ -32,6 +33,7 @@ class Evaluation(NamedTuple):
     correct: np.ndarray
     bayes_correct: np.ndarray
     binary: bool
+    num_functions: int = 1
 
     def summary(self) -> dict[str, float | None]:
         """The figures of a table's row: mean squared errors, and accuracies where there are any."""
@@ -114,7 +116,7 @@ def evaluate_learner(
             raise ValueError(f"{name}={value!r}: it must be at least 1")
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
     run = jax.jit(lambda theta, keys: judge(learner, theta, family, keys, length, num_functions))
-    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary)
+    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary, num_functions=num_functions)
 
 
 def judge(

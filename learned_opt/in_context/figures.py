@@ -14,7 +14,7 @@ BAYES = "Bayes-optimal"
 
 
 def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_examples: int | None = None) -> str:
-    """Draws absolute error against time; peaks are where the function changes.
+    """Draws absolute error against time, with a faint line before each first example of another function.
 
     Args:
         evaluations: by name, on the same sequences.
@@ -41,11 +41,13 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
     """
     if not evaluations:
         raise ValueError("there are no evaluations to draw; give at least one")
-    errors = {name: np.abs(e.errors) for name, e in evaluations.items()}
-    errors[BAYES] = np.abs(next(iter(evaluations.values())).bayes_errors)
+    first = next(iter(evaluations.values()))
+    errors = {name: np.abs(e.errors) for name, e in evaluations.items()} | {BAYES: np.abs(first.bayes_errors)}
+    shown = first.errors.shape[1] if num_examples is None else min(num_examples, first.errors.shape[1])
+    length = first.errors.shape[1] // first.num_functions
     lines = {}
     for name, table in errors.items():
-        mean = table[:, :num_examples].mean(0)
+        mean = table[:, :shown].mean(0)
         lines[name] = np.stack([np.arange(1, len(mean) + 1), mean])
     return runs.line_plot(
         lines,
@@ -53,6 +55,7 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
         x_label="example",
         y_label="mean absolute error",
         y_log=False,
+        marks=np.arange(length, shown, length) + 0.5,
         highlight=list(evaluations),
     )
 

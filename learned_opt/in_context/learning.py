@@ -1,6 +1,7 @@
 """Meta-training a function learner on a family, and what is stored of it."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,11 +16,12 @@ from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import families, learners
 from learned_opt.in_context.bayes import row_of
 from learned_opt.in_context.evaluation import CHUNK
-from learned_opt.in_context.families import Examples, Family, examples
+from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.training import Loss, Trained, TrainingSettings, train
 
 EPOCH = 100  # sequences
+AIMS = ("predict", "recall", "bayes")
 NOISE_STREAM = 0x401
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -38,7 +40,9 @@ class LearnerSettings(TrainingSettings):
         aim: what a learner is trained to say: the function's value, `"predict"`; or `"recall"`, for binary
             families, the last answer that it was shown for the pair, whichever function that was of, and
             1/2 before any. With several functions in a sequence, answers of two of them are then to be held
-            side by side, and ruling functions out gains nothing.
+            side by side, and ruling functions out gains nothing. Or `"bayes"`, what the Bayes-optimal
+            predictor says, which is distillation: the same optimum, and gradients without the noise of
+            what cannot be known.
         noise: standard deviation of the Gaussian noise on all that a learner sees in training. What it is to
             say, validation and evaluation have none.
         num_validation_sequences: fresh sequences that theta is selected on.
@@ -57,7 +61,7 @@ class LearnerSettings(TrainingSettings):
     validation_length: int | None = None
     num_functions: int = 1
     batch_size: int = 25
-    aim: Literal["predict", "recall"] = "predict"
+    aim: Literal["predict", "recall", "bayes"] = "predict"
     noise: float = 0.0
     num_validation_sequences: int = 500
 
@@ -73,6 +77,8 @@ class LearnerSettings(TrainingSettings):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value!r}: it must be at least 1")
+        if self.aim not in AIMS:
+            raise unknown_name("aim", self.aim, AIMS)
         if not self.noise >= 0:
             raise ValueError(f"noise={self.noise!r}: it must not be negative")
 
@@ -278,15 +284,19 @@ def training_loss(learner: FunctionLearner, family: Family, settings: LearnerSet
     """
     if settings.aim == "recall" and not family.binary:
         raise ValueError("aim='recall' is for binary families; others never see an input twice")
+    aims: dict[str, Callable[[Examples], Array]] = {
+        "predict": lambda drawn: drawn.targets,
+        "recall": last_shown,
+        "bayes": lambda drawn: bayes_outputs(family, drawn, settings.num_functions),
+    }
 
     def squared(theta: Theta, key: Key) -> Array:
         drawn = examples(family, key, settings.length, settings.num_functions)
-        targets = last_shown(drawn) if settings.aim == "recall" else drawn.targets
         inputs = drawn.inputs
         if settings.noise:
             noise_key = jax.random.fold_in(key, NOISE_STREAM)
             inputs = inputs + settings.noise * jax.random.normal(noise_key, inputs.shape)
-        return jnp.square(learner.predict(theta, inputs) - targets)
+        return jnp.square(learner.predict(theta, inputs) - aims[settings.aim](drawn))
 
     def loss(theta: Theta, key: Key) -> Array:
         keys = jax.random.split(key, settings.batch_size)

@@ -86,11 +86,16 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         settings=_recall(validation_length=256),
     ),
     "semilinear": LearnerRecipe(
-        summary="sigmoid units of two inputs, 64 examples each; LSTM of 32 cells",
-        learner=_learner("lstm", num_cells=(32,), output="linear"),
+        summary="sigmoid units of two inputs; 32 + 32 LSTM cells, distilled from the Bayes-optimal predictor",
+        learner=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
         family=_family("semilinear"),
         settings=LearnerSettings(
-            length=24, validation_length=64, batch_size=40, num_steps=8000, learning_rate=2e-2
+            length=24,
+            validation_length=64,
+            batch_size=40,
+            aim="bayes",
+            num_steps=8000,
+            learning_rate=3e-2,
         ),
     ),
     "quadratic": LearnerRecipe(
@@ -98,24 +103,5 @@ LEARNER_RECIPES: dict[str, LearnerRecipe] = {
         learner=_learner("lstm", num_cells=(32,), output="linear", target_scale=20.0),
         family=_family("quadratic"),
         settings=LearnerSettings(length=100, num_steps=6000, learning_rate=1.2e-2),
-    ),
-    # The networks of the paper, as far as it tells them.
-    "boolean-16-paper": LearnerRecipe(
-        summary="boolean-16 with the paper's network: 6 cells of 1997 and 6 standard units",
-        learner=_learner("lstm", num_units=(6,), forget_gate=False),
-        family=_family("boolean"),
-        settings=LearnerSettings(validation_length=256, num_steps=8000, learning_rate=2e-2),
-    ),
-    "semilinear-paper": LearnerRecipe(
-        summary="semilinear with the paper's network: 6 cells of 1997 and 6 standard units",
-        learner=_learner("lstm", num_units=(6,), forget_gate=False),
-        family=_family("semilinear"),
-        settings=LearnerSettings(length=64, num_steps=8000, learning_rate=1e-2),
-    ),
-    "quadratic-paper": LearnerRecipe(
-        summary="quadratic with the paper's network: 12 cells of 1997 and 6 units, then 40 units",
-        learner=_learner("lstm", num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True),
-        family=_family("quadratic"),
-        settings=LearnerSettings(length=100, num_steps=16000, learning_rate=3e-3),
     ),
 }

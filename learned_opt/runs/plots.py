@@ -37,6 +37,7 @@ def line_plot(
     y_log: bool = True,
     y_limits: tuple[float, float] | None = None,
     level: float | None = None,
+    marks: Sequence[float] = (),
     highlight: Sequence[str] = (),
 ) -> str:
     """Draws a number against another, a name a line, with a band where there is one.
@@ -51,6 +52,7 @@ def line_plot(
         y_log: whether the vertical axis is.
         y_limits: the ends of the vertical axis; by default those of the lines, without what explodes.
         level: a height to mark with a faint line, such as 1 for "no better".
+        marks: horizontal numbers to mark with faint lines, such as the steps at which something changes.
         highlight: names drawn in strong colours, as in `loss_curves`.
 
     Returns:
@@ -84,6 +86,8 @@ def line_plot(
         loss_axis(axes, low, high) if y_log else axes.set_ylim(low, high)
         if level is not None:
             axes.axhline(level, color=FAINT, lw=0.8, zorder=1)
+        for mark in marks:
+            axes.axvline(mark, color=FAINT, lw=0.8, dashes=(1, 2), zorder=1)
         for line in drawn:
             _draw(axes, line)
         if not _label_ends(figure, axes, [line for line in drawn if line.mean.size]):

@@ -117,6 +117,27 @@ def test_a_small_network_learns_two_functions():
     assert np.square(evaluation.errors[:, 2:]).mean() < 0.01
 
 
+@pytest.mark.parametrize("num_functions", [1, 2])
+def test_distillation_has_its_optimum_at_the_limit(num_functions):
+    """The Bayes-optimal predictor has nothing to learn from itself, and pays for what it cannot know."""
+    family = families.semilinear()
+
+    def predict(theta, inputs, keep=None):
+        x = inputs[:, :2].reshape(num_functions, -1, 2)
+        y = jnp.append(inputs[1:, 2], 0.5).reshape(num_functions, -1)
+        return jax.vmap(family.bayes)(x, y).reshape(-1) + theta
+
+    learner = CASES["gru"]._replace(predict=predict)
+    shape = {"length": 5, "num_functions": num_functions, "batch_size": 8}
+    losses = {
+        aim: training_loss(learner, family, LearnerSettings(aim=aim, **shape)) for aim in ("bayes", "predict")
+    }
+    key = jax.random.key(0)
+    assert losses["bayes"](jnp.float32(0), key) == pytest.approx(0, abs=1e-10)
+    assert losses["bayes"](jnp.float32(0.1), key) == pytest.approx(0.01, rel=1e-3)
+    assert losses["predict"](jnp.float32(0), key) > 0.01
+
+
 def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
     """One that says what it was shown errs by the noise; one that sees nothing errs by the targets alone."""
     theta = CASES["elman"].init(jax.random.key(0))
@@ -171,6 +192,7 @@ def test_what_is_not_a_function_learners_run(tmp_path):
         ({"warmup_steps": 4000}, "warmup_steps=4000"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0"),
         ({"validate_every": 0}, "validate_every=0"),
+        ({"aim": "bays"}, "'bays'"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message: str):
