@@ -51,7 +51,7 @@ METERED = {
 QUICK_METERED = ("quadratic-10", "classifier-mlp-rule")
 THROUGHPUT, LOOP = "throughput", "loop"
 LOOP_TASK = "quadratic-10"
-LOOP_SETTINGS = {
+LOOP_SETTINGS: dict[str, Any] = {
     "horizon": 100,
     "truncation": TRUNCATION,
     "num_problems": 64,
