@@ -149,7 +149,10 @@ def _loop(case: Metered, load: Load) -> dict[str, Any]:
 
 def _shortest_period(lopt, task: Task, period: int) -> float:
     """Seconds of the period that other processes disturbed least, of a run that stores and shows all."""
-    settings: dict[str, Any] = LOOP_SETTINGS | {"validate_every": period, "num_meta_steps": NUM_PERIODS * period}
+    settings: dict[str, Any] = LOOP_SETTINGS | {
+        "validate_every": period,
+        "num_meta_steps": NUM_PERIODS * period,
+    }
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stderr(io.StringIO()):
         run = meta_train(lopt, task, directory=f"{directory}/run", **settings)
     # The first one, which has the compilation, is left out.
