@@ -22,8 +22,18 @@ def write(directory: Path, out: Path, markdown: Path) -> list[str]:
 
     Returns:
         One line on each file that is no whole cell and was left out.
+
+    Raises:
+        ValueError: if a suite's results are of another version of it.
     """
     records, found, problems = load(directory)
+    for record in records:
+        name, version = record["suite"], record["suite_version"]
+        if name in suites.names() and version != (ours := suites.find(name).version):
+            raise ValueError(
+                f"{directory} holds version {version} of {name}, and this is version {ours}: draw it with "
+                "the commit that made it, or run the suite again with another --out"
+            )
     sections: list[runs.Section] = []
     for record in records:
         own = [cell for cell in found if cell.key.suite == record["suite"]]

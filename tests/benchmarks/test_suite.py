@@ -262,6 +262,14 @@ def test_results_of_another_version_or_size_are_refused(users_file: Path, result
         runner.run([suite], Request("full"), results, command="c", quiet=True)
 
 
+def test_report_of_another_version_is_refused(tmp_path: Path):
+    speed = suites.find("speed")
+    record = {"suite": "speed", "suite_version": 1, "summary": "", "size": "quick", "cells": []}
+    cells.write_suite(tmp_path, record | {"commands": ["c"], "metrics": {}})
+    with pytest.raises(ValueError, match=rf"version 1 of speed, and this is version {speed.version}.*--out"):
+        report.write(tmp_path, tmp_path / "report.html", tmp_path / "results.md")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
