@@ -96,7 +96,7 @@ def _task(
     left_out = len(group) - len(shown)
     caption = f"Lines are medians over {problems} problems ({len(first.seeds)} seeds), bands the quartiles."
     if left_out:
-        caption += f" The {left_out} contenders with the highest final losses are left out."
+        caption += f" With the highest final losses, {left_out} of the contenders are left out."
     figures, captions = [figure], [caption]
     speeds = {r["optimizer"]: (r["speed"], r["speed_low"], r["speed_high"]) for r in rows if "speed" in r}
     if len(speeds) > 1:

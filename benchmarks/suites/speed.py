@@ -161,6 +161,8 @@ def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:
             }
             lines.setdefault(c.key.optimizer, []).append((r["parameters"], 1e3 * r["seconds"]))
         rows.append(row)
+    # One size is no line.
+    lines = {name: points for name, points in lines.items() if len(points) > 1}
     strong = sorted(name for name in lines if name in zoo.available())
     return Section(
         f"updates, {leaves} leaves",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS = 500  # of a line: more would be closer together than a pixel
-STRONG = ("#d7301f", "#0868ac", "#ae017e", "#111111")
+STRONG = ("#d7301f", "#0868ac", "#ae017e", "#111111", "#238b45", "#8c510a")
 ADAM = "#332288"
 # Muted colours that stay apart for colour-blind readers; dashes carry the same information.
 BASELINES: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -251,8 +251,10 @@ def _label_ends(figure: "Figure", axes: "Axes", lines: Sequence[_Line]) -> bool:
     if not all(low <= line.end <= high for line in lines):
         return False
     figure.draw_without_rendering()  # settles the layout, so that distances are known
-    heights = axes.transData.transform([(0, line.end) for line in lines])[:, 1]
-    if (-np.diff(heights) < 1.25 * SMALL * figure.dpi / 72).any():
+    ends = axes.transData.transform([(line.steps[-1], line.end) for line in lines])
+    if (-np.diff(ends[:, 1]) < 1.25 * SMALL * figure.dpi / 72).any():
+        return False
+    if np.ptp(ends[:, 0]) > SMALL * figure.dpi / 72:  # another line would run through the name
         return False
     for line in lines:
         axes.annotate(

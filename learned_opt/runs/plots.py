@@ -359,11 +359,12 @@ def _limits(lines: Sequence[_Line], y_log: bool) -> tuple[float, float]:
 def _x_axis(axes: "Axes", x: np.ndarray, x_log: bool) -> None:
     x = x[np.isfinite(x)]
     first, last = (x.min(), x.max()) if x.size else (0.0, 1.0)
-    if not x_log:
+    if not x_log and np.all(x == np.round(x)):
         step_axis(axes, float(first), float(last))
         return
-    axes.set_xscale("log")
-    axes.set_xlim(float(first), float(max(last, first * 1.1)))
+    if x_log:
+        axes.set_xscale("log")
+    axes.set_xlim(float(first), float(last if last > first else first + abs(first) * 0.1 + 1e-9))
     _plain_ticks(axes, x_log)
 
 

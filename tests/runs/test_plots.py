@@ -46,6 +46,13 @@ def test_ticks_far_out_are_powers_of_ten_without_markup():
     assert "mathdefault" not in svg
 
 
+def test_fractions_have_ticks_of_their_own_between_whole_numbers():
+    line = np.stack([np.linspace(-0.3, 0.3, 7), np.ones(7)])
+    ticks = texts(line_plot({"a": line}, title="t", x_label="x", y_label="y"))
+    assert {"0.0", "0.2"} <= set(ticks)
+    assert "0.4" not in ticks
+
+
 def test_interval_plot_puts_the_largest_on_top_and_marks_what_has_no_place():
     rows = {"low": (1.0, 0.5, 2.0), "high": (3.0, 2.0, 4.0), "never": (0.0, 0.0, 0.0)}
     svg = interval_plot(rows, title="Speed", x_label="times", x_log=True, level=1.0)
