@@ -115,8 +115,8 @@ def imitation(
         _, walker = step.walk(theta, walker, data)
         return walker.inner.opt_state.error / truncation, walker
 
-    step = step._replace(walk=walk, walk_all=jax.vmap(walk, (None, 0, None)))
-    return by_truncations(step, problem_clip_norm)
+    imitating = step._replace(walk=walk, walk_all=jax.vmap(walk, (None, 0, None)))
+    return by_truncations(imitating, problem_clip_norm)
 
 
 def _compared(

@@ -84,5 +84,5 @@ def test_bad_input_is_met_with_the_nearest(run, capsys, tmp_path):
     assert "holds a run already" in fails(capsys, "train", "boolean-14", "--directory", str(run), *TINY)
     assert "learner 'nothing'" in fails(capsys, "evaluate", "nothing")
     assert "aim='recall'" in fails(
-        capsys, "train", "semilinear", "--directory", str(tmp_path / "x"), "--aim", "recall", *TINY
+        capsys, "train", "quadratic", "--directory", str(tmp_path / "x"), "--aim", "recall", *TINY
     )
