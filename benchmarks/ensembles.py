@@ -1,6 +1,7 @@
 """Function learners of several seeds, trained and judged side by side in one program."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.in_context.training import TrainingState
 
 RATES_SEED = 0x5EED  # of the trial of learning rates
+WIDER, MAX_WIDER = 3.0, 3  # a sweep whose best lies on its edge goes on by two such factors, so many times
 
 
 def train(
@@ -24,11 +26,12 @@ def train(
     *,
     num_seeds: int,
     rates: tuple[float, ...],
-) -> tuple[Theta, float]:
+) -> tuple[Theta, float, list[float]]:
     """Meta-trains a learner with several seeds, each with the learning rate that a trial found best.
 
     In the trial every learning rate is tried on one seed of its own, for the first quarter of the steps; the
-    best has the least mean loss over the second half of it.
+    best has the least mean loss over the second half of it. While it is the least or the greatest, others
+    beyond it are tried.
 
     Args:
         learner: the network.
@@ -36,10 +39,10 @@ def train(
         settings: of the training; its learning rate and seed are not used. None of its validations is made:
             what comes out is the theta after the last step.
         num_seeds: how many.
-        rates: peak learning rates to try.
+        rates: peak learning rates to try; where it is one, it is taken.
 
     Returns:
-        The thetas, stacked, and the learning rate.
+        The thetas, stacked; the learning rate; all that were tried, in order.
     """
     loss = learning.training_loss(learner, family, settings)
     # The steps of a schedule with peak 1 are scaled, so that one program serves all learning rates.
@@ -64,13 +67,25 @@ def train(
             losses.append(np.asarray(found))
         return state, np.concatenate(losses, axis=1)
 
+    tried: dict[float, float] = {}
+
+    def trial(rates: Sequence[float]) -> None:
+        _, losses = run(RATES_SEED, jnp.asarray(rates, jnp.float32), settings.num_steps // 4)
+        means = losses[:, losses.shape[1] // 2 :].mean(axis=1)
+        tried.update(zip(rates, np.nan_to_num(means, nan=np.inf).tolist(), strict=True))
+
     best = rates[0]
     if len(rates) > 1:
-        _, losses = run(RATES_SEED, jnp.asarray(rates, jnp.float32), settings.num_steps // 4)
-        tried = losses[:, losses.shape[1] // 2 :].mean(axis=1)
-        best = rates[int(np.argmin(np.nan_to_num(tried, nan=np.inf)))]
+        trial(rates)
+        best = min(tried, key=tried.__getitem__)
+        for _ in range(MAX_WIDER):
+            if min(tried) < best < max(tried):
+                break
+            factor = WIDER if best == max(tried) else 1 / WIDER
+            trial((best * factor, best * factor**2))
+            best = min(tried, key=tried.__getitem__)
     state, _ = run(settings.seed, jnp.full(num_seeds, best, jnp.float32), settings.num_steps)
-    return state.theta, best
+    return state.theta, best, sorted(tried or rates)
 
 
 def judge(

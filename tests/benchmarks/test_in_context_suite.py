@@ -17,8 +17,8 @@ SETTINGS = in_context.LearnerSettings(
 
 def test_a_seed_among_others_trains_as_it_does_alone():
     learner, family = learners.lstm(num_cells=(2,)), families.boolean()
-    thetas, rate = ensembles.train(learner, family, SETTINGS, num_seeds=2, rates=(0.03,))
-    assert rate == 0.03
+    thetas, rate, tried = ensembles.train(learner, family, SETTINGS, num_seeds=2, rates=(0.03,))
+    assert (rate, tried) == (0.03, [0.03])
     theta_keys, step_keys = jax.random.split(jax.random.key(SETTINGS.seed), (2, 2))
     optimizer = SETTINGS.optimizer()
     loss = learning.training_loss(learner, family, SETTINGS)
@@ -33,8 +33,13 @@ def test_a_trial_chooses_the_learning_rate_that_learns():
     # One constant function; the first rate moves nothing.
     constant = families.TABLES[[0b0000]]
     learner, family = learners.elman(num_units=2), families.among(constant, constant)
-    _, rate = ensembles.train(learner, family, SETTINGS, num_seeds=1, rates=(1e-9, 0.3))
-    assert rate == 0.3
+    rates = (1e-9, 0.3, float("inf"))
+    _, rate, tried = ensembles.train(learner, family, SETTINGS, num_seeds=1, rates=rates)
+    assert (rate, tuple(tried)) == (0.3, rates)
+    # None is taken from the edge before others beyond it were tried.
+    _, rate, tried = ensembles.train(learner, family, SETTINGS, num_seeds=1, rates=(1e-9, 1e-3))
+    assert tried[:3] == [1e-9, 1e-3, 3e-3]
+    assert rate > 1e-3
 
 
 def test_judging_is_that_of_the_package():
@@ -53,14 +58,15 @@ def test_rows_say_who_learned():
         {"mse": mse, "bayes_mse": 0.01, "settled_mse": 0.0, "accuracy": None, "bayes_accuracy": None}
         for mse in (0.011, 0.019, 0.3)
     ]
-    result = {"epochs": 10, "learning_rate": 0.1, "seeds": seeds}
-    row = suite.row_of("lstm", result, (0.01, 0.1))
+    result = {"epochs": 10, "learning_rate": 0.1, "tried": [0.01, 0.1], "seeds": seeds}
+    row = suite.row_of("lstm", result)
     assert (row["learned"], row["mse"], row["mse_high"]) == ("2 of 3", 0.019, 0.3)
     assert row["ratio"] == pytest.approx(1.9)
     assert "accuracy" not in row
     assert row["on_edge"]
-    assert not suite.row_of("lstm", result, (0.01, 0.1, 1.0))["on_edge"]
-    assert not suite.row_of(suite.SHIPPED + "lstm", result, (0.01, 0.1))["on_edge"]
+    assert not suite.row_of("lstm", result | {"tried": [0.01, 0.1, 1.0]})["on_edge"]
+    del result["tried"]  # as of what is shipped
+    assert not suite.row_of("lstm", result)["on_edge"]
 
 
 def test_the_plan_has_every_network_on_every_set():
