@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.cells import Cell
+from benchmarks.suites import held_out as splits
 from benchmarks.suites import in_context as function_learners
 from learned_opt import in_context, zoo
 from learned_opt.in_context.prediction import MEMORY_WEIGHTS
@@ -80,18 +82,37 @@ def who_learns_what() -> str:
     Returns:
         The text that stands between the markers.
     """
+    cells, command = _results(function_learners.SUITE.name)
+    rows = function_learners.rows(cells)
+    return f"{report.markdown_table(rows, function_learners.COLUMNS)}\n\nMade by `{command}`."
+
+
+def held_out() -> str:
+    """The tables of the suite `held_out` as Markdown, and what made them.
+
+    Returns:
+        The text that stands between the markers.
+    """
+    cells, command = _results(splits.SUITE.name)
+    tables = (
+        f"**{section.heading}**\n\n{report.markdown_table(section.rows, section.columns)}"
+        for section in splits.sections(cells)
+    )
+    return "\n\n".join((*tables, f"Made by `{command}`."))
+
+
+def _results(suite: str) -> tuple[list[Cell], str]:
+    """The cells of a suite, and the command that made them."""
     records, cells, problems = report.load(RESULTS)
     if problems:
         raise ValueError("\n".join(problems))
-    name = function_learners.SUITE.name
-    rows = function_learners.rows([cell for cell in cells if cell.key.suite == name])
-    (command,) = (record["commands"][-1] for record in records if record["suite"] == name)
-    return f"{report.markdown_table(rows, function_learners.COLUMNS)}\n\nMade by `{command}`."
+    (command,) = (record["commands"][-1] for record in records if record["suite"] == suite)
+    return [cell for cell in cells if cell.key.suite == suite], command
 
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     README: {"results": optimizers, "learners": learners, "memories": memories},
-    IN_CONTEXT: {"learners": learners, "who-learns-what": who_learns_what},
+    IN_CONTEXT: {"learners": learners, "who-learns-what": who_learns_what, "held-out": held_out},
 }
 
 

@@ -162,7 +162,8 @@ def row_of(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "held_out": held_out,
         "as_shown": shown[np.isfinite(shown)],
     }
-    row: dict[str, Any] = {"name": name, "epochs": result["epochs"]}
+    epochs = result["epochs"]
+    row: dict[str, Any] = {"name": name, "epochs": None if epochs is None else round(epochs)}
     for key, values in columns.items():
         if values.size:
             row |= {key: float(np.median(values)), f"{key}_low": values.min(), f"{key}_high": values.max()}
@@ -237,7 +238,7 @@ def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
         rows=rows,
         columns={
             "name": Column("setting"),
-            "epochs": Column("epochs", digits=5),
+            "epochs": Column("epochs", digits=4),
             "mse": Column("error in training", "low", 3, ("mse_low", "mse_high")),
             "training": Column("accuracy in training", "high", 3, ("training_low", "training_high")),
             "held_out": Column("held-out accuracy", "high", 3, ("held_out_low", "held_out_high")),
