@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## Train an optimizer, compare it with tuned baselines, writ
 	$(BIN)/learned-opt demo $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests and every documented example
-	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal $(ARGS)
 
 check: $(VENV)/.dev ## Lint, format, types, layers, and documentation of everything public
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def command(words: Sequence[str]) -> None:
             {NAME: lopt.build(run.theta)},
             task,
             num_steps=settings.horizon,
-            extra_steps=settings.horizon,
+            extra_steps=0 if options.quick else settings.horizon,
             num_problems=num_problems,
             window=settings.window,
             seed=options.seed + 1000,

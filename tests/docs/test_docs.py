@@ -19,8 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 
 # A process fixes its number of devices when it first uses jax.
-FOUR_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-OWN_PROCESS = {"sharding.md": FOUR_DEVICES, "scale.md": FOUR_DEVICES}
+OWN_PROCESS = ("sharding.md", "scale.md")
 
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "console", "text", "bibtex", "{eval-rst}", "{toctree}"}
@@ -70,7 +69,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     program = _program(page)
     if page.name in OWN_PROCESS:
         (tmp_path / "page.py").write_text(program)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **OWN_PROCESS[page.name]}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
         )

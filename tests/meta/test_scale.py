@@ -28,6 +28,7 @@ from learned_opt.cli import main
 from learned_opt.meta import Run, meta_train, resume
 
 ROOT = Path(__file__).parents[2]
+XLA_FLAGS = os.environ.get("XLA_FLAGS", "")  # those of all tests
 LOPT = optimizers.lstm(hidden_sizes=(4,))
 TASK = tasks.quadratic(dim=2)
 SETTINGS = {
@@ -70,7 +71,7 @@ def start(program: str, *arguments: object, devices: int, flags: str = "") -> su
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {flags}",
+        "XLA_FLAGS": f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices} {flags}",
         # A program taken from the cache is not dumped.
         "JAX_ENABLE_COMPILATION_CACHE": "false" if flags else "true",
     }

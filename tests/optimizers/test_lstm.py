@@ -189,7 +189,7 @@ def test_theta_of_another_size_is_named():
 def test_state_is_sharded_as_the_params_are():
     """In a process of its own, since the number of devices is fixed when jax starts."""
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
     }
