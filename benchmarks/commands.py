@@ -133,6 +133,7 @@ def list_command(words: Sequence[str]) -> int:
 
 def run_command(words: Sequence[str]) -> int:
     """Measures."""
+    runs.use_every_core()  # as meta-training does; what is not split over devices is on one of them
     options = parse(Run, words, "python -m benchmarks run", "Runs suites into a result directory.")
     if options.quick and options.full:
         raise ValueError("--quick and --full: give one of them, or neither")

@@ -20,6 +20,7 @@ from benchmarks.suite import Job, Key, Load
 from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import Task
 from learned_opt.meta import Settings, initial_state, meta_steps, meta_train
+from learned_opt.meta.sharding import in_force, problem_mesh, replicated
 from learned_opt.runs import Column, Section
 from learned_opt.training.walkers import truncated_step
 
@@ -39,9 +40,9 @@ RULES = {"lstm-20x2": optimizers.lstm, "mlp-rule": optimizers.mlp_rule}
 METERED = {
     "quadratic-10": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=10), 64),
     "quadratic-100": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=100), 64),
-    # 64 inputs, 218 units and 10 classes: the coordinates of an MNIST classifier of 20 units.
+    # 64 inputs, 218 units and 10 classes: the coordinates of an MNIST classifier of 20 units, two of them.
     "classifier-16360": Metered(
-        "lstm-20x2", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(218,)), 1
+        "lstm-20x2", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(218,)), 2
     ),
     # 8x8 images and 32 units, as the published figures of evolved rules.
     "classifier-mlp-rule": Metered(
@@ -77,27 +78,32 @@ def jobs(suite: str, size: str, machine: Key) -> list[Job]:
 
 
 def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
-    """A meta-step, and the forward unroll in it.
+    """A meta-step, and the forward unroll in it, the problems split over all devices as `meta_train` does.
 
     The limits of the LSTM count what cannot be avoided: each coordinate's gates four times (forward, again in
     the backward pass, and the two products of it), and its state four times (written, read, its cotangent
     written and read). Evolution strategies unroll every problem twice and count both.
     """
-    lopt, task, key = RULES[case.optimizer](), case.task(), jax.random.key(0)
+    lopt, task = RULES[case.optimizer](), case.task()
     inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
     make = {"tbptt": training.truncated_bptt, "pes": training.pes}[case.estimator]
     estimator = make(lopt, task, training.weighted_sum(), **inner)
-    theta = lopt.init(key)
-    state = jax.jit(estimator.init)(key, theta, task.data)
     step = truncated_step(lopt, task, training.weighted_sum(), **inner)
-    walkers = jax.jit(step.begin)(key, theta)
-    forward = jax.jit(lambda theta, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0])
-    start = time.perf_counter()
-    compiled = jax.jit(estimator.estimate).lower(key, theta, state, task.data).compile()
-    compile_seconds = time.perf_counter() - start
-    seconds, forward_seconds = interleaved(
-        [lambda: compiled(key, theta, state, task.data), lambda: forward(theta, task.data)], seconds=2.0
-    )
+    mesh = problem_mesh(case.problems)
+    key = jax.random.key(0)
+    key, theta, data = replicated(mesh, (key, lopt.init(key), task.data))
+    with in_force(mesh):
+        state = jax.jit(estimator.init)(key, theta, data)
+        walkers = jax.jit(step.begin)(key, theta)
+        forward = jax.jit(
+            lambda theta, walkers, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0]
+        )
+        start = time.perf_counter()
+        compiled = jax.jit(estimator.estimate).lower(key, theta, state, data).compile()
+        compile_seconds = time.perf_counter() - start
+        seconds, forward_seconds = interleaved(
+            [lambda: compiled(key, theta, state, data), lambda: forward(theta, walkers, data)], seconds=2.0
+        )
     memory = compiled.memory_analysis()
     limits = load(machine)
     dim = count(jax.eval_shape(task.init, key, jax.eval_shape(task.sample, key)))
@@ -107,6 +113,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     passes = 1 if case.estimator == "pes" else 4
     return {
         "coordinates": dim * case.problems,
+        "devices": 1 if mesh is None else mesh.size,
         "seconds": seconds,
         "forward_seconds": forward_seconds,
         "compile_seconds": compile_seconds,
@@ -187,6 +194,7 @@ def _throughput_section(own: Sequence[Cell]) -> Section:
             "optimizer": c.key.optimizer,
             "estimator": c.settings["estimator"],
             "coordinates": c.result["coordinates"],
+            "devices": c.result["devices"],
             "throughput": c.result["coordinate_steps"],
             "ratio": c.result["seconds"] / c.result["forward_seconds"],
             "share": c.result["coordinate_steps"] / min(c.result["matmul_limit"], c.result["memory_limit"]),
@@ -209,6 +217,7 @@ def _throughput_section(own: Sequence[Cell]) -> Section:
             "optimizer": Column("optimizer"),
             "estimator": Column("estimator"),
             "coordinates": Column("coordinates"),
+            "devices": Column("devices"),
             "throughput": Column("coordinate-steps/s", digits=3),
             "ratio": Column("meta-step / forward", digits=3),
             "share": Column("share of the lower limit", digits=2),

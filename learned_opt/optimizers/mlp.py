@@ -7,6 +7,8 @@ References:
     second moments.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -17,7 +19,6 @@ import optax
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.coordinatewise import (
-    coordinates,
     finite_gradient,
     keep_unless,
     map_unzipped,
@@ -28,10 +29,11 @@ from learned_opt.optimizers.schedules import cosine_factor
 
 # Steps at which the network can tell early from late.
 TIMESCALES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
-TINY = 1e-30  # its inverse root is still a float32 number
+TINY = 1e-37  # a float32 number, and so is its inverse root
 RELATIVE_FLOOR = 1e-6  # of a second moment, beside the mean over its tensor
 MAX_INPUT = 10.0  # normalised inputs are of order 1; one coordinate of a huge tensor may stick out
 MAX_LOG = 10.0  # of the factor that the magnitude stands for
+MAX_UNROLLED = 256  # weights of a layer that are written out one by one; more take long to compile
 
 
 class MLPState(NamedTuple):
@@ -39,19 +41,19 @@ class MLPState(NamedTuple):
 
     Attributes:
         count: i32[], updates made so far.
-        mu: means of the gradients, leaves `param.shape + (k,)`.
+        mu: means of the gradients, for each decay rate a tree like the params.
         nu: the mean of the squared gradients, leaves `param.shape`.
-        row: means over the last axis of the squared gradients, leaves `param.shape[:-1] + (k,)`. These and
-            the next are the only leaves that are not shaped like their param. A param with fewer than two
-            axes has nothing to factor, and has `param.shape + (k,)` here and in `col`.
-        col: means over the last axis but one, leaves `param.shape[:-2] + param.shape[-1:] + (k,)`.
+        row: means over the last axis of the squared gradients, for each decay rate a tree with leaves
+            `param.shape[:-1]`. These and the next are the only leaves that are not shaped like their param.
+            A param with fewer than two axes has nothing to factor, and has `param.shape` here and in `col`.
+        col: means over the last axis but one, leaves `param.shape[:-2] + param.shape[-1:]`.
     """
 
     count: Array
-    mu: Params
+    mu: tuple[Params, ...]
     nu: Params
-    row: Params
-    col: Params
+    row: tuple[Params, ...]
+    col: tuple[Params, ...]
 
 
 @registry.register
@@ -71,7 +73,7 @@ def mlp_rule(
         q^b_t = b\, q^b_{t-1} + (1 - b) \operatorname{mean}_{\mathrm{col}} g_t^2, \qquad
         a^b_t = \Bigl(\frac{r^b_t\, q^b_t}{\operatorname{mean} r^b_t}\Bigr)^{-1/2} \\
         d_t, o_t &= \mathrm{MLP}_\theta\Bigl(g, m^b, v, \frac{m^b}{\sqrt v}, \frac{1}{\sqrt v}, a^b g,
-            a^b m^b, r^b, q^b, \frac{1}{\sqrt{r^b}}, \frac{1}{\sqrt{q^b}};\ \tanh(t / \tau - 1)\Bigr), \qquad
+            a^b m^b, r^b, \frac{1}{\sqrt{r^b}}, q^b, \frac{1}{\sqrt{q^b}};\ \tanh(t / \tau - 1)\Bigr), \qquad
         u_t = s\, d_t\, e^{\lambda o_t}
 
     with every decay rate b. Each input is divided by its root mean square over the tensor, so that the rule
@@ -104,8 +106,8 @@ def mlp_rule(
         >>> tx = lopt.build(lopt.init(jax.random.key(0)))
         >>> params = {"w": jnp.ones((3, 2))}
         >>> updates, state = tx.update(params, tx.init(params), params)
-        >>> updates["w"].shape, state.mu["w"].shape, state.row["w"].shape, state.col["w"].shape
-        ((3, 2), (3, 2, 3), (3, 3), (2, 3))
+        >>> updates["w"].shape, state.mu[0]["w"].shape, state.row[0]["w"].shape, state.col[0]["w"].shape
+        ((3, 2), (3, 2), (3,), (2,))
 
     Reference:
         Metz et al. 2022, the rule with Adafactor-like inputs. Deviations: the params themselves are no input;
@@ -123,13 +125,11 @@ def mlp_rule(
     num_decays, num_inputs = len(decays), 3 + 8 * len(decays)
 
     def network(z: Array, progress: Array) -> Array:
-        # Progress is the same everywhere: it goes through its layer once, and not once a coordinate.
         x = hk.Linear(hidden_sizes[0])(z)
-        shift = hk.Linear(hidden_sizes[0], with_bias=False, name="progress")(progress)
-        x = x + jnp.broadcast_to(shift, x.shape)
-        for size in hidden_sizes[1:]:
+        x = x + hk.Linear(hidden_sizes[0], with_bias=False, name="progress")(progress)
+        for size in (*hidden_sizes[1:], 2):
             x = hk.Linear(size)(jax.nn.relu(x))
-        return hk.Linear(2)(jax.nn.relu(x))
+        return x
 
     transformed = hk.without_apply_rng(hk.transform(network))
 
@@ -141,47 +141,59 @@ def mlp_rule(
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "mlp_rule's theta")
         factor = cosine_factor(num_steps)
+        first, *later = (theta[f"linear_{i}" if i else "linear"] for i in range(len(hidden_sizes) + 1))
 
         def init_fn(params: Params) -> MLPState:
             check_floating(params, "params")
-            row, col = (
-                jax.tree.map(
-                    lambda p, axis=axis: jnp.zeros((*_without(jnp.shape(p), axis), num_decays), jnp.float32),
-                    params,
-                )
-                for axis in (-1, -2)
-            )
-            return MLPState(
-                jnp.zeros([], jnp.int32), zeros_like(params, (num_decays,)), zeros_like(params), row, col
-            )
+
+            def means(axis: int) -> tuple[Params, ...]:
+                def zeros(p: Any) -> Array:
+                    return jnp.zeros(_without(jnp.shape(p), axis), jnp.float32)
+
+                return tuple(jax.tree.map(zeros, params) for _ in decays)
+
+            mu = tuple(zeros_like(params) for _ in decays)
+            return MLPState(jnp.zeros([], jnp.int32), mu, zeros_like(params), means(-1), means(-2))
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
             check_floating(updates, "gradients")
-            check_same_structure(updates, coordinates(state.mu), "gradients", "params")
+            check_same_structure(updates, state.nu, "gradients", "params")
             count = jnp.asarray(optax.safe_increment(state.count))
             progress = jnp.tanh(count.astype(jnp.float32) / jnp.float32(TIMESCALES) - 1)
-            b = jnp.float32(decays)
+            # Progress is the same everywhere: it goes through its layer once, and not once a coordinate.
+            bias = first["b"] + progress @ theta["progress"]["w"]
 
-            def leaf_update(g, mu, nu, row, col):
+            def leaf_update(g, *leaf_state):
                 g32, finite = finite_gradient(g)
+                mu, (nu,), row, col = _split(leaf_state, num_decays)
                 square = jnp.square(g32)
-                rates = jnp.broadcast_to(b, mu.shape)
-                mu = keep_unless(finite, rates * mu + (1 - rates) * g32[..., None], mu)
-                nu = keep_unless(finite, second_decay * nu + (1 - second_decay) * square, nu)
-                row, col = (_factor(old, square, finite, b, axis) for old, axis in ((row, -1), (col, -2)))
-                z = _inputs(g32, mu, nu, *_spread(row, col, g32.ndim))
-                out = transformed.apply(theta, z, progress)
-                size = jnp.exp(jnp.clip(magnitude_scale * out[..., 1], -MAX_LOG, MAX_LOG))
-                update = output_scale * factor(state.count) * out[..., 0] * size
-                return jnp.where(finite, update, 0).astype(g.dtype), mu, nu, row, col
+                mu = [_mean(finite, m, g32, b) for m, b in zip(mu, decays, strict=True)]
+                nu = _mean(finite, nu, square, second_decay)
+                row, col = (
+                    [_factor(finite, m, square, b, axis) for m, b in zip(old, decays, strict=True)]
+                    for old, axis in ((row, -1), (col, -2))
+                )
+                x = _first_layer(first["w"], bias, _inputs(g32, mu, nu, row, col))
+                for layer in later:
+                    x = _linear(layer["w"], layer["b"], [jax.nn.relu(unit) for unit in x])
+                size = jnp.exp(jnp.clip(magnitude_scale * x[1], -MAX_LOG, MAX_LOG))
+                update = output_scale * factor(state.count) * x[0] * size
+                return (jnp.where(finite, update, 0).astype(g.dtype), *mu, nu, *row, *col)
 
-            updates, *new = map_unzipped(leaf_update, updates, *state[1:])
-            return updates, MLPState(count, *new)
+            updates, *new = map_unzipped(leaf_update, updates, *state.mu, state.nu, *state.row, *state.col)
+            mu, (nu,), row, col = _split(new, num_decays)
+            return updates, MLPState(count, mu, nu, row, col)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
     return LearnedOptimizer(init, build)
+
+
+def _split(trees: Sequence[Any], num_decays: int) -> list[tuple[Any, ...]]:
+    """(mu..., nu, row..., col...) as a tuple each."""
+    ends = itertools.accumulate((num_decays, 1, num_decays, num_decays), initial=0)
+    return [tuple(trees[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -191,61 +203,77 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:-1] if axis == -1 else (*shape[:-2], shape[-1])
 
 
-def _factor(old: Array, square: Array, finite: Array, decays: Array, axis: int) -> Array:
-    """The next mean of the squares over an axis, for each decay rate; the old one where none is finite."""
+def _mean(counted: Array, old: Array, new: Array, decay: float) -> Array:
+    """The next moving average; the old one where nothing counts."""
+    return keep_unless(counted, decay * old + (1 - decay) * new, old)
+
+
+def _factor(finite: Array, old: Array, square: Array, decay: float, axis: int) -> Array:
+    """The next mean of the squares over an axis, of those that are finite."""
     if square.ndim < 2:
-        mean, count = square, finite.astype(square.dtype)
-    else:
-        count = jnp.sum(finite.astype(square.dtype), axis)
-        mean = jnp.sum(square, axis) / jnp.maximum(count, 1)
-    rates = jnp.broadcast_to(decays, old.shape)
-    return keep_unless(count > 0, rates * old + (1 - rates) * mean[..., None], old)
+        return _mean(finite, old, square, decay)
+    count = jnp.sum(finite.astype(square.dtype), axis)
+    return _mean(count > 0, old, jnp.sum(square, axis) / jnp.maximum(count, 1), decay)
 
 
-def _spread(row: Array, col: Array, ndim: int) -> tuple[Array, Array, Array]:
-    """Row and column means and the factor `(row col / mean row)^(-1/2)`, each in the shape of the momenta."""
-    if ndim < 2:
-        return row, col, _inverse_root(row)
-    shape = (*row.shape[:-1], col.shape[-2], row.shape[-1])
-    mean = jnp.sum(row, -2, keepdims=True) / max(row.shape[-2], 1)
-    relative = row / jnp.broadcast_to(jnp.maximum(mean, TINY), row.shape)
-    row, relative = (jnp.broadcast_to(x[..., None, :], shape) for x in (row, relative))
-    col = jnp.broadcast_to(col[..., None, :, :], shape)
-    return row, col, jax.lax.rsqrt(relative + RELATIVE_FLOOR) * _inverse_root(col)
+def _inputs(g: Array, mu: Sequence[Array], nu: Array, row: Sequence[Array], col: Sequence[Array]):
+    """What the network sees of a coordinate, of its row, and of its column, with the axis that each lacks.
+
+    Every input is divided by its root mean square over the tensor. An array an input, so that all that is
+    made of them is one loop over the coordinates.
+    """
+    relative, inverse = _relative(nu)
+    rows, inverse_rows = zip(*map(_relative, row), strict=True)
+    cols, inverse_cols = zip(*map(_relative, col), strict=True)
+    factors = inverse_rows
+    if g.ndim > 1:
+        # The mean that the product of both has once too often is that of each matrix.
+        matrices = (_relative(r, axis=-1)[1] for r in row)
+        pairs = zip(matrices, inverse_cols, strict=True)
+        factors = [_spread(r, -1, g.shape) * _spread(c, -2, g.shape) for r, c in pairs]
+    own = [g, *mu, relative, *(m * inverse for m in mu), inverse]
+    own += [f * g for f in factors] + [f * m for f, m in zip(factors, mu, strict=True)]
+    groups = ((own, None), ((*rows, *inverse_rows), -1), ((*cols, *inverse_cols), -2))
+    return [([_normalized(x) for x in inputs], axis) for inputs, axis in groups]
 
 
-def _inputs(g: Array, mu: Array, nu: Array, row: Array, col: Array, factor: Array) -> Array:
-    """f32[...] and f32[..., k] -> f32[..., 3 + 8 k], each divided by its root mean square over the tensor."""
-    g, nu = g[..., None], nu[..., None]
-    inverse = _inverse_root(nu)
-    scaled = mu * jnp.broadcast_to(inverse, mu.shape)
-    adapted = factor * jnp.broadcast_to(g, factor.shape)
-    inputs = [
-        g,
-        mu,
-        nu,
-        scaled,
-        inverse,
-        adapted,
-        factor * mu,
-        row,
-        col,
-        _inverse_root(row),
-        _inverse_root(col),
+def _relative(second_moment: Array, axis: int | None = None) -> tuple[Array, Array]:
+    """x over its mean, over the tensor or an axis, and the inverse root of that plus a small share."""
+    size = second_moment.size if axis is None else second_moment.shape[axis]
+    mean = jnp.sum(second_moment, axis, keepdims=True) / max(size, 1)
+    relative = second_moment / jnp.broadcast_to(jnp.maximum(mean, TINY), second_moment.shape)
+    return relative, jax.lax.rsqrt(relative + RELATIVE_FLOOR)
+
+
+def _normalized(x: Array) -> Array:
+    """x over its root mean square."""
+    mean_square = jnp.sum(jnp.square(x)) / max(x.size, 1)
+    return jnp.clip(x * jax.lax.rsqrt(jnp.maximum(mean_square, TINY)), -MAX_INPUT, MAX_INPUT)
+
+
+def _spread(x: Array, axis: int | None, shape: tuple[int, ...]) -> Array:
+    """What is the same along an axis, in the shape of the tensor."""
+    if axis is None or x.shape == shape:
+        return x
+    return jnp.broadcast_to(jnp.expand_dims(x, axis), shape)
+
+
+def _first_layer(weights: Array, bias: Array, groups: Sequence[tuple[Sequence[Array], int | None]]):
+    """The first layer's units. What rows and columns have in common is multiplied once for each of these."""
+    shape, units, start = groups[0][0][0].shape, list(bias), 0
+    for inputs, axis in groups:
+        part = _linear(weights[start : start + len(inputs)], jnp.zeros_like(bias), inputs)
+        units = [unit + _spread(p, axis, shape) for unit, p in zip(units, part, strict=True)]
+        start += len(inputs)
+    return units
+
+
+def _linear(weights: Array, bias: Array, inputs: Sequence[Array]) -> list[Array]:
+    """A linear layer, an array a unit: f32[n, m], f32[m], n of f32[...] -> m of f32[...]."""
+    if weights.size > MAX_UNROLLED:
+        units = jnp.tensordot(weights.T, jnp.stack(inputs), axes=1)
+        return [unit + b for unit, b in zip(units, bias, strict=True)]
+    return [
+        sum((w * x for w, x in zip(column, inputs, strict=True)), start=b)
+        for column, b in zip(weights.T, bias, strict=True)
     ]
-    z = jnp.concatenate(inputs, axis=-1)
-    axes = tuple(range(z.ndim - 1))
-    # By the largest first: squares of small numbers are none.
-    largest = jnp.max(jnp.abs(z), axes, keepdims=True, initial=0)
-    z = z / jnp.broadcast_to(jnp.maximum(largest, TINY), z.shape)
-    mean_square = jnp.sum(jnp.square(z), axes, keepdims=True) / max(g.size, 1)
-    z = z * jnp.broadcast_to(jax.lax.rsqrt(jnp.maximum(mean_square, TINY)), z.shape)
-    return jnp.clip(z, -MAX_INPUT, MAX_INPUT)
-
-
-def _inverse_root(second_moment: Array) -> Array:
-    """`x^(-1/2)` of f32[..., k], where x is at least a small share of its mean over the tensor."""
-    axes = tuple(range(second_moment.ndim - 1))
-    size = max(second_moment.size // second_moment.shape[-1], 1)
-    mean = jnp.sum(second_moment, axes, keepdims=True) / size
-    return jax.lax.rsqrt(second_moment + jnp.broadcast_to(RELATIVE_FLOOR * mean + TINY, second_moment.shape))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from learned_opt.optimizers import mlp_rule
-from learned_opt.optimizers.mlp import _inputs, _spread
+from learned_opt.optimizers.mlp import _first_layer, _inputs, _spread
 
 KEY = jax.random.key(0)
 
@@ -35,36 +35,62 @@ def test_moments_by_hand():
     state, update = tx.init(params), jax.jit(tx.update)
     for _ in range(2):
         _, state = update(g, state)
-    # After two equal gradients a mean of decay b is 1 - b^2 of the way.
-    ways = np.float32([0.75, 0.19])
-    np.testing.assert_allclose(state.mu["w"], g["w"][..., None] * ways[None, None], rtol=1e-5)
     np.testing.assert_allclose(state.nu["w"], np.square(g["w"]) * (1 - 0.75**2), rtol=1e-5)
     squares = np.square(np.asarray(g["w"]))
-    np.testing.assert_allclose(state.row["w"], squares.mean(1)[:, None] * ways[None], rtol=1e-5)
-    np.testing.assert_allclose(state.col["w"], squares.mean(0)[:, None] * ways[None], rtol=1e-5)
-    for moments in (state.row, state.col):  # nothing to factor
-        np.testing.assert_allclose(moments["b"], np.float32([4, 1])[:, None] * ways[None], rtol=1e-5)
-        np.testing.assert_allclose(moments["s"], 9 * ways, rtol=1e-5)
+    # After two equal gradients a mean of decay b is 1 - b^2 of the way.
+    for way, mu, row, col in zip((0.75, 0.19), state.mu, state.row, state.col, strict=True):
+        np.testing.assert_allclose(mu["w"], way * g["w"], rtol=1e-5)
+        np.testing.assert_allclose(row["w"], way * squares.mean(1), rtol=1e-5)
+        np.testing.assert_allclose(col["w"], way * squares.mean(0), rtol=1e-5)
+        for moments in (row, col):  # nothing to factor
+            np.testing.assert_allclose(moments["b"], way * np.float32([4, 1]), rtol=1e-5)
+            np.testing.assert_allclose(moments["s"], way * 9, rtol=1e-5)
+
+
+def inputs(g, mu, nu, row, col):
+    """The inputs, f32[num_inputs, ...], all in the shape of the gradient."""
+    groups = _inputs(g, mu, nu, row, col)
+    return np.stack([_spread(x, axis, g.shape) for values, axis in groups for x in values])
 
 
 def test_factored_moments_of_rank_one_are_exact():
     """The factor then takes every gradient to size 1, in each matrix of a stack by itself."""
     a, b = np.float32([1, 2, 4]), np.float32([3, 0.5])
-    squares = np.stack([np.outer(a, b), 5 * np.outer(b[:1].repeat(3), a[:2])]) ** 2
-    row, col = jnp.float32(squares.mean(2)[..., None]), jnp.float32(squares.mean(1)[..., None])
-    *_, factor = _spread(row, col, ndim=3)
-    np.testing.assert_allclose(factor[..., 0] * np.sqrt(squares), 1, rtol=2e-2)
+    g = np.stack([np.outer(a, b), 5 * np.outer(b[:1].repeat(3), a[:2])])
+    row, col = np.square(g).mean(2), np.square(g).mean(1)
+    adapted = inputs(jnp.float32(g), [jnp.float32(g)], jnp.square(g), [row], [col])[5]
+    np.testing.assert_allclose(adapted, 1, rtol=2e-2)
 
 
-def test_inputs_are_normalised_over_the_tensor():
-    keys = jax.random.split(KEY, 4)
-    g, nu = jax.random.normal(keys[0], (5, 4)), jnp.square(jax.random.normal(keys[1], (5, 4)))
-    mu = jax.random.normal(keys[2], (5, 4, 2))
-    moments = jnp.square(jax.random.normal(keys[3], (5, 4, 2)))
-    z = _inputs(g, mu, nu, moments, moments, moments)
-    assert z.shape == (5, 4, 3 + 8 * 2)
-    np.testing.assert_allclose(jnp.mean(jnp.square(z), (0, 1)), 1, rtol=1e-3)
-    np.testing.assert_allclose(z[..., 0], g / jnp.sqrt(jnp.mean(jnp.square(g))), rtol=1e-4)
+@pytest.mark.parametrize("shape", [(5, 4), (20,)])
+def test_inputs_are_normalised_over_the_tensor(shape):
+    keys = jax.random.split(KEY, 5)
+    g, nu = jax.random.normal(keys[0], shape), jnp.square(jax.random.normal(keys[1], shape))
+    mu = list(jax.random.normal(keys[2], (2, *shape)))
+    row, col = (
+        list(jnp.square(jax.random.normal(key, (2, *(rest if len(shape) > 1 else shape)))))
+        for key, rest in ((keys[3], shape[:1]), (keys[4], shape[1:]))
+    )
+    z = inputs(g, mu, nu, row, col)
+    assert z.shape == (3 + 8 * 2, *shape)
+    np.testing.assert_allclose(np.square(z).reshape(len(z), -1).mean(1), 1, rtol=1e-3)
+    np.testing.assert_allclose(z[0], g / jnp.sqrt(jnp.mean(jnp.square(g))), rtol=1e-4)
+    np.testing.assert_allclose(z[3], nu / jnp.sqrt(jnp.mean(jnp.square(nu))), rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_units", [5, 50])  # written out, and as a product
+def test_first_layer_is_a_product_with_all_inputs(num_units: int):
+    shape, keys = (4, 3), jax.random.split(KEY, 3)
+    groups = [
+        (list(jax.random.normal(keys[0], (2, *shape))), None),
+        (list(jax.random.normal(keys[1], (3, 4))), -1),
+        (list(jax.random.normal(keys[2], (1, 3))), -2),
+    ]
+    weights, bias = jax.random.normal(KEY, (6, num_units)), jnp.arange(float(num_units))
+    whole = np.stack([_spread(x, axis, shape) for values, axis in groups for x in values], axis=-1)
+    units = _first_layer(weights, bias, groups)
+    expected = whole @ np.asarray(weights) + np.asarray(bias)
+    np.testing.assert_allclose(np.stack(units, axis=-1), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e6])
