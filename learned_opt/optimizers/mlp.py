@@ -238,7 +238,7 @@ def _inputs(g: Array, mu: Sequence[Array], nu: Array, row: Sequence[Array], col:
 
 
 def _relative(second_moment: Array, axis: int | None = None) -> tuple[Array, Array]:
-    """x over its mean, over the tensor or an axis, and the inverse root of that plus a small share."""
+    """A moment over its mean, over all or an axis, and the inverse root of that plus a small share."""
     size = second_moment.size if axis is None else second_moment.shape[axis]
     mean = jnp.sum(second_moment, axis, keepdims=True) / max(size, 1)
     relative = second_moment / jnp.broadcast_to(jnp.maximum(mean, TINY), second_moment.shape)
@@ -246,7 +246,7 @@ def _relative(second_moment: Array, axis: int | None = None) -> tuple[Array, Arr
 
 
 def _normalized(x: Array) -> Array:
-    """x over its root mean square."""
+    """An input over its root mean square."""
     mean_square = jnp.sum(jnp.square(x)) / max(x.size, 1)
     return jnp.clip(x * jax.lax.rsqrt(jnp.maximum(mean_square, TINY)), -MAX_INPUT, MAX_INPUT)
 
@@ -273,7 +273,9 @@ def _linear(weights: Array, bias: Array, inputs: Sequence[Array]) -> list[Array]
     if weights.size > MAX_UNROLLED:
         units = jnp.tensordot(weights.T, jnp.stack(inputs), axes=1)
         return [unit + b for unit, b in zip(units, bias, strict=True)]
-    return [
-        sum((w * x for w, x in zip(column, inputs, strict=True)), start=b)
-        for column, b in zip(weights.T, bias, strict=True)
-    ]
+    units = []
+    for column, unit in zip(weights.T, bias, strict=True):
+        for w, x in zip(column, inputs, strict=True):
+            unit = unit + w * x
+        units.append(unit)
+    return units
