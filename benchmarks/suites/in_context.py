@@ -217,7 +217,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             interval_plot(
                 {row["network"]: (row["mse"], row["mse_low"], row["mse_high"]) for row in own},
                 title=f"{name}, {SETS[name].length} examples",
-                x_label="mean squared error (the line is the Bayes-optimal predictor)",
+                x_label="mean squared error (the line: Bayes-optimal)",
                 x_log=True,
                 level=own[0]["bayes_mse"],
                 highlight=[row["network"] for row in own if row["ratio"] <= LEARNED],
