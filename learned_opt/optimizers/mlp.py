@@ -77,7 +77,8 @@ def mlp_rule(
         u_t = s\, d_t\, e^{\lambda o_t}
 
     with every decay rate b. Each input is divided by its root mean square over the tensor, so that the rule
-    is blind to the scale of the loss; moments need no bias correction for the same reason. Rows and columns
+    is blind to the scale of the loss, as long as gradients are above about 1e-18, whose squares are still
+    numbers; moments need no bias correction for the same reason. Rows and columns
     are those of a param's last two axes. The last inputs, with time scales :math:`\tau` from 1 to 100,000
     steps, tell how far training has come. Given `num_steps`, `build` multiplies the t-th update by
     `(1 + cos(pi t / num_steps)) / 2`.
