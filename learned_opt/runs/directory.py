@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learned_opt.runs.files import seal, unseal, write_atomically
+from learned_opt.runs.files import leftovers, seal, unseal, write_atomically
 from learned_opt.runs.processes import barrier, is_first
 
 KIND, VERSION = "run", 1
@@ -45,7 +45,8 @@ class RunDirectory:
         """Makes a directory for a new run; of several processes the first makes it for all.
 
         Args:
-            path: does not exist, or is an empty directory.
+            path: does not exist, or is a directory that is empty or holds only what was left by a process
+                killed in this function.
             config: what the run is of; of JSON's types.
 
         Returns:
@@ -61,6 +62,8 @@ class RunDirectory:
         barrier(f"{path} is free")
         if is_first():
             path.mkdir(parents=True, exist_ok=True)
+            for part in leftovers(path / CONFIG):
+                part.unlink(missing_ok=True)
             write_atomically(path / CONFIG, text.encode())
         barrier(f"{path} is made")
         return cls(path, json.loads(text)["config"])
@@ -82,7 +85,7 @@ class RunDirectory:
             )
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; use another path for the run's directory")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and set(path.iterdir()) - set(leftovers(path / CONFIG)):
             raise RunError(f"{path} is not empty and holds no run; use a new or an empty directory")
 
     @classmethod

@@ -24,7 +24,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         >>> Path("note.txt").read_bytes()
         b'kept'
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = _temporary(path, str(os.getpid()))
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -38,6 +38,26 @@ def write_atomically(path: Path, data: bytes) -> None:
         if is_disk_full(error):
             raise disk_full(f"while writing {path.name}", path.parent) from error
         raise
+
+
+def leftovers(path: Path) -> list[Path]:
+    """The parts of a file that killed calls of `write_atomically` have left.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Temporary files beside it; none in a directory that is not there.
+
+    Example:
+        >>> leftovers(Path("note.txt"))
+        []
+    """
+    return sorted(path.parent.glob(_temporary(path, "*").name))
+
+
+def _temporary(path: Path, process: str) -> Path:
+    return path.parent / f".{path.name}.{process}.tmp"
 
 
 def sync(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A run's directory is not taken twice, not confused with others, and locked."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,13 @@ fcntl.flock(file, fcntl.LOCK_EX)
 os.write(file.fileno(), f"{os.getpid()}\\n".encode())
 print("locked", flush=True)
 sys.stdin.read()
+"""
+
+KILLED_WHILE_CREATING = """
+import os, signal, sys
+from learned_opt.runs import RunDirectory
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+RunDirectory.create(sys.argv[1], {})
 """
 
 
@@ -46,6 +54,15 @@ def test_create_takes_nothing_that_is_not_empty(tmp_path):
         RunDirectory.create(tmp_path, {})
     (tmp_path / "empty").mkdir()
     assert RunDirectory.create(tmp_path / "empty", {"a": 1}).config == {"a": 1}
+
+
+def test_kill_while_creating_leaves_the_directory_free(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_CREATING, str(tmp_path / "run")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "run").iterdir())) == 1
+    RunDirectory.create(tmp_path / "run", {"seed": 1})
+    assert RunDirectory.open(tmp_path / "run").config == {"seed": 1}
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
 
 def test_config_has_to_be_json(tmp_path):
