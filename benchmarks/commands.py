@@ -46,6 +46,7 @@ class Run:
         full: the whole size: days on a laptop; it can be stopped and goes on with the same command.
         optimizers: names, .safetensors files, or Python files with CONTENDERS; the suite's own by default.
         seeds: cells for each optimizer and task; the size's own number by default.
+        tasks: of these suites; all by default. A wrong name is met with those that there are.
         out: the result directory; runs/benchmarks/SIZE by default.
         processes: suites that run side by side, what is timed excepted; by default as many as there are CPU
             cores, at most 4, and 1 on an accelerator.
@@ -56,6 +57,7 @@ class Run:
     full: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     optimizers: tuple[str, ...] = ()
     seeds: int | None = None
+    tasks: tuple[str, ...] = ()
     out: Path | None = None
     processes: int | None = None
 
@@ -140,7 +142,7 @@ def run_command(words: Sequence[str]) -> int:
     if not options.suites:
         raise ValueError(f"which suite? Known: {', '.join(suites.names())}, all")
     size = "quick" if options.quick else "full" if options.full else "default"
-    request = Request(size, options.optimizers, options.seeds)
+    request = Request(size, options.optimizers, options.seeds, options.tasks)
     out = options.out or Path("runs") / "benchmarks" / size
     chosen = _suites(options.suites)
     cores = min(os.cpu_count() or 1, 4) if jax.default_backend() == "cpu" else 1

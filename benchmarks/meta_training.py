@@ -49,7 +49,7 @@ METERED = {
         "mlp-rule", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(32,)), 8, "pes"
     ),
 }
-QUICK_METERED = ("quadratic-10", "classifier-mlp-rule")
+QUICK_METERED = ("quadratic-10",)
 THROUGHPUT, LOOP = "throughput", "loop"
 LOOP_TASK = "quadratic-10"
 LOOP_SETTINGS: dict[str, Any] = {
@@ -59,7 +59,8 @@ LOOP_SETTINGS: dict[str, Any] = {
     "num_validation_problems": 64,
     "steps_per_call": 10,
 }
-PERIODS, NUM_PERIODS = (10, 60), 8
+PERIODS = (10, 60)
+NUM_PERIODS = {"quick": 3, "default": 8, "full": 8}
 
 
 def jobs(suite: str, size: str, machine: Key) -> list[Job]:
@@ -70,11 +71,11 @@ def jobs(suite: str, size: str, machine: Key) -> list[Job]:
             continue
         key = Key(suite, f"meta-training-{name}", case.optimizer, 0, None, THROUGHPUT)
         settings = {"problems": case.problems, "truncation": TRUNCATION, "estimator": case.estimator}
-        found.append(Job(key, settings, functools.partial(_throughput, machine, case)))
+        found.append(Job(key, settings, functools.partial(_throughput, machine, case), needs=machine))
     case = METERED[LOOP_TASK]
-    settings = LOOP_SETTINGS | {"periods": list(PERIODS)}
+    settings = LOOP_SETTINGS | {"periods": list(PERIODS), "num_periods": NUM_PERIODS[size]}
     key = Key(suite, f"meta-training-{LOOP_TASK}", case.optimizer, 0, None, LOOP)
-    return [*found, Job(key, settings, functools.partial(_loop, case))]
+    return [*found, Job(key, settings, functools.partial(_loop, case, NUM_PERIODS[size]))]
 
 
 def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     }
 
 
-def _loop(case: Metered, load: Load) -> dict[str, Any]:
+def _loop(case: Metered, num_periods: int, load: Load) -> dict[str, Any]:
     """A meta-step as `meta_train` makes it, and as the compiled call in it does."""
     lopt, task, key = RULES[case.optimizer](), case.task(), jax.random.key(0)
     settings = Settings(**LOOP_SETTINGS)
@@ -145,7 +146,7 @@ def _loop(case: Metered, load: Load) -> dict[str, Any]:
         state, report = compiled(state, task.data)
         return report
 
-    seconds = {period: _shortest_period(lopt, task, period) for period in PERIODS}
+    seconds = {period: _shortest_period(lopt, task, period, num_periods) for period in PERIODS}
     (call_seconds,) = interleaved([advance], seconds=2.0)
     return {
         "compile_seconds": compile_seconds,
@@ -154,11 +155,11 @@ def _loop(case: Metered, load: Load) -> dict[str, Any]:
     }
 
 
-def _shortest_period(lopt, task: Task, period: int) -> float:
+def _shortest_period(lopt, task: Task, period: int, num_periods: int) -> float:
     """Seconds of the period that other processes disturbed least, of a run that stores and shows all."""
     settings: dict[str, Any] = LOOP_SETTINGS | {
         "validate_every": period,
-        "num_meta_steps": NUM_PERIODS * period,
+        "num_meta_steps": num_periods * period,
     }
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stderr(io.StringIO()):
         run = meta_train(lopt, task, directory=f"{directory}/run", **settings)

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import cells, suites
 from benchmarks.suite import Job, Key, Request, Suite
 from learned_opt import runs
+from learned_opt.core.errors import unknown_name
 
 
 class Failed(Exception):
@@ -33,7 +34,7 @@ def run(
 
     Args:
         chosen: what to measure.
-        request: size, optimizers, seeds.
+        request: size, optimizers, seeds, tasks.
         out: the directory; cells that are finished in it are not made again.
         command: that was given, for the report.
         quiet: whether to show no progress.
@@ -44,13 +45,12 @@ def run(
         How many cells were made.
 
     Raises:
-        ValueError: if the directory holds another version or size of a suite.
+        ValueError: if the directory holds another version or size of a suite, or a task is unknown.
         Failed: naming the cells that could not be made.
     """
     for suite in chosen:
         _check_directory(suite, request, out)
-    planned = [(suite, suite.plan(request)) for suite in chosen]
-    for suite, jobs in planned:
+    for suite, jobs in (planned := _planned(chosen, request)):
         if not jobs:
             raise ValueError(
                 f"{suite.name} has nothing to do with these optimizers: {', '.join(request.optimizers)}"
@@ -85,6 +85,24 @@ def run(
             + "\n".join(lines)
         )
     return len(todo)
+
+
+def _planned(chosen: Sequence[Suite], request: Request) -> list[tuple[Suite, list[Job]]]:
+    """The jobs of the tasks that were asked for, and what they need; suites that have none are left out."""
+    planned = [(suite, list(suite.plan(request))) for suite in chosen]
+    if not request.tasks:
+        return planned
+    known = dict.fromkeys(job.key.task for _, jobs in planned for job in jobs)
+    for task in request.tasks:
+        if task not in known:
+            raise unknown_name("task", task, known)
+    chosen_jobs = []
+    for suite, jobs in planned:
+        asked = {job.key: job.needs for job in jobs if job.key.task in request.tasks}
+        wanted = {*asked, *asked.values()}
+        if asked:
+            chosen_jobs.append((suite, [job for job in jobs if job.key in wanted]))
+    return chosen_jobs
 
 
 def _side_by_side(

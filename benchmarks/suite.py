@@ -43,12 +43,14 @@ class Job:
         run: `run(load) -> result`, JSON but for numbers that may be NaN or infinite; `load(key)` gives
             the result of a cell that the plan has before this one.
         timed: whether it measures time, so that no other job may run beside it.
+        needs: the cell of another task that it loads, if it does.
     """
 
     key: Key
     settings: Mapping[str, Any]
     run: Callable[[Load], dict[str, Any]]
     timed: bool = False
+    needs: Key | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Request:
         size: one of `SIZES`.
         optimizers: names or files; those of the suite if empty.
         seeds: how many; the suite's own number if `None`.
+        tasks: as the suites call them; all if empty.
     """
 
     size: str = "default"
     optimizers: tuple[str, ...] = ()
     seeds: int | None = None
+    tasks: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.size not in SIZES:

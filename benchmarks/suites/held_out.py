@@ -78,16 +78,17 @@ SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What a size spends: splits, steps of the base, sequences of each split."""
+    """What a size spends: splits, steps of the base, sequences of each split; on which variants and sets."""
 
     num_splits: int
     num_steps: int
     num_sequences: int
     variants: tuple[str, ...] = tuple(VARIANTS)
+    sets: tuple[str, ...] = tuple(SETS)
 
 
 BUDGETS = {
-    "quick": Budget(2, 40, 20, (BASE, "recall, 4 functions")),
+    "quick": Budget(2, 40, 20, (BASE, "recall, 4 functions"), ("boolean-14",)),
     "default": Budget(10, 1500, 500),
     "full": Budget(30, 1500, 1000),
 }
@@ -119,7 +120,7 @@ def plan(request: Request) -> list[Job]:
         budget = dataclasses.replace(budget, num_splits=request.seeds)
     jobs = []
     # Every set of a variant, before the next variant: what matters most comes first.
-    for variant, name in itertools.product((*budget.variants, *BY_HAND), SETS):
+    for variant, name in itertools.product((*budget.variants, *BY_HAND), budget.sets):
         _, length, variants = SETS[name]
         if variant in VARIANTS and variant not in variants:
             continue

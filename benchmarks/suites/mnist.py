@@ -97,7 +97,7 @@ SUITE = race(
     summary="Small classifiers on MNIST and Fashion-MNIST: width, depth, activation, convolutions, batches "
     "of 32 to 1,024, 100 to 10,000 steps. Problems differ in their starting points and minibatches.",
     budgets={
-        "quick": Budget(seeds=2, problems=4, tuning_problems=4),
+        "quick": Budget(seeds=2, problems=2, tuning_problems=2),
         "default": Budget(seeds=5, problems=2, tuning_problems=2, chunk=4),
         "full": Budget(seeds=5, problems=4, tuning_problems=4, rates=33, chunk=4),
     },

@@ -94,7 +94,7 @@ class InspectOptions:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt in-context`."""
-    shipped = sorted(path.stem for path in in_context.WEIGHTS.rglob("*.safetensors"))
+    shipped = _shipped()
     every = {**in_context.LEARNER_RECIPES, **in_context.MEMORY_RECIPES}
     width = max(map(len, every)) + 2
     recipes = "\n".join(f"  {name:<{width}}{recipe.summary}" for name, recipe in every.items())
@@ -135,7 +135,7 @@ def train(words: Sequence[str], usage: str) -> None:
 
 def evaluate(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context evaluate`."""
-    if words and in_context.is_memory(words[0]):
+    if _is_memory(words):
         return weight_memory.evaluate(words[0], words[1:])
     name, options = _what(
         words,
@@ -178,7 +178,7 @@ def evaluate(words: Sequence[str], usage: str) -> None:
 
 def inspect(words: Sequence[str], usage: str) -> None:
     """Runs `learned-opt in-context inspect`."""
-    if words and in_context.is_memory(words[0]):
+    if _is_memory(words):
         return weight_memory.inspect(words[0], words[1:])
     name, options = _what(
         words,
@@ -214,6 +214,20 @@ def inspect(words: Sequence[str], usage: str) -> None:
         sections=in_context.surgery_sections(surgery, sentences),
     )
     print(f"report: {out}")
+
+
+def _shipped() -> list[str]:
+    return sorted(path.stem for path in in_context.WEIGHTS.rglob("*.safetensors"))
+
+
+def _is_memory(words: Sequence[str]) -> bool:
+    """Whether a command is given a weight memory; an unknown name is met with all that are shipped."""
+    if not words or words[0].startswith("-"):
+        return False
+    path = Path(words[0])
+    if not path.is_dir() and path.suffix != ".safetensors" and words[0] not in _shipped():
+        raise unknown_name("learner", words[0], _shipped())
+    return in_context.is_memory(path)
 
 
 def _what(words: Sequence[str], usage: str, options: type[T], name: str, about: str) -> tuple[str, T]:

@@ -112,6 +112,26 @@ def test_cells_hold_what_was_measured(results: Path):
     assert {"commit", "versions", "device"} <= cell.provenance.keys()
 
 
+def test_chosen_tasks_come_with_the_cells_that_they_need(tmp_path: Path):
+    def key(task: str) -> Key:
+        return Key("numbers", task, "x", 0, None, "number")
+
+    jobs = [
+        Job(key("one"), {}, lambda load: {"value": 1}),
+        Job(key("other"), {}, lambda load: {"value": 5}),
+        Job(key("two"), {}, lambda load: {"value": 2 * load(key("one"))["value"]}, needs=key("one")),
+    ]
+    suite = Suite("numbers", 1, "Numbers.", lambda request: jobs)
+    request = Request("quick", tasks=("two",))
+    assert runner.run([suite], request, tmp_path, command="c", quiet=True) == 2
+    assert cells.read(cells.path_of(tmp_path, key("two"))).result == {"value": 2}
+    assert not cells.path_of(tmp_path, key("other")).exists()
+    with pytest.raises(ValueError, match=r"unknown task 'tow'.*did you mean 'two'"):
+        runner.run([suite], Request("quick", tasks=("tow",)), tmp_path, command="c", quiet=True)
+    # The rest is made by the command without --tasks.
+    assert runner.run([suite], Request("quick"), tmp_path, command="c", quiet=True) == 1
+
+
 def test_finished_cells_are_not_made_again(users_file: Path, results: Path):
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*.json") if p.name != cells.SUITE_FILE}
     assert again(users_file, results) == 0
