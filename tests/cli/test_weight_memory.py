@@ -11,8 +11,9 @@ from learned_opt import cli, in_context, runs
 
 TINY = (
     "--memory.num-inputs 2 --memory.num-hidden 4 --memory.learner-sizes 8 --data.num-inputs 2 "
-    "--data.num-samples 20 --validation.num-inputs 2 --validation.num-samples 20 --min-train 5 --max-train 15 "
-    "--num-steps 4 --warmup-steps 1 --validate-every 2 --batch-size 2 --num-validation-datasets 8"
+    "--data.num-samples 20 --validation.num-inputs 2 --validation.num-samples 20 --min-train 5 "
+    "--max-train 15 --num-steps 4 --warmup-steps 1 --validate-every 2 --batch-size 2 "
+    "--num-validation-datasets 8"
 ).split()
 
 
@@ -35,7 +36,8 @@ def test_evaluate_has_one_pass_and_the_mean_of_orders(run, capsys):
     cli.main(["in-context", "evaluate", str(run), "--num-datasets", "20", "--num-orders", "3"])
     shown = capsys.readouterr().out
     one, several = re.search(r"one pass +(\S+)", shown), re.search(r"over 3 orders +(\S+)", shown)
-    assert one and several
+    assert one
+    assert several
     # A mean of probabilities has at most the mean of their cross entropies, data set by data set.
     assert 0 < float(several[1]) < float(one[1]) + 0.05
 
