@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.table import Table
 
 from learned_opt import meta, runs
-from learned_opt.cli.options import parse, target, with_configs
+from learned_opt.cli.options import listing, parse, target, with_configs
 from learned_opt.meta.trainer import start_theta
 
 USAGE = """\
@@ -61,7 +61,7 @@ class RunOptions:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt doctor`."""
-    recipes = "\n".join(f"  {name:<18}{r.summary}" for name, r in meta.RECIPES.items())
+    recipes = listing({name: recipe.summary for name, recipe in meta.RECIPES.items()})
     name, rest = target(words, USAGE.format(recipes=recipes))
     diagnosis = _of_run(name, rest) if Path(name).is_dir() else _of_recipe(name, rest)
     show(diagnosis, name)

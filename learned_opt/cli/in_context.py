@@ -11,7 +11,7 @@ from rich.console import Console
 from learned_opt import in_context, runs
 from learned_opt.cli import weight_memory
 from learned_opt.cli.meta_train import continuable
-from learned_opt.cli.options import parse, target, with_configs
+from learned_opt.cli.options import listing, parse, target, with_configs
 from learned_opt.core.errors import unknown_name
 from learned_opt.in_context.evaluation import SETTLED, Evaluation
 from learned_opt.in_context.learning import StoredLearner
@@ -96,8 +96,7 @@ def command(words: Sequence[str]) -> None:
     """Runs `learned-opt in-context`."""
     shipped = _shipped()
     every = {**in_context.LEARNER_RECIPES, **in_context.MEMORY_RECIPES}
-    width = max(map(len, every)) + 2
-    recipes = "\n".join(f"  {name:<{width}}{recipe.summary}" for name, recipe in every.items())
+    recipes = listing({name: recipe.summary for name, recipe in every.items()})
     usage = USAGE.format(
         commands="{" + ",".join(COMMANDS) + "}", recipes=recipes, shipped=", ".join(shipped) or "none"
     )

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from learned_opt import datasets, runs
 from learned_opt.cli import demo, doctor, evaluate, in_context, meta_train, prepare_data, shipped, watch
+from learned_opt.cli.options import listing
 from learned_opt.core.errors import unknown_name
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -56,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
-        commands = "\n".join(f"  {name:<14}{text}" for name, (_, text) in COMMANDS.items())
-        print(USAGE.format(commands=commands))
+        print(USAGE.format(commands=listing({name: text for name, (_, text) in COMMANDS.items()})))
         return
     try:
         if words[0] not in COMMANDS:

@@ -11,7 +11,7 @@ import jax
 import tyro
 
 from learned_opt import in_context, meta, runs, tasks
-from learned_opt.cli.options import parse, target, with_configs
+from learned_opt.cli.options import listing, parse, target, with_configs
 
 USAGE = """\
 usage: learned-opt meta-train RECIPE [OPTIONS]
@@ -67,7 +67,7 @@ class ResumeOptions:
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt meta-train`."""
     runs.use_every_core()
-    recipes = "\n".join(f"  {name:<18}{r.summary}" for name, r in meta.RECIPES.items())
+    recipes = listing({name: recipe.summary for name, recipe in meta.RECIPES.items()})
     name, rest = target(words, USAGE.format(recipes=recipes))
     recipe = meta.recipe(name)
     configs = with_configs(Options, optimizer=recipe.optimizer, task=recipe.task, settings=recipe.settings)

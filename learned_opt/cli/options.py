@@ -1,7 +1,7 @@
 """Typed options from dataclasses, through tyro."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -30,6 +30,24 @@ def target(words: Sequence[str], usage: str) -> tuple[str, Sequence[str]]:
         print(usage)
         raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
     return words[0], list(words[1:])
+
+
+def listing(entries: Mapping[str, str]) -> str:
+    """Names and what they stand for, a line each, for a usage.
+
+    Args:
+        entries: what is said of each name.
+
+    Returns:
+        The lines, in two columns.
+
+    Example:
+        >>> print(listing({"list": "names", "show": "a card"}))
+          list  names
+          show  a card
+    """
+    width = max(map(len, entries)) + 2
+    return "\n".join(f"  {name:<{width}}{text}" for name, text in entries.items())
 
 
 def parse(
