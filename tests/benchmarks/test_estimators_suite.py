@@ -58,7 +58,7 @@ def test_memory_is_told_in_states_and_drawn_over_the_horizon():
     }
     planned = {job.key for job in SUITE.plan(Request("quick"))}
     assert planned > results.keys()
-    (section,) = SUITE.sections([Cell(k, {}, r, {}, 1.0) for k, r in results.items()])
+    (section,) = SUITE.sections([Cell(k, {"processes": 5}, r, {}, 1.0) for k, r in results.items()])
     full, *tbptt = section.rows
     # A state is 64 params and their momentum, 512 bytes.
     assert (full["states"], full["peak"]) == (20, None)
