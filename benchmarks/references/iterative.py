@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core import soft_threshold
+from learned_opt.core.decompositions import largest_eigenvalue
 from learned_opt.tasks import SparseCoding
 
 Array = jax.Array
@@ -28,7 +29,7 @@ Prox = Callable[[Array, Any], Array]
 
 def lipschitz(dictionary: Array) -> Array:
     """The largest eigenvalue of `A^T A`, the gradient's Lipschitz constant: the step size is its inverse."""
-    return jnp.linalg.eigvalsh(dictionary @ dictionary.T)[-1]
+    return largest_eigenvalue(dictionary @ dictionary.T)
 
 
 def proximal_gradient(

@@ -54,6 +54,8 @@ class LearnerSettings(TrainingSettings):
         weight_decay: decoupled from the gradient, as in AdamW.
         validate_every: steps between validations; each is followed by a checkpoint.
         steps_per_call: steps in one jitted call.
+        num_starts: networks that are trained side by side, each from weights and with data of its own; the
+            one with the best validation is kept.
         seed: of everything random.
     """
 
@@ -89,7 +91,7 @@ class LearnerSettings(TrainingSettings):
 
     @property
     def num_epochs(self) -> float:
-        """Of 100 sequences of one function each."""
+        """Of 100 sequences of one function each; those of one start, if there are several."""
         return self.num_steps * self.batch_size * self.num_functions / EPOCH
 
 

@@ -34,6 +34,8 @@ class TrainingSettings:
         weight_decay: decoupled from the gradient, as in AdamW.
         validate_every: steps between validations; each is followed by a checkpoint.
         steps_per_call: steps in one jitted call.
+        num_starts: networks that are trained side by side, each from weights and with data of its own; the
+            one with the best validation is kept. Small networks end in poor minima from many a start.
         seed: of everything random.
     """
 
@@ -45,10 +47,11 @@ class TrainingSettings:
     weight_decay: float = 0.0
     validate_every: int = 400
     steps_per_call: int = 100
+    num_starts: int = 1
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("num_steps", "validate_every", "steps_per_call"):
+        for name in ("num_steps", "validate_every", "steps_per_call", "num_starts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
         for name in ("learning_rate", "clip_norm"):
@@ -193,6 +196,9 @@ def train(
 ) -> Trained:
     """Trains a network on data that its loss draws, and keeps the theta of the best validation.
 
+    With several starts, the loss, the gradient norm and whatever a validation reports are those of the start
+    whose validation is the best at that time.
+
     With a directory every validation is followed by a checkpoint, and a run that finds checkpoints there
     goes on from the newest, with the same result to the bit as one that was never stopped. The best theta
     is stored at the end, with the run's configuration, except its provenance, in the file.
@@ -229,34 +235,50 @@ def train(
     """
     key = jax.random.key(settings.seed)
     optimizer = settings.optimizer() if optimizer is None else optimizer
-    theta_key, step_key = jax.random.split(jax.random.fold_in(key, TRAINING_STREAM))
+    theta_keys, step_keys = (
+        jnp.stack([first, *(jax.random.fold_in(first, start) for start in range(1, settings.num_starts))])
+        for first in jax.random.split(jax.random.fold_in(key, TRAINING_STREAM))
+    )
     validation_key = jax.random.fold_in(key, VALIDATION_STREAM)
 
-    def advance_state(state: TrainingState, num_steps: int):
-        return training_steps(step_key, state, loss, optimizer, num_steps)
+    def advance_states(states: TrainingState, num_steps: int):
+        def advance_state(key: Key, state: TrainingState):
+            return training_steps(key, state, loss, optimizer, num_steps)
 
-    advance = jax.jit(advance_state, static_argnames="num_steps", donate_argnames="state")
-    validated = jax.jit(validate)
+        return jax.vmap(advance_state)(step_keys, states)
 
-    def end_period(state: TrainingState, reports: Sequence[tuple[Array, Array]]):
-        figures = {name: float(value) for name, value in validated(state.theta, validation_key).items()}
-        value = figures.pop("loss")
-        if value < float(state.best_loss):
-            best = jax.tree.map(jnp.copy, state.theta)
-            state = state._replace(best_theta=best, best_loss=jnp.float32(value))
-        losses, norms = (np.concatenate(values) for values in zip(*reports, strict=True))
-        return state, {
-            "validation_loss": value,
-            "best_loss": float(state.best_loss),
+    def judge(states: TrainingState):
+        figures = jax.vmap(validate, (0, None))(states.theta, validation_key)
+        better = figures["loss"] < states.best_loss
+
+        def chosen(new: Array, old: Array) -> Array:
+            return jnp.where(better.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
+
+        best_theta = jax.tree.map(chosen, states.theta, states.best_theta)
+        best_loss = jnp.where(better, figures["loss"], states.best_loss)
+        return states._replace(best_theta=best_theta, best_loss=best_loss), figures
+
+    advance = jax.jit(advance_states, static_argnames="num_steps", donate_argnames="states")
+    judged = jax.jit(judge, donate_argnums=0)
+
+    def end_period(states: TrainingState, reports: Sequence[tuple[Array, Array]]):
+        states, found = judged(states)
+        values = np.asarray(found.pop("loss"))
+        best = _least(values)
+        losses, norms = (np.concatenate(arrays, axis=1)[best] for arrays in zip(*reports, strict=True))
+        return states, {
+            "validation_loss": float(values[best]),
+            "best_loss": float(jnp.min(states.best_loss)),
             "training_loss": float(losses.mean()),
             "gradient_norm": float(norms.mean()),
-            **figures,
+            **{name: float(figure[best]) for name, figure in found.items()},
         }
 
-    with runs.history(directory, first_state(theta_key, init, optimizer)) as history:
+    start = jax.jit(jax.vmap(lambda key: first_state(key, init, optimizer)))
+    with runs.history(directory, start(theta_keys)) as history:
         runs.run_periods(
             history,
-            lambda state, num_steps: advance(state, num_steps=num_steps),
+            lambda states, num_steps: advance(states, num_steps=num_steps),
             end_period,
             num_steps=settings.num_steps,
             period=settings.validate_every,
@@ -264,23 +286,30 @@ def train(
             title="training",
             unit="steps",
             figures=lambda report, rows: {
-                "loss": float(report[0][-1]),
+                "loss": float(np.median(report[0][:, -1])),
                 "validation loss": rows[-1]["validation_loss"] if rows else None,
             },
             quiet=quiet,
         )
-        state = history.state
+        states = history.state
 
+    best = _least(np.asarray(states.best_loss))
+    state = jax.tree.map(lambda leaf: leaf[best], jax.device_get(states))
     if not np.isfinite(state.best_loss):
         raise FloatingPointError("the validation loss was never finite; lower learning_rate or clip_norm")
-    theta = jax.device_get(state.best_theta)
+    theta = state.best_theta
     if directory is not None:
         what = {k: v for k, v in directory.config.items() if k != "provenance"}
         runs.save_weights(directory.theta_path, theta, what, overwrite=True)
     return Trained(
         theta,
         float(state.best_loss),
-        jax.device_get(state.theta),
+        state.theta,
         history.rows,
         directory and directory.path,
     )
+
+
+def _least(losses: np.ndarray) -> int:
+    """Which is the least; NaN is none."""
+    return int(np.argmin(np.nan_to_num(losses, nan=np.inf)))

@@ -45,6 +45,8 @@ class WeightMemorySettings(TrainingSettings):
         weight_decay: of Adam, decoupled from the gradient.
         validate_every: steps between validations; each is followed by a checkpoint.
         steps_per_call: steps in one jitted call.
+        num_starts: networks that are trained side by side, each from weights and with data of its own; the
+            one with the best validation is kept.
         seed: of everything random.
     """
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt import datasets
+from learned_opt.core.decompositions import orthonormal_columns
 from learned_opt.core.types import Array, Key
 
 
@@ -51,21 +52,9 @@ def ill_conditioned(key: Key, m: int, n: int, condition_number: float) -> Array:
     u_key, v_key = jax.random.split(key)
     rank = min(m, n)
     singular_values = jnp.exp(-jnp.linspace(0.0, math.log(condition_number), rank))
-    u, v = _orthonormal_columns(jax.random.normal(u_key, (m, rank)), jax.random.normal(v_key, (n, rank)))
+    u = orthonormal_columns(jax.random.normal(u_key, (m, rank)))
+    v = orthonormal_columns(jax.random.normal(v_key, (n, rank)))
     return (u * singular_values[None, :]) @ v.T
-
-
-def _orthonormal_columns(*matrices: Array) -> list[Array]:
-    """The Q of each matrix's QR decomposition with a positive diagonal; as many columns in all of them.
-
-    One decomposition of all, since jax 0.10 waits for ever for two batches of them that run at the same time
-    on a machine of two cores. Rows of zeros change nothing.
-    """
-    rows = max(len(a) for a in matrices)
-    stacked = jnp.stack([jnp.pad(a, ((0, rows - len(a)), (0, 0))) for a in matrices])
-    q, r = jnp.linalg.qr(stacked)
-    q = q * jnp.sign(jnp.diagonal(r, axis1=1, axis2=2))[:, None, :]
-    return [q[i, : len(a)] for i, a in enumerate(matrices)]
 
 
 def choose_patches(key: Key, num_patches: int, n: int) -> Array:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.decompositions import largest_eigenvalue
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
 from learned_opt.core.types import Array, Data, Key, Task
@@ -240,7 +241,7 @@ def _solve(problem: SparseCoding, prox: Callable[[Array, Any], Array], num_steps
     Mathematics 15, 2015, the gradient scheme.
     """
     a, _, y = problem
-    step_size = 1 / jnp.linalg.eigvalsh(a @ a.T)[-1]
+    step_size = 1 / largest_eigenvalue(a @ a.T)
 
     def step(state: tuple[Array, Array, Array], _) -> tuple[tuple[Array, Array, Array], None]:
         x, z, t = state
