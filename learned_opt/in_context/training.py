@@ -101,6 +101,10 @@ class TrainingState(NamedTuple):
     best_loss: Array
 
 
+# Of several starts, side by side: they make their steps together.
+STARTS = TrainingState(theta=0, optimizer_state=0, step=None, best_theta=0, best_loss=0)  # type: ignore[arg-type]
+
+
 class Trained(NamedTuple):
     """What a training run gives.
 
@@ -245,7 +249,7 @@ def train(
         def advance_state(key: Key, state: TrainingState):
             return training_steps(key, state, loss, optimizer, num_steps)
 
-        return jax.vmap(advance_state)(step_keys, states)
+        return jax.vmap(advance_state, (0, STARTS), (STARTS, 0))(step_keys, states)
 
     def judge(states: TrainingState):
         figures = jax.vmap(validate, (0, None))(states.theta, validation_key)
@@ -274,7 +278,7 @@ def train(
             **{name: float(figure[best]) for name, figure in found.items()},
         }
 
-    start = jax.jit(jax.vmap(lambda key: first_state(key, init, optimizer)))
+    start = jax.jit(jax.vmap(lambda key: first_state(key, init, optimizer), out_axes=STARTS))
     with runs.history(directory, start(theta_keys)) as history:
         runs.run_periods(
             history,
@@ -294,17 +298,20 @@ def train(
         states = history.state
 
     best = _least(np.asarray(states.best_loss))
-    state = jax.tree.map(lambda leaf: leaf[best], jax.device_get(states))
-    if not np.isfinite(state.best_loss):
+    best_loss = float(states.best_loss[best])
+    if not np.isfinite(best_loss):
         raise FloatingPointError("the validation loss was never finite; lower learning_rate or clip_norm")
-    theta = state.best_theta
+    theta, last_theta = (
+        jax.tree.map(lambda leaf: leaf[best], jax.device_get(thetas))
+        for thetas in (states.best_theta, states.theta)
+    )
     if directory is not None:
         what = {k: v for k, v in directory.config.items() if k != "provenance"}
         runs.save_weights(directory.theta_path, theta, what, overwrite=True)
     return Trained(
         theta,
-        float(state.best_loss),
-        state.theta,
+        best_loss,
+        last_theta,
         history.rows,
         directory and directory.path,
     )

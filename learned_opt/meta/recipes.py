@@ -111,6 +111,8 @@ _RECOVERY = Recipe(
     ),
 )
 
+_RECOVERIES = (_recovery(), _recovery(snr_db=20.0), _recovery(dictionary="ill_conditioned"))
+
 _MNIST = Recipe(
     summary="MNIST, truncations of 20: the start of lstm-mnist",
     # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
@@ -166,7 +168,7 @@ RECIPES: dict[str, Recipe] = {
         num_validation_problems=64,
     ),
     "lstm-sparse-recovery-gaussian": _RECOVERY,
-    "lstm-sparse-recovery": dataclasses.replace(
+    "lstm-sparse-recovery-noisy": dataclasses.replace(
         _go_on(
             _RECOVERY,
             "lstm-sparse-recovery-gaussian",
@@ -176,10 +178,24 @@ RECIPES: dict[str, Recipe] = {
             learning_rate=3e-3,
             num_validation_problems=192,
         ),
-        task=_task(
-            "mixture",
-            tasks=(_recovery(), _recovery(snr_db=20.0), _recovery(dictionary="ill_conditioned")),
+        task=_task("mixture", tasks=_RECOVERIES),
+    ),
+    # Its losses lie many decades apart, and it is judged by decibels.
+    "lstm-sparse-recovery": dataclasses.replace(
+        _go_on(
+            _RECOVERY,
+            "lstm-sparse-recovery-noisy",
+            "the same with patches of photographs, by logarithms; goes on from lstm-sparse-recovery-noisy",
+            log_floor=1e-5,
+            num_problems=32,
+            num_meta_steps=2000,
+            learning_rate=1e-3,
+            warmup_steps=50,
+            problem_clip_norm=1.0,
+            num_validation_problems=256,
+            seed=5,
         ),
+        task=_task("mixture", tasks=(*_RECOVERIES, _recovery(dictionary="natural_images"))),
     ),
     "lstm-mnist-short": _MNIST,
     "lstm-mnist": _go_on(

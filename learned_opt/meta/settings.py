@@ -45,6 +45,7 @@ class Settings:
         weights: of the losses after each inner step: uniform, linear, final, or one number a step. They, the
             logarithm and the convergence rate have no meaning for imitation.
         log_floor: c, where the losses in that sum are to be log(loss + c); `None` for the losses themselves.
+            Validations then take the mean of logarithms too.
         rate_weight: lambda, the weight of the convergence rate in the objective.
         learning_rate: of the outer optimizer (Adam), at its peak.
         warmup_steps: meta-steps over which the learning rate rises from 0.

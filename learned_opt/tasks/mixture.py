@@ -103,8 +103,12 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         return {name: jnp.stack([m[name] for m in every])[problem.index] for name in names}
 
     def prox(params: Params, step_size: Any) -> Params:
+        # One number for all, or a tree of them like the params.
+        alike = jax.tree.structure(step_size) == jax.tree.structure(params)
+        sizes = step_size if alike else [step_size] * len(tasks)
         return tuple(
-            operator(p, step_size) if operator else p for operator, p in zip(operators, params, strict=True)
+            operator(p, size) if operator else p
+            for operator, p, size in zip(operators, params, sizes, strict=True)
         )
 
     return Task(
