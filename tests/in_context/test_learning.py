@@ -154,9 +154,27 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
     assert loss(blind, 0.0) == loss(blind, 0.2) == 0.25
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path):
+def test_of_several_starts_the_best_is_kept(tmp_path):
+    learner, family = learners.lstm(num_cells=(2,)), families.boolean()
+    settings = {**TINY, "num_steps": 12, "validate_every": 4, "learning_rate": 0.05}
+    one = train_learner(learner, family, **settings)
+    several = train_learner(learner, family, directory=tmp_path / "run", num_starts=4, **settings)
+    # The first start is that of a run of one; three others are no worse together.
+    assert several.validation_loss <= one.validation_loss * (1 + 1e-5)
+    best = [row["best_loss"] for row in several.metrics]
+    assert best == sorted(best, reverse=True)
+    assert several.validation_loss == best[-1]
+    assert all(row["best_loss"] <= row["validation_loss"] for row in several.metrics)
+    chex.assert_trees_all_equal_shapes(several.theta, one.theta)
+    chex.assert_trees_all_equal(load_learner(tmp_path / "run").theta, several.theta)
+    with pytest.raises(ValueError, match="num_starts=0: it must be at least 1"):
+        train_learner(learner, family, num_starts=0, **settings)
+
+
+@pytest.mark.parametrize("num_starts", [1, 3])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, num_starts):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean(num_held_out=3)
-    settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3}
+    settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3, "num_starts": num_starts}
     whole = train_learner(learner, family, directory=tmp_path / "whole", **settings)
     shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
     # As a kill after the first validation leaves it.

@@ -39,6 +39,17 @@ def assert_same_result(one: Run, other: Run):
     assert without_time[0] == without_time[1]
 
 
+def test_validations_take_the_mean_that_meta_training_does():
+    """Adam's loss is a validation too, and does not depend on theta."""
+    settings = {**TINY, "num_meta_steps": 1, "validate_every": 1, "num_validation_problems": 16}
+    plain, logs, high = (
+        meta_train(LOPT, TASK, log_floor=floor, **settings).adam_loss for floor in (None, 1e-6, 1e3)
+    )
+    # The geometric mean is below the arithmetic one, and near it where the floor is far above the losses.
+    assert logs < 0.9 * plain
+    assert high == pytest.approx(plain, rel=0.05)
+
+
 def test_meta_training_learns():
     run = meta_train(
         optimizers.lstm(hidden_sizes=(8,)),

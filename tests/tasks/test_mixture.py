@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from learned_opt.meta import meta_train
+from learned_opt.optimizers import proximal_lstm
 from learned_opt.tasks import mixture, normalized_loss, quadratic, random_scaling, registry, sparse_coding
 
 MIXED = mixture((quadratic(dim=3), quadratic(dim=3, condition_number=1e4)))
@@ -70,6 +72,25 @@ def test_params_of_different_shapes_lie_side_by_side():
     moved = mixed.prox(params, step)
     np.testing.assert_array_equal(moved[0], params[0])  # quadratics have no operator
     np.testing.assert_array_equal(moved[1], tasks[1].prox(params[1], step))
+    # A step size a coordinate, as the learned proximal optimizers have them.
+    sizes = (jnp.ones(3), jnp.linspace(0.1, 0.8, 8))
+    np.testing.assert_array_equal(mixed.prox(params, sizes)[1], tasks[1].prox(params[1], sizes[1]))
+
+
+def test_proximal_optimizers_are_meta_trained_on_params_of_different_shapes():
+    mixed = mixture((sparse_coding(4, 8), sparse_coding(9, 12, penalty="l0")))
+    run = meta_train(
+        proximal_lstm(hidden_sizes=(2,)),
+        mixed,
+        horizon=4,
+        truncation=2,
+        num_problems=2,
+        num_meta_steps=2,
+        num_validation_problems=4,
+        log_floor=1e-4,
+        quiet=True,
+    )
+    assert np.isfinite(run.validation_loss)
 
 
 def test_a_smooth_part_beside_none():
