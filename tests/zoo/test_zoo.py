@@ -63,10 +63,10 @@ def test_sparse_coding_card_holds():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "most"), [({}, -35), ({"snr_db": 20.0}, -18), ({"dictionary": "ill_conditioned"}, -11.3)]
+    ("arguments", "most"), [({}, -60), ({"snr_db": 20.0}, -22), ({"dictionary": "ill_conditioned"}, -11.3)]
 )
 def test_sparse_recovery_card_holds(arguments, most):
-    """At least 8 dB below tuned FISTA, which reaches -14.2, -13.2 and -3.3; the first two below LISTA."""
+    """At least 8 dB below tuned FISTA, which reaches -14.2, -13.2 and -3.3; the first two far below LISTA."""
     task = tasks.sparse_coding(256, 512, weight=0.1, objective="recovery", **arguments)
     tx = learned_opt.pretrained("lstm-sparse-recovery")
     curves = training.evaluate(tx, task, num_steps=16, num_problems=32, seed=7)
