@@ -87,8 +87,8 @@ SHEETS: dict[str, Sheet] = {
         known_failures=(
             "It minimises no objective: its thresholds follow the residual, and its step sizes were trained "
             "for codes of which about a tenth is active and for a penalty of weight 0.1.",
-            "It was meta-trained on dictionaries of 64x128. On patches of photographs it diverges on half of the "
-            "problems of 256x512, which are worse conditioned.",
+            "It was meta-trained on dictionaries of 64x128. On patches of photographs it diverges on half of "
+            "the problems of 256x512, which are worse conditioned.",
             "Ill-conditioned dictionaries (50) gain 11 dB over FISTA in 16 steps, but LISTA, trained for the "
             "one dictionary that it is tried on, is 20 dB better still; it needs 24 to 50 steps for that.",
             "With noise the error no longer falls after about 16 steps, and rises slowly after 50.",
