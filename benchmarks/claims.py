@@ -110,8 +110,10 @@ SHEETS: dict[str, Sheet] = {
             "another problem to it. lstm-general sees no scale.",
             "Without decay a conv net (8 and 16 channels, ReLU) diverged between steps 5,000 and 10,000; "
             "20 ReLU units, two layers of 20, and batches of 32 did not, one seed each. Built with "
-            "num_steps=10_000 it did not diverge on the conv net: loss 0.017 and test accuracy 0.978 at "
-            "step 10,000. Give num_steps for long runs.",
+            "num_steps=10_000 it did not diverge on the conv net, on 40 sigmoid units and on Fashion-MNIST: "
+            "losses 0.017, 0.013 and 0.25, test accuracies 0.978, 0.965 and 0.865 at step 10,000, a seed "
+            "each. Give num_steps for long runs: on 20 sigmoid units it then ends at 0.113 at step 2,000, at "
+            "0.131 without it, and swept Adam at 0.146 (five seeds).",
             "On Rosenbrock's function it diverges at learning_rate=1.",
         ),
     ),
