@@ -228,7 +228,7 @@ def _floor_section(own: Sequence[Cell]) -> Section:
 
 SUITE = Suite(
     "speed",
-    2,
+    3,
     "Time and memory of an update beside Adam's over 1e3 to 1e7 parameters in few and in many leaves, and "
     "the throughput of meta-training beside the limits of the machine and its loop beside the compiled call.",
     plan,
