@@ -32,11 +32,7 @@ def step_costs(tx: optax.GradientTransformation, task: Task, *, num_steps: int) 
         number of `parameters`.
     """
     steps = min(num_steps, 100)
-    keys = jax.random.split(jax.random.key(0), 3)
-    problem = jax.jit(task.sample)(keys[0])
-    params = jax.jit(task.init)(keys[1], problem)
-    batch = jax.jit(task.batch)(keys[2], problem, task.data)
-    bare = task._replace(data=(), metrics=None, config=None)
+    bare, problem, params, batch = _one_problem(task)
     ours, adams = interleaved(
         [functools.partial(_steps, t, bare, steps, problem, params, batch) for t in (tx, ADAM)]
     )
@@ -47,6 +43,39 @@ def step_costs(tx: optax.GradientTransformation, task: Task, *, num_steps: int) 
         "adam_state_bytes": state_bytes(ADAM, params) / count(params),
         "parameters": count(params),
     }
+
+
+def solver_costs(solve: Callable[..., Any], task: Task, *, num_steps: int) -> dict[str, Any]:
+    """Time of a solver's iteration, its preparations shared out over all, and of a step of Adam.
+
+    Args:
+        solve: `solve(task, problem, batch, num_steps)`, the iterates.
+        task: what it solves.
+        num_steps: iterations of one timed call.
+
+    Returns:
+        `seconds` and `adam_seconds` a step, and the number of `parameters`.
+    """
+    bare, problem, params, batch = _one_problem(task)
+    # It may ask for the task's configuration, and for nothing that is large.
+    solved = jax.jit(lambda problem, batch: solve(task._replace(data=()), problem, batch, num_steps))
+    steps = min(num_steps, 100)
+    ours, adams = interleaved(
+        [
+            functools.partial(solved, problem, batch),
+            functools.partial(_steps, ADAM, bare, steps, problem, params, batch),
+        ]
+    )
+    return {"seconds": ours / num_steps, "adam_seconds": adams / steps, "parameters": count(params)}
+
+
+def _one_problem(task: Task) -> tuple[Task, Any, Any, Any]:
+    """A task without its data, a problem, params and a batch."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    problem = jax.jit(task.sample)(keys[0])
+    params = jax.jit(task.init)(keys[1], problem)
+    batch = jax.jit(task.batch)(keys[2], problem, task.data)
+    return task._replace(data=(), metrics=None, config=None), problem, params, batch
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -75,6 +75,17 @@ class Pool:
         values = np.concatenate([np.asarray(cell.result["metrics"][name]) for cell in self.cells])
         return measures.interval(values, np.mean)
 
+    @property
+    def time(self) -> float:
+        """Of a step, as a ratio to Adam's; where it was measured."""
+        assert self.cost is not None
+        return self.cost["seconds"] / self.cost["adam_seconds"]
+
+    def over_time(self) -> np.ndarray:
+        """As `quantiles`, with the time in steps of Adam in the place of the steps; without the start."""
+        steps, *values = self.quantiles()[:, 1:]
+        return np.stack([steps * self.time, *values])
+
     def quantiles(self) -> np.ndarray:
         """f[4, steps]: steps, median, quartiles over problems and seeds; what `line_plot` takes."""
         low, middle, high = measures.curve_quantiles(self.all("curves"))

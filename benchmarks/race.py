@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import contenders as field
 from benchmarks.contenders import Contender
-from benchmarks.costs import step_costs
+from benchmarks.costs import solver_costs, step_costs
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import Task
@@ -115,9 +115,8 @@ def case_jobs(suite: str, case: Case, chosen: Sequence[Contender], budget: Budge
     for horizon in case.horizons:
         for c in chosen:
             jobs += _contender_jobs(suite, case, task, c, horizon, budget, settings)
-    for c in chosen if case.shift is None else ():
-        if c.kind != "solver":
-            jobs.append(_cost_job(suite, case, task, c, settings))
+    if case.shift is None:
+        jobs += [_cost_job(suite, case, task, c, settings) for c in chosen]
     return jobs
 
 
@@ -317,6 +316,8 @@ def _cost_job(suite: str, case: Case, task: Task, c: Contender, settings: Mappin
     horizon = case.horizons[0]
 
     def run(load: Load) -> dict[str, Any]:
+        if c.kind == "solver":
+            return solver_costs(c.build, task, num_steps=horizon)
         rate = load(Key(suite, case.name, c.name, horizon, None, "sweep")) if c.kind == "swept" else {}
         build = _builder(c, task, horizon)
         return step_costs(build(rate.get("learning_rate", 0.0)), task, num_steps=horizon)

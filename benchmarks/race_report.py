@@ -49,10 +49,9 @@ def task_rows(group: dict[str, Pool], metrics: Mapping[str, Column]) -> list[dic
             if (metric := pool.metric(name)) is not None:
                 row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
         if pool.cost is not None:
-            row |= {
-                "time": pool.cost["seconds"] / pool.cost["adam_seconds"],
-                "bytes": pool.cost["state_bytes"] / pool.cost["adam_state_bytes"],
-            }
+            row["time"] = pool.time
+            if "state_bytes" in pool.cost:
+                row["bytes"] = pool.cost["state_bytes"] / pool.cost["adam_state_bytes"]
         rows.append(row)
     return rows
 
@@ -94,10 +93,24 @@ def _task(
         highlight=strong,
     )
     left_out = len(group) - len(shown)
+    timed = {name: group[name].over_time() for name in shown if group[name].cost is not None}
     caption = f"Lines are medians over {problems} problems ({len(first.seeds)} seeds), bands the quartiles."
     if left_out:
         caption += f" With the highest final losses, {left_out} of the contenders are left out."
     figures, captions = [figure], [caption]
+    if len(timed) > 1:
+        figures.append(
+            line_plot(
+                timed,
+                title=f"{task}: loss over time",
+                x_label="time, in steps of Adam",
+                y_label="loss",
+                x_log=True,
+                y_limits=_limits([group[name] for name in timed]),
+                highlight=strong,
+            )
+        )
+        captions.append("The same over the time that the steps take on one problem, in units of Adam's.")
     speeds = {r["optimizer"]: (r["speed"], r["speed_low"], r["speed_high"]) for r in rows if "speed" in r}
     if len(speeds) > 1:
         figures.append(

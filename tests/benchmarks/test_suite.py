@@ -78,7 +78,7 @@ def test_suites_side_by_side_make_the_same_cells(users_file: Path, measured: Pat
 def measured(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the user's suite, to be copied by whoever changes them."""
     out = tmp_path_factory.mktemp("results")
-    assert runner.run([suites.find(str(users_file))], Request("quick"), out, command="c", quiet=True) == 9
+    assert runner.run([suites.find(str(users_file))], Request("quick"), out, command="c", quiet=True) == 10
     return out
 
 
@@ -236,7 +236,8 @@ def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, mon
     assert "| still | **0.125** | **0.125** |" in table
     assert "squared norm" in table
     page = out.read_text()
-    assert page.count("<svg") >= 2
+    assert page.count("<svg") >= 3
+    assert "two: loss over time" in page
     assert "UNFINISHED" not in page
     assert "two, 8 steps" in page
 
@@ -244,7 +245,7 @@ def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, mon
 def test_unfinished_results_are_called_so(results: Path, tmp_path: Path):
     race_file(results, "still", 0).unlink()
     report.write(results, tmp_path / "r.html", tmp_path / "r.md")
-    assert "UNFINISHED: 1 of 9" in (tmp_path / "r.html").read_text()
+    assert "UNFINISHED: 1 of 10" in (tmp_path / "r.html").read_text()
 
 
 def test_references_are_never_the_best(results: Path, tmp_path: Path):
@@ -253,6 +254,10 @@ def test_references_are_never_the_best(results: Path, tmp_path: Path):
     newton, sgd = (next(line for line in lines if line.startswith(f"| {n} |")) for n in ("newton", "sgd"))
     assert "**" not in newton
     assert "**" in sgd
+    # A solver's time is measured too, and it has no state of its own.
+    cost = cells.read(cells.path_of(results, Key("mine", "two", "newton", 0, None, "cost"))).result
+    assert cost["seconds"] > 0
+    assert "state_bytes" not in cost
 
 
 def test_compare_finds_what_became_worse(results: Path, measured: Path, capsys: pytest.CaptureFixture[str]):
