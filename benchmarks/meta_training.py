@@ -60,7 +60,7 @@ LOOP_SETTINGS: dict[str, Any] = {
     "steps_per_call": 10,
 }
 PERIODS = (10, 60)
-NUM_PERIODS = {"quick": 3, "default": 8, "full": 8}
+NUM_PERIODS = 8
 
 
 def jobs(suite: str, size: str, machine: Key) -> list[Job]:
@@ -72,10 +72,12 @@ def jobs(suite: str, size: str, machine: Key) -> list[Job]:
         key = Key(suite, f"meta-training-{name}", case.optimizer, 0, None, THROUGHPUT)
         settings = {"problems": case.problems, "truncation": TRUNCATION, "estimator": case.estimator}
         found.append(Job(key, settings, functools.partial(_throughput, machine, case), needs=machine))
+    if size == "quick":
+        return found
     case = METERED[LOOP_TASK]
-    settings = LOOP_SETTINGS | {"periods": list(PERIODS), "num_periods": NUM_PERIODS[size]}
+    settings = LOOP_SETTINGS | {"periods": list(PERIODS)}
     key = Key(suite, f"meta-training-{LOOP_TASK}", case.optimizer, 0, None, LOOP)
-    return [*found, Job(key, settings, functools.partial(_loop, case, NUM_PERIODS[size]))]
+    return [*found, Job(key, settings, functools.partial(_loop, case))]
 
 
 def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     }
 
 
-def _loop(case: Metered, num_periods: int, load: Load) -> dict[str, Any]:
+def _loop(case: Metered, load: Load) -> dict[str, Any]:
     """A meta-step as `meta_train` makes it, and as the compiled call in it does, on the same devices."""
     lopt, task = RULES[case.optimizer](), case.task()
     settings = Settings(**LOOP_SETTINGS)
@@ -151,7 +153,7 @@ def _loop(case: Metered, num_periods: int, load: Load) -> dict[str, Any]:
     start = time.perf_counter()
     jax.block_until_ready(call())
     first_seconds = time.perf_counter() - start
-    seconds = {period: _shortest_period(lopt, task, period, num_periods) for period in PERIODS}
+    seconds = {period: _shortest_period(lopt, task, period) for period in PERIODS}
     (call_seconds,) = interleaved([call], seconds=2.0)
     return {
         "compile_seconds": first_seconds - call_seconds,
@@ -160,11 +162,11 @@ def _loop(case: Metered, num_periods: int, load: Load) -> dict[str, Any]:
     }
 
 
-def _shortest_period(lopt, task: Task, period: int, num_periods: int) -> float:
+def _shortest_period(lopt, task: Task, period: int) -> float:
     """Seconds of the period that other processes disturbed least, of a run that stores and shows all."""
     settings: dict[str, Any] = LOOP_SETTINGS | {
         "validate_every": period,
-        "num_meta_steps": num_periods * period,
+        "num_meta_steps": NUM_PERIODS * period,
     }
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stderr(io.StringIO()):
         run = meta_train(lopt, task, directory=f"{directory}/run", **settings)

@@ -16,8 +16,8 @@ from learned_opt import in_context
 from learned_opt.runs import Column, Section, interval_plot
 
 TASK = "xor-4"
-NUM_DATASETS = {"quick": 8, "default": 500, "full": 2000}
-NUM_TUNING = {"quick": 8, "default": 100, "full": 100}
+NUM_DATASETS = {"quick": 4, "default": 500, "full": 2000}
+NUM_TUNING = {"quick": 4, "default": 100, "full": 100}
 FIRST_SEED, TUNING_SEED = 1000, 5000
 MEMORY, AVERAGED = "weight memory", "weight memory, 16 orders"
 NUM_ORDERS = 16

@@ -15,7 +15,7 @@ def test_periods_of_two_lengths_tell_a_step_from_the_end_of_a_period():
 
 
 def test_report_has_the_overhead_of_the_loop():
-    (key,) = (job.key for job in SUITE.plan(Request("quick")) if job.key.part == LOOP)
+    (key,) = (job.key for job in SUITE.plan(Request("default")) if job.key.part == LOOP)
     result = {"seconds": 0.002, "loop_seconds": 0.0021, "end_seconds": 0.03, "compile_seconds": 5.0}
     (section,) = SUITE.sections([Cell(key, {}, result, {}, 1.0)])
     (row,) = section.rows
