@@ -74,7 +74,7 @@ SHEETS: dict[str, Sheet] = {
         ),
     ),
     "lstm-sparse-recovery": Sheet(
-        summary="Coordinatewise LSTM that recovers sparse codes in 16 proximal steps, for any dictionary.",
+        summary="Coordinatewise LSTM that recovers sparse codes in 16 steps from dictionaries new to it.",
         num_coordinates="128 to 512",
         claims=(
             Claim("recovery 64x128 in 16 steps", "--num-steps 16"),

@@ -21,7 +21,7 @@ from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import compiled, in_force, problem_mesh, replicated
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.training.evaluate import trajectories
-from learned_opt.training.tune import loss_at, tune, with_prox
+from learned_opt.training.tune import loss_at, mean_loss, tune, with_prox
 
 # Theta is selected on problems that neither meta-training nor evaluation of the same seed draws.
 TRAINING_STREAM, VALIDATION_STREAM = 0x7A1, 0x5E1
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
     Attributes:
         theta: the meta-parameters of the best validation.
-        validation_loss: their mean loss at the horizon, on the validation problems, as `mean_loss` says.
+        validation_loss: their mean loss at the horizon, on the validation problems, as `tune.mean_loss` says.
         adam_loss: swept Adam's on the same problems.
         last_theta: the meta-parameters after the last meta-step.
         metrics: one dictionary a validation, as in the run's `metrics.jsonl`.
@@ -365,29 +365,6 @@ def _validation(lopt: LearnedOptimizer, task: Task, settings: Settings, mesh: Me
         )
     adam_loss, _ = validate(with_prox(optax.adam, task), adam.learning_rate)
     return functools.partial(validate, lopt.build), adam_loss
-
-
-def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
-    """The mean that validations go by; with a floor c, `exp(mean(log(loss + c))) - c`.
-
-    Where meta-training looks at logarithms, so do validations: the plain mean of losses many decades apart is
-    that of a few problems.
-
-    Args:
-        losses: f[num_problems].
-        log_floor: c, or `None` for the plain mean.
-
-    Returns:
-        The mean.
-
-    Example:
-        >>> losses = np.array([1.0, 1e-4])
-        >>> round(mean_loss(losses, None), 5), round(mean_loss(losses, 1e-6), 5)
-        (0.50005, 0.01005)
-    """
-    if log_floor is None:
-        return float(losses.mean())
-    return float(np.exp(np.log(losses.astype(np.float64) + log_floor).mean()) - log_floor)
 
 
 def _summary(reports: Sequence[StepMetrics]) -> dict[str, float | None]:

@@ -165,6 +165,29 @@ def loss_at(curves: np.ndarray, step: int, window: int = 1) -> np.ndarray:
     return np.mean(np.asarray(curves, np.float64)[..., first : last + 1], axis=-1)
 
 
+def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
+    """The mean that validations go by; with a floor c, `exp(mean(log(loss + c))) - c`.
+
+    Where meta-training looks at logarithms, so do validations: the plain mean of losses many decades apart is
+    that of a few problems.
+
+    Args:
+        losses: f[num_problems].
+        log_floor: c, or `None` for the plain mean.
+
+    Returns:
+        The mean.
+
+    Example:
+        >>> losses = np.array([1.0, 1e-4])
+        >>> round(mean_loss(losses, None), 5), round(mean_loss(losses, 1e-6), 5)
+        (0.50005, 0.01005)
+    """
+    if log_floor is None:
+        return float(losses.mean())
+    return float(np.exp(np.log(losses.astype(np.float64) + log_floor).mean()) - log_floor)
+
+
 def check_window(window: int) -> None:
     """`ValueError` unless the window is a positive odd number of steps.
 
