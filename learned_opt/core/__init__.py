@@ -3,7 +3,7 @@
 from learned_opt.core.config import Registry, validated
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
-from learned_opt.core.sharding import split_by_problem
+from learned_opt.core.sharding import on_every_device, split_by_problem
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 
@@ -19,6 +19,7 @@ __all__ = [
     "group_norms",
     "hard_threshold",
     "is_traced",
+    "on_every_device",
     "soft_threshold",
     "split_by_problem",
     "unknown_name",

@@ -90,7 +90,8 @@ class Estimator(NamedTuple):
     """How the meta-gradient is computed.
 
     Attributes:
-        init: `init(key, theta, data) -> state`, the inner problems at their first step.
+        init: `init(key, theta, data) -> state`, the inner problems at their first step. On several devices
+            the `training.walkers.Walkers` in it are split by problem; all else is whole on each.
         estimate: `estimate(key, theta, state, data) -> (MetaGradient, state)`.
     """
 

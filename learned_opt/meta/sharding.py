@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from learned_opt.core.sharding import PROBLEM_AXIS
 from learned_opt.core.types import Data, Key
 from learned_opt.meta.step import MetaState, StepMetrics
-from learned_opt.training.walkers import divisors
+from learned_opt.training.walkers import Walkers, divisors
 
 T = TypeVar("T")
 Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
@@ -75,10 +75,17 @@ def compiled(
         jitted = jax.jit(steps, static_argnums=3, donate_argnums=1)
         return jax.jit(begin)(key, data), lambda state, num_steps: jitted(key, state, data, num_steps)
 
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(PROBLEM_AXIS))
-    layout = jax.tree.map(lambda _: everywhere, jax.eval_shape(begin, key, data))
-    layout = layout._replace(estimator_state=jax.tree.map(lambda _: split, layout.estimator_state))
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(PROBLEM_AXIS))
+
+    def of_walkers(part: Any) -> bool:
+        return isinstance(part, Walkers)
+
+    # Where the problems stand is split. What else an estimator keeps, such as its noise, all devices need.
+    layout = jax.tree.map(
+        lambda part: jax.tree.map(lambda _: split if of_walkers(part) else everywhere, part),
+        jax.eval_shape(begin, key, data),
+        is_leaf=of_walkers,
+    )
     jitted = jax.jit(
         steps,
         static_argnums=3,

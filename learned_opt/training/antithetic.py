@@ -5,7 +5,8 @@ r"""What the estimators by evolution strategies share: Gaussian noise on theta, 
     \nabla_\theta\, \mathbb{E}_{\epsilon \sim N(0, \sigma^2 I)} L(\theta + \epsilon) = \mathbb{E}\left[
         \frac{\epsilon}{2 \sigma^2} \bigl(L(\theta + \epsilon) - L(\theta - \epsilon)\bigr) \right]
 
-It is the gradient of a smoothed meta-loss, and needs no derivative of anything.
+It is the gradient of a smoothed meta-loss, and needs no derivative of anything. Devices that share the pairs
+exchange losses alone: each makes the noise of all pairs from the common key.
 """
 
 from typing import TypedDict
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.sharding import split_by_problem
+from learned_opt.core.sharding import on_every_device, split_by_problem
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.training.walkers import Horizon, Walkers, check_problem_clip_norm
 
@@ -56,18 +57,19 @@ def gaussian(key: Key, theta: Theta, sigma: float, num_pairs: int) -> Theta:
         num_pairs: how many.
 
     Returns:
-        A tree like theta; leaves `(num_pairs,) + leaf.shape`, in their dtype.
+        A tree like theta; leaves `(num_pairs,) + leaf.shape`, in their dtype, whole on every device.
 
     Example:
         >>> gaussian(jax.random.key(0), {"w": jnp.zeros((2, 3))}, 0.1, 5)["w"].shape
         (5, 2, 3)
     """
+    like = jax.tree.map(lambda t: jax.ShapeDtypeStruct(t.shape, t.dtype), theta)
 
     def one(key: Key) -> Theta:
-        noise = optax.tree.random_like(key, theta, jax.random.normal)
+        noise = optax.tree.random_like(key, like, jax.random.normal)
         return jax.tree.map(lambda n: sigma * n, noise)
 
-    return split_by_problem(jax.vmap(one)(jax.random.split(key, num_pairs)))
+    return on_every_device(lambda key: jax.vmap(one)(jax.random.split(key, num_pairs)), key)
 
 
 def both_signs(theta: Theta, noise: Theta) -> Theta:
@@ -78,13 +80,14 @@ def both_signs(theta: Theta, noise: Theta) -> Theta:
         noise: of n pairs, leaves `(n,) + leaf.shape`.
 
     Returns:
-        A tree like theta; leaves `(n, 2) + leaf.shape`.
+        A tree like theta; leaves `(n, 2) + leaf.shape`, split by pair.
 
     Example:
         >>> both_signs(jnp.float32(1), jnp.array([0.25, 0.5])).tolist()
         [[1.25, 0.75], [1.5, 0.5]]
     """
-    return jax.tree.map(lambda t, n: jnp.stack([t[None] + n, t[None] - n], axis=1), theta, noise)
+    signs = jax.tree.map(lambda t, n: jnp.stack([t[None] + n, t[None] - n], axis=1), theta, noise)
+    return split_by_problem(signs)
 
 
 def in_pairs(walkers: Walkers) -> Walkers:
@@ -126,10 +129,14 @@ def evolution_gradient(
         >>> grad.item(), loss.item()
         (1.0, 0.5)
     """
-    slopes, finite = pair_slopes(noise, losses, sigma, problem_clip_norm)
-    count = jnp.sum(finite).astype(losses.dtype)
-    grad = jax.tree.map(lambda n: jnp.sum(along(slopes, n) * n, axis=0) / count.astype(n.dtype), noise)
-    return grad, mean_over_pairs(losses, finite)
+
+    def gradient(noise: Theta, losses: Array) -> tuple[Theta, Array]:
+        slopes, finite = pair_slopes(noise, losses, sigma, problem_clip_norm)
+        count = jnp.sum(finite).astype(losses.dtype)
+        grad = jax.tree.map(lambda n: jnp.sum(along(slopes, n) * n, axis=0) / count.astype(n.dtype), noise)
+        return grad, mean_over_pairs(losses, finite)
+
+    return on_every_device(gradient, noise, losses)
 
 
 def pair_slopes(

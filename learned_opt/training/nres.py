@@ -9,6 +9,7 @@ from typing import NamedTuple, Unpack
 
 import jax
 
+from learned_opt.core.sharding import on_every_device
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.antithetic import (
     Inner,
@@ -28,7 +29,7 @@ class NRESState(NamedTuple):
     Attributes:
         walkers: two for each problem; all arrays have leading axes `(num_problems, 2)`.
         noise: what each pair keeps for its whole trajectory, a tree like theta with leaves
-            `(num_problems,) + leaf.shape`.
+            `(num_problems,) + leaf.shape`, whole on every device.
     """
 
     walkers: Walkers
@@ -94,22 +95,26 @@ def nres(
     check_noise(sigma, problem_clip_norm)
     step = truncated_step(lopt, task, objective, **inner)
 
-    def begin(key: Key, theta: Theta, age: Array | None = None) -> NRESState:
-        problem_key, noise_key = jax.random.split(key)
-        noise = gaussian(noise_key, theta, sigma, step.num_problems)
-        return NRESState(in_pairs(step.begin(problem_key, theta, age)), noise)
+    def draw(key: Key, theta: Theta) -> Theta:
+        return gaussian(key, theta, sigma, step.num_problems)
 
     def init(key: Key, theta: Theta, data: Data) -> NRESState:
-        return begin(key, theta)
+        problem_key, noise_key = jax.random.split(key)
+        return NRESState(in_pairs(step.begin(problem_key, theta)), draw(noise_key, theta))
+
+    def renewed(key: Key, theta: Theta, ended: Array, noise: Theta) -> Theta:
+        return replace(ended, lambda: draw(key, theta), noise)
 
     def estimate(key: Key, theta: Theta, state: NRESState, data: Data):
+        problem_key, noise_key = jax.random.split(key)
         # Both of a pair are at the same step.
         ended, age = state.walkers.ended[:, 0], state.walkers.age[:, 0]
-        state = replace(ended, lambda: begin(key, theta, age), state)
+        walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
+        noise = on_every_device(renewed, noise_key, theta, ended, state.noise)
         # Over the signs, then over the pairs.
         pairs = jax.vmap(jax.vmap(step.walk, (0, 0, None)), (0, 0, None))
-        losses, walkers = pairs(both_signs(theta, state.noise), state.walkers, data)
-        grad, loss = evolution_gradient(state.noise, losses, sigma, problem_clip_norm)
-        return report(grad, loss, walkers), NRESState(walkers, state.noise)
+        losses, walkers = pairs(both_signs(theta, noise), walkers, data)
+        grad, loss = evolution_gradient(noise, losses, sigma, problem_clip_norm)
+        return report(grad, loss, walkers), NRESState(walkers, noise)
 
     return Estimator(init, estimate)

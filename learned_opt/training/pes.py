@@ -10,9 +10,11 @@ from typing import NamedTuple, Unpack
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.sharding import on_every_device
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.antithetic import (
     Inner,
+    along,
     both_signs,
     check_noise,
     evolution_gradient,
@@ -29,7 +31,7 @@ class PESState(NamedTuple):
     Attributes:
         walkers: two for each problem; all arrays have leading axes `(num_problems, 2)`.
         perturbation: the sum of the noise that each pair's trajectory has had so far, a tree like theta with
-            leaves `(num_problems,) + leaf.shape`.
+            leaves `(num_problems,) + leaf.shape`, whole on every device.
     """
 
     walkers: Walkers
@@ -96,23 +98,23 @@ def pes(
     check_noise(sigma, problem_clip_norm)
     step = truncated_step(lopt, task, objective, **inner)
 
-    def begin(key: Key, theta: Theta, age: Array | None = None) -> PESState:
-        no_noise = jax.tree.map(lambda t: jnp.zeros((step.num_problems, *t.shape), t.dtype), theta)
-        return PESState(in_pairs(step.begin(key, theta, age)), no_noise)
-
     def init(key: Key, theta: Theta, data: Data) -> PESState:
-        return begin(key, theta)
+        no_noise = jax.tree.map(lambda t: jnp.zeros((step.num_problems, *t.shape), t.dtype), theta)
+        return PESState(in_pairs(step.begin(key, theta)), no_noise)
+
+    def accumulated(ended: Array, perturbation: Theta, noise: Theta) -> Theta:
+        return jax.tree.map(lambda p, n: jnp.where(along(ended, p), 0, p) + n, perturbation, noise)
 
     def estimate(key: Key, theta: Theta, state: PESState, data: Data):
         problem_key, noise_key = jax.random.split(key)
         # Both of a pair are at the same step.
         ended, age = state.walkers.ended[:, 0], state.walkers.age[:, 0]
-        state = replace(ended, lambda: begin(problem_key, theta, age), state)
+        walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
         noise = gaussian(noise_key, theta, sigma, step.num_problems)
-        perturbation = jax.tree.map(jnp.add, state.perturbation, noise)
+        perturbation = on_every_device(accumulated, ended, state.perturbation, noise)
         # Over the signs, then over the pairs.
         pairs = jax.vmap(jax.vmap(step.walk, (0, 0, None)), (0, 0, None))
-        losses, walkers = pairs(both_signs(theta, noise), state.walkers, data)
+        losses, walkers = pairs(both_signs(theta, noise), walkers, data)
         grad, loss = evolution_gradient(perturbation, losses, sigma, problem_clip_norm)
         return report(grad, loss, walkers), PESState(walkers, perturbation)
 

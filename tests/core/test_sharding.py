@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh
 
-from learned_opt.core.sharding import each_its_share
+from learned_opt.core.sharding import each_its_share, on_every_device
 
 
 def traced(devices: int, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -49,3 +49,16 @@ def test_sums_have_no_axis_of_problems(axis: str, share: int):
         sums = jax.eval_shape(lambda p: each_its_share(total, p, combine="sum"), jnp.zeros((8, 3)))
     assert seen == [(share, 3)]
     assert sums.shape == (3,)
+
+
+def test_every_device_applies_a_function_to_whole_arrays_once():
+    seen = []
+
+    def total(x):
+        seen.append((x.shape, jax.sharding.get_abstract_mesh().manual_axes))
+        return jnp.sum(x)
+
+    # Within itself it has nothing left to do.
+    result = traced(4, lambda x: on_every_device(lambda x: on_every_device(total, x), x), jnp.zeros((8, 3)))
+    assert seen == [((8, 3), ("problems",))]
+    assert result.shape == ()

@@ -229,11 +229,30 @@ def exchanged(program: Path) -> tuple[set[str], list[tuple[int, ...]]]:
     return {kind for _, kind in found}, [tuple(map(int, filter(None, s.split(",")))) for s in shapes]
 
 
+def compiled_programs(directory: Path, **settings) -> None:
+    """Leaves the programs of a short run on four devices."""
+    dump = f"--xla_dump_to={directory} --xla_dump_hlo_module_re=several_meta_steps|trajectories"
+    words = json.dumps(SETTINGS | {"num_meta_steps": 2, "resume": False} | settings)
+    finish(start(GO_ON, directory / "run", words, -1, 0, devices=4, flags=dump))
+
+
+@pytest.mark.parametrize("estimator", ["es", "pes", "nres"])
+def test_evolution_strategies_exchange_a_few_numbers_a_problem(tmp_path: Path, estimator: str):
+    """Losses and flags, once a meta-step; noise is made from the key on every device."""
+    compiled_programs(tmp_path, estimator=estimator)
+    (program,) = tmp_path.glob("*several_meta_steps*after_optimizations.txt")
+    kinds, shapes = exchanged(program)
+    assert kinds == {"all-gather", "all-reduce"}
+    gathered = {math.prod(shape) for shape in shapes if math.prod(shape) > 1}
+    num_problems = SETTINGS["num_problems"]
+    assert gathered <= {num_problems, 2 * num_problems}
+    assert 2 * num_problems in gathered
+    assert sum(map(math.prod, shapes)) <= 3 * num_problems + 8
+
+
 def test_devices_exchange_a_sum_of_the_size_of_theta_and_the_curves_of_validation(tmp_path: Path):
-    """Read off the compiled programs, with persistent evolution strategies."""
-    dump = f"--xla_dump_to={tmp_path} --xla_dump_hlo_module_re=several_meta_steps|trajectories"
-    settings = json.dumps(SETTINGS | {"num_meta_steps": 2, "resume": False})
-    finish(start(GO_ON, tmp_path / "run", settings, -1, 0, devices=4, flags=dump))
+    """Read off the compiled programs, with truncated backpropagation."""
+    compiled_programs(tmp_path, estimator="tbptt")
 
     # A gradient and some numbers a meta-step, nothing in the inner loop.
     (program,) = tmp_path.glob("*several_meta_steps*after_optimizations.txt")
