@@ -9,15 +9,16 @@ It is the gradient of a smoothed meta-loss, and needs no derivative of anything.
 exchange losses alone: each makes the noise of all pairs from the common key.
 """
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.sharding import on_every_device, split_by_problem
-from learned_opt.core.types import Array, Key, Theta
-from learned_opt.training.walkers import Horizon, Walkers, check_problem_clip_norm
+from learned_opt.core.types import Array, Data, Key, Theta
+from learned_opt.training.unroll import InnerState
+from learned_opt.training.walkers import Horizon, Walk, Walkers, check_problem_clip_norm
 
 
 class Inner(TypedDict, total=False):
@@ -90,20 +91,59 @@ def both_signs(theta: Theta, noise: Theta) -> Theta:
     return split_by_problem(signs)
 
 
+# Both of a pair have one problem, with its batches, and are at the same step.
+_BOTH = Walkers(None, None, InnerState(0, 0, None), 0, None, None, None)
+
+
 def in_pairs(walkers: Walkers) -> Walkers:
-    """Each walker twice: the same problem, batches and start for both signs of its noise.
+    """Each trajectory twice: the same problem, batches and start for both signs of its noise.
 
     Args:
         walkers: n of them.
 
     Returns:
-        All arrays with leading axes `(n, 2)`.
+        The same problems; where their trajectories stand has leading axes `(n, 2)`.
 
     Example:
-        >>> in_pairs(jnp.array([1, 2])).tolist()
-        [[1, 1], [2, 2]]
+        >>> inner = InnerState(jnp.array([1, 2]), (), jnp.array([0, 0]))
+        >>> pairs = in_pairs(Walkers((), (), inner, jnp.zeros((2, 3)), (), (), ()))
+        >>> pairs.inner.params.tolist(), pairs.inner.step.tolist()
+        ([[1, 1], [2, 2]], [0, 0])
     """
-    return jax.tree.map(lambda x: jnp.stack([x, x], axis=1), walkers)
+
+    def both(tree: Any) -> Any:
+        return jax.tree.map(lambda x: jnp.stack([x, x], axis=1), tree)
+
+    params, opt_state, step = walkers.inner
+    return walkers._replace(
+        inner=InnerState(both(params), both(opt_state), step), history=both(walkers.history)
+    )
+
+
+def walk_pairs(walk: Walk, thetas: Theta, pairs: Walkers, data: Data) -> tuple[Array, Walkers]:
+    """One truncation of both trajectories of each pair; the batches of a pair are drawn once.
+
+    Args:
+        walk: of one walker, as `truncated_step` makes it.
+        thetas: leaves `(n, 2) + leaf.shape`.
+        pairs: n of them, as `in_pairs` makes them.
+        data: the task's data.
+
+    Returns:
+        The shares in the meta-loss, f32[n, 2], and where the pairs stand then.
+
+    Example:
+        >>> def walk(theta, walker, data):
+        ...     moved = InnerState(walker.inner.params + theta, (), walker.inner.step + 1)
+        ...     return moved.params, walker._replace(inner=moved)
+        >>> inner = InnerState(jnp.array([1.0, 2.0]), (), jnp.array([0, 0]))
+        >>> pairs = in_pairs(Walkers((), (), inner, jnp.zeros((2, 3)), (), (), ()))
+        >>> losses, pairs = walk_pairs(walk, jnp.array([[0.5, -0.5], [1.0, -1.0]]), pairs, ())
+        >>> losses.tolist(), pairs.step.tolist()
+        ([[1.5, 0.5], [3.0, 1.0]], [1, 1])
+    """
+    both = jax.vmap(walk, (0, _BOTH, None), (0, _BOTH))
+    return jax.vmap(both, (0, 0, None))(thetas, pairs, data)
 
 
 def evolution_gradient(

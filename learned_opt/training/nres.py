@@ -18,6 +18,7 @@ from learned_opt.training.antithetic import (
     evolution_gradient,
     gaussian,
     in_pairs,
+    walk_pairs,
 )
 from learned_opt.training.objectives import Objective
 from learned_opt.training.walkers import Walkers, replace, report, truncated_step
@@ -27,7 +28,8 @@ class NRESState(NamedTuple):
     """Where the pairs stand.
 
     Attributes:
-        walkers: two for each problem; all arrays have leading axes `(num_problems, 2)`.
+        walkers: one for each problem, with the params, the optimizer's state and the last losses of two
+            trajectories, leading axes `(num_problems, 2)`.
         noise: what each pair keeps for its whole trajectory, a tree like theta with leaves
             `(num_problems,) + leaf.shape`, whole on every device.
     """
@@ -85,7 +87,7 @@ def nres(
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
         >>> state.walkers.step.shape, bool(meta_gradient.ends_trajectory)
-        ((3, 2), False)
+        ((3,), False)
 
     Reference:
         Li et al. 2023, noise-reuse ES. Deviations: each pair has a problem of its own; clipping; the
@@ -107,13 +109,10 @@ def nres(
 
     def estimate(key: Key, theta: Theta, state: NRESState, data: Data):
         problem_key, noise_key = jax.random.split(key)
-        # Both of a pair are at the same step.
-        ended, age = state.walkers.ended[:, 0], state.walkers.age[:, 0]
+        ended, age = state.walkers.ended, state.walkers.age
         walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
         noise = on_every_device(renewed, noise_key, theta, ended, state.noise)
-        # Over the signs, then over the pairs.
-        pairs = jax.vmap(jax.vmap(step.walk, (0, 0, None)), (0, 0, None))
-        losses, walkers = pairs(both_signs(theta, noise), walkers, data)
+        losses, walkers = walk_pairs(step.walk, both_signs(theta, noise), walkers, data)
         grad, loss = evolution_gradient(noise, losses, sigma, problem_clip_norm)
         return report(grad, loss, walkers), NRESState(walkers, noise)
 

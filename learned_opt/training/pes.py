@@ -20,6 +20,7 @@ from learned_opt.training.antithetic import (
     evolution_gradient,
     gaussian,
     in_pairs,
+    walk_pairs,
 )
 from learned_opt.training.objectives import Objective
 from learned_opt.training.walkers import Walkers, replace, report, truncated_step
@@ -29,7 +30,8 @@ class PESState(NamedTuple):
     """Where the pairs stand.
 
     Attributes:
-        walkers: two for each problem; all arrays have leading axes `(num_problems, 2)`.
+        walkers: one for each problem, with the params, the optimizer's state and the last losses of two
+            trajectories, leading axes `(num_problems, 2)`.
         perturbation: the sum of the noise that each pair's trajectory has had so far, a tree like theta with
             leaves `(num_problems,) + leaf.shape`, whole on every device.
     """
@@ -88,7 +90,7 @@ def pes(
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
         >>> state.walkers.step.shape, bool(meta_gradient.ends_trajectory)
-        ((3, 2), False)
+        ((3,), False)
 
     Reference:
         Vicol et al. 2021, algorithm 2. Deviations: each pair has a problem of its own; clipping; the
@@ -107,14 +109,11 @@ def pes(
 
     def estimate(key: Key, theta: Theta, state: PESState, data: Data):
         problem_key, noise_key = jax.random.split(key)
-        # Both of a pair are at the same step.
-        ended, age = state.walkers.ended[:, 0], state.walkers.age[:, 0]
+        ended, age = state.walkers.ended, state.walkers.age
         walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
         noise = gaussian(noise_key, theta, sigma, step.num_problems)
         perturbation = on_every_device(accumulated, ended, state.perturbation, noise)
-        # Over the signs, then over the pairs.
-        pairs = jax.vmap(jax.vmap(step.walk, (0, 0, None)), (0, 0, None))
-        losses, walkers = pairs(both_signs(theta, noise), walkers, data)
+        losses, walkers = walk_pairs(step.walk, both_signs(theta, noise), walkers, data)
         grad, loss = evolution_gradient(perturbation, losses, sigma, problem_clip_norm)
         return report(grad, loss, walkers), PESState(walkers, perturbation)
 

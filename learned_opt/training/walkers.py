@@ -233,6 +233,8 @@ def report(grad: Theta, loss: Array, walkers: Any) -> MetaGradient:
     last, ended = walkers.history[..., -1], walkers.ended
     any_ended = jnp.any(ended)
     counted = ended | ~any_ended
+    # The losses may be of several trajectories of a walker.
+    counted = jnp.broadcast_to(counted.reshape(counted.shape + (1,) * (last.ndim - counted.ndim)), last.shape)
     last_loss = jnp.sum(jnp.where(counted, last, 0)) / jnp.sum(counted).astype(last.dtype)
     return MetaGradient(grad, loss, last_loss, any_ended)
 

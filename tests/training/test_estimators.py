@@ -139,8 +139,7 @@ def test_pairs_share_all_but_theta_and_the_noise_adds_up():
     for i in range(4):
         _, state = estimate(jax.random.key(i), THETA, state, ())
         w = np.asarray(state.walkers.problems.w)
-        np.testing.assert_array_equal(w[:, 0], w[:, 1])
-        assert len(np.unique(w[:, 0, 0, 0])) == 3
+        assert len(np.unique(w[:, 0, 0])) == 3
         assert np.all(state.walkers.inner.params[:, 0] != state.walkers.inner.params[:, 1])
         sizes.append(np.asarray(state.perturbation["momentum"]))
     assert len(np.unique(np.stack(sizes))) == 12
