@@ -132,6 +132,12 @@ _MNIST = Recipe(
     ),
 )
 
+_DIGITS = (
+    _task("classification", dataset="digits"),
+    _task("classification", dataset="digits", activation="relu"),
+    _task("random_scaling", task=_task("classification", dataset="digits"), log_range=3.0),
+)
+
 RECIPES: dict[str, Recipe] = {
     # The losses differ by many decades: with logarithms a few hard problems do not outweigh all others.
     "lstm-quadratic": Recipe(
@@ -223,6 +229,26 @@ RECIPES: dict[str, Recipe] = {
             validate_every=50,
             num_validation_problems=16,
             window=9,
+        ),
+    ),
+    # The network is small enough for evolution strategies, which see each perturbed rule go on over the seams.
+    "mlp-general": Recipe(
+        summary="digits with sigmoid, ReLU and randomly scaled units, 100 steps, by evolution strategies",
+        optimizer=_optimizer("mlp_rule", output_scale=1e-2),
+        task=_task("mixture", tasks=_DIGITS),
+        settings=Settings(
+            estimator="pes",
+            sigma=0.1,
+            weights="linear",
+            random_phases=True,
+            num_problems=16,
+            num_meta_steps=6000,
+            learning_rate=1e-2,
+            warmup_steps=100,
+            validate_every=250,
+            num_validation_problems=32,
+            window=9,
+            steps_per_call=50,
         ),
     ),
     "demo-digits": Recipe(
