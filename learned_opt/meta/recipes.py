@@ -231,7 +231,7 @@ RECIPES: dict[str, Recipe] = {
             window=9,
         ),
     ),
-    # The network is small enough for evolution strategies, which see each perturbed rule go on over the seams.
+    # Small enough for evolution strategies, in which each perturbed rule goes on over the seams.
     "mlp-general": Recipe(
         summary="digits with sigmoid, ReLU and randomly scaled units, 100 steps, by evolution strategies",
         optimizer=_optimizer("mlp_rule", output_scale=1e-2),

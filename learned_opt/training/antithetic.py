@@ -91,8 +91,10 @@ def both_signs(theta: Theta, noise: Theta) -> Theta:
     return split_by_problem(signs)
 
 
-# Both of a pair have one problem, with its batches, and are at the same step.
-_BOTH = Walkers(None, None, InnerState(0, 0, None), 0, None, None, None)
+# The axes of a pair's two trajectories: the problem, its batches and the step are the same for both.
+_SAME: Any = None
+_OWN: Any = 0
+_BOTH = Walkers(_SAME, _SAME, InnerState(_OWN, _OWN, _SAME), _OWN, _SAME, _SAME, _SAME)
 
 
 def in_pairs(walkers: Walkers) -> Walkers:
