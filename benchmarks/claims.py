@@ -35,6 +35,8 @@ class Sheet:
 
 _RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"
 
+_TWO_LAYERS = "--task.hidden-sizes 32 32 --task.activation relu"
+
 SHEETS: dict[str, Sheet] = {
     "lstm-quadratic": Sheet(
         summary="Coordinatewise LSTM on quasi-Newton steps of memory two, for Gaussian quadratics.",
@@ -134,5 +136,19 @@ SHEETS: dict[str, Sheet] = {
             "Only classifiers of up to 15,910 params with one hidden layer were measured, to 1,000 steps on "
             "digits and to 100 on MNIST.",
         ),
+    ),
+    "mlp-general": Sheet(
+        summary="Small MLP on moments of the gradient, evolved on digits: four numbers of state a parameter.",
+        num_coordinates="1,510 to 17,950",
+        claims=(
+            Claim("digits, 20 sigmoid units, step 100"),
+            Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
+            Claim("digits, 20 ReLU units, step 100", "--task.activation relu"),
+            Claim("digits, two layers of 32 ReLU units, step 100", _TWO_LAYERS),
+            Claim("MNIST, 20 sigmoid units, step 100", "--task.dataset mnist"),
+            Claim("MNIST, 20 sigmoid units, step 1,000", "--task.dataset mnist --num-steps 1000"),
+            Claim("MNIST, 20 ReLU units, step 100", "--task.dataset mnist --task.activation relu"),
+        ),
+        known_failures=(),
     ),
 }

@@ -132,10 +132,35 @@ _MNIST = Recipe(
     ),
 )
 
-_DIGITS = (
-    _task("classification", dataset="digits"),
-    _task("classification", dataset="digits", activation="relu"),
-    _task("random_scaling", task=_task("classification", dataset="digits"), log_range=3.0),
+
+def _digits(**arguments: Any) -> Any:
+    return _task("classification", dataset="digits", **arguments)
+
+
+def _scaled(**arguments: Any) -> Any:
+    """Randomly scaled coordinates, so that a rule cannot lean on the scale of one architecture."""
+    return _task("random_scaling", task=_digits(**arguments), log_range=3.0)
+
+
+_EVOLVED = Recipe(
+    summary="digits with sigmoid, ReLU and randomly scaled units, by evolution: the start of mlp-general",
+    # Small enough for evolution strategies, in which each perturbed rule goes on over the seams.
+    optimizer=_optimizer("mlp_rule", output_scale=1e-2),
+    task=_task("mixture", tasks=(_digits(), _digits(activation="relu"), _scaled())),
+    settings=Settings(
+        estimator="pes",
+        sigma=0.1,
+        weights="linear",
+        random_phases=True,
+        num_problems=16,
+        num_meta_steps=6000,
+        learning_rate=1e-2,
+        warmup_steps=100,
+        validate_every=250,
+        num_validation_problems=32,
+        window=9,
+        steps_per_call=50,
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -214,11 +239,10 @@ RECIPES: dict[str, Recipe] = {
         validate_every=40,
         seed=1,
     ),
-    # Random scaling, so that the rule cannot lean on the scale of one architecture.
     "lstm-general": Recipe(
         summary="digits with randomly scaled coordinates, 100 steps; the default",
         optimizer=_optimizer("lstm", inputs="normalized"),
-        task=_task("random_scaling", task=_task("classification", dataset="digits"), log_range=3.0),
+        task=_scaled(),
         settings=Settings(
             second_order=True,
             weights="linear",
@@ -231,30 +255,26 @@ RECIPES: dict[str, Recipe] = {
             window=9,
         ),
     ),
-    # Small enough for evolution strategies, in which each perturbed rule goes on over the seams.
-    "mlp-general": Recipe(
-        summary="digits with sigmoid, ReLU and randomly scaled units, 100 steps, by evolution strategies",
-        optimizer=_optimizer("mlp_rule", output_scale=1e-2),
-        task=_task("mixture", tasks=_DIGITS),
-        settings=Settings(
-            estimator="pes",
-            sigma=0.1,
-            weights="linear",
-            random_phases=True,
-            num_problems=16,
-            num_meta_steps=6000,
-            learning_rate=1e-2,
-            warmup_steps=100,
-            validate_every=250,
-            num_validation_problems=32,
-            window=9,
-            steps_per_call=50,
+    "mlp-general-short": _EVOLVED,
+    # Scaled problems alone but for one, and horizons of all lengths: what was learned of one network and one
+    # length goes over badly to others.
+    "mlp-general": dataclasses.replace(
+        _go_on(
+            _EVOLVED,
+            "mlp-general-short",
+            "the same, mostly scaled, 50 to 400 steps; goes on from mlp-general-short",
+            horizon=400,
+            min_horizon=50,
+            num_meta_steps=5000,
+            learning_rate=5e-3,
+            seed=1,
         ),
+        task=_task("mixture", tasks=(_digits(), _scaled(), _scaled(activation="relu"))),
     ),
     "demo-digits": Recipe(
         summary="what `learned-opt demo` trains on scikit-learn's digits",
         optimizer=_optimizer("lstm", inputs="normalized_and_size"),
-        task=_task("classification", dataset="digits"),
+        task=_digits(),
         settings=Settings(
             second_order=True,
             weights="linear",
