@@ -139,7 +139,7 @@ SHEETS: dict[str, Sheet] = {
     ),
     "mlp-general": Sheet(
         summary="Small MLP on moments of the gradient, evolved on digits: four numbers of state a parameter.",
-        num_coordinates="1,510 to 17,950",
+        num_coordinates="1,510 to 15,910",
         claims=(
             Claim("digits, 20 sigmoid units, step 100"),
             Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
@@ -149,6 +149,15 @@ SHEETS: dict[str, Sheet] = {
             Claim("MNIST, 20 sigmoid units, step 1,000", "--task.dataset mnist --num-steps 1000"),
             Claim("MNIST, 20 ReLU units, step 100", "--task.dataset mnist --task.activation relu"),
         ),
-        known_failures=(),
+        known_failures=(
+            "At step 100 it ends 1.61 times above the best swept baseline on 20 sigmoid units of digits, "
+            "and 1.16 and 1.20 times on MNIST, which it was not trained on. lstm-general, with twenty "
+            "times its state, starts faster; this one pays in longer runs and with ReLU units.",
+            "Its first stage alone, mlp-general-short, reaches 0.036 on those digits at step 100, but 14 "
+            "times swept Adam's loss at step 1,000, and 1.3 to 1.6 times the best baseline's on MNIST.",
+            "It was meta-trained once, with one seed, on classifiers of 1,510 params and batches of 128, "
+            "for up to 400 steps. Evolution is noisy: validations between checkpoints differ by a third.",
+            "Its steps are sized for params of order one; set learning_rate for others.",
+        ),
     ),
 }

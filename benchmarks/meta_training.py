@@ -37,6 +37,8 @@ class Metered:
 
 TRUNCATION = 20
 RULES = {"lstm-20x2": optimizers.lstm, "mlp-rule": optimizers.mlp_rule}
+# 8x8 images and 32 units, as the published figures of evolved rules.
+IMAGES_8X8 = functools.partial(tasks.classification, dataset="digits", hidden_sizes=(32,))
 METERED = {
     "quadratic-10": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=10), 64),
     "quadratic-100": Metered("lstm-20x2", functools.partial(tasks.quadratic, dim=100), 64),
@@ -44,10 +46,8 @@ METERED = {
     "classifier-16360": Metered(
         "lstm-20x2", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(218,)), 2
     ),
-    # 8x8 images and 32 units, as the published figures of evolved rules.
-    "classifier-mlp-rule": Metered(
-        "mlp-rule", functools.partial(tasks.classification, dataset="digits", hidden_sizes=(32,)), 8, "pes"
-    ),
+    "classifier-mlp-rule": Metered("mlp-rule", IMAGES_8X8, 8, "pes"),
+    "classifier-mlp-rule-32": Metered("mlp-rule", IMAGES_8X8, 32, "pes"),
 }
 QUICK_METERED = ("quadratic-10",)
 THROUGHPUT, LOOP = "throughput", "loop"

@@ -11,7 +11,14 @@ import pytest
 import learned_opt
 from learned_opt import meta, optimizers, tasks, training, zoo
 
-NAMES = ("lstm-general", "lstm-mnist", "lstm-quadratic", "lstm-sparse-coding", "lstm-sparse-recovery")
+NAMES = (
+    "lstm-general",
+    "lstm-mnist",
+    "lstm-quadratic",
+    "lstm-sparse-coding",
+    "lstm-sparse-recovery",
+    "mlp-general",
+)
 
 
 def test_what_is_shipped():
@@ -36,7 +43,7 @@ def test_quadratic_card_holds():
     """The card's ratio, measured again on other problems."""
     task = tasks.quadratic()
     ours = training.evaluate(
-        learned_opt.pretrained("lstm-quadratic"), task, num_steps=1000, num_problems=512, seed=7
+        learned_opt.pretrained("lstm-quadratic"), task, num_steps=500, num_problems=512, seed=7
     )
     momentum = training.evaluate(optax.sgd(0.03, momentum=0.9), task, num_steps=100, num_problems=512, seed=7)
     assert ours[:, 100].mean() < 0.2 * momentum[:, -1].mean()
@@ -45,7 +52,7 @@ def test_quadratic_card_holds():
     assert later.max() <= later[0]
 
 
-@pytest.mark.parametrize("name", ["lstm-general", "lstm-mnist", "lstm-quadratic"])
+@pytest.mark.parametrize("name", ["lstm-general", "lstm-mnist", "lstm-quadratic", "mlp-general"])
 def test_pretrained_learns_digits_or_quadratics(name):
     task = tasks.quadratic() if name == "lstm-quadratic" else tasks.classification("digits")
     curves = training.evaluate(learned_opt.pretrained(name), task, num_steps=100, num_problems=4)
