@@ -38,8 +38,14 @@ def untrained_lstm(num_steps: Any = None, learning_rate: Any = 1.0) -> optax.Gra
 ADAM_KWARGS = {"log_learning_rate": jnp.log(jnp.float32(0.1))}
 # As in optax's own table, a step size that suits Rosenbrock's valley.
 OUR_KWARGS = {"learning_rate": 0.05, "num_steps": 10_000}
+# Its own steps are smaller.
+EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": 10_000}
 TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (learned_adam, ADAM_KWARGS)} | {
-    name: (functools.partial(learned_opt.pretrained, name), OUR_KWARGS) for name in learned_opt.available()
+    name: (
+        functools.partial(learned_opt.pretrained, name),
+        EVOLVED_KWARGS if name == "mlp-general" else OUR_KWARGS,
+    )
+    for name in learned_opt.available()
 }
 UNTRAINED = {"lstm": (untrained_lstm, {}), "lstm-num-steps": (untrained_lstm, OUR_KWARGS)}
 
