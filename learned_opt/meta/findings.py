@@ -157,7 +157,7 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
                     "and says nothing about where to go",
                     f"num_problems={more * settings.num_problems}; "
                     + (
-                        "a smaller rule, such as mlp_rule"
+                        "a rule with fewer meta-parameters"
                         if evolved
                         else f"problem_clip_norm={median:.1g}; {_shorter(settings)}; estimator='pes'"
                     ),
