@@ -35,7 +35,6 @@ from learned_opt.in_context.prediction import (
     predict,
 )
 from learned_opt.in_context.recipes import LEARNER_RECIPES, LearnerRecipe, learner_recipe
-from learned_opt.in_context.smorms3 import SMORMS3State, smorms3
 from learned_opt.in_context.surgery import Surgery, account, inspect_learner
 from learned_opt.in_context.training import (
     Trained,
@@ -82,7 +81,6 @@ __all__ = [
     "LearnerSettings",
     "MemoryRecipe",
     "Model",
-    "SMORMS3State",
     "StoredLearner",
     "StoredMemory",
     "Surgery",
@@ -123,7 +121,6 @@ __all__ = [
     "resume_weight_memory",
     "run_changing_weight",
     "run_fixed_weights",
-    "smorms3",
     "standardized",
     "surgery_sections",
     "train",
