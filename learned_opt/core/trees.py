@@ -23,14 +23,14 @@ def check_floating(tree: Any, what: str) -> None:
         Traceback (most recent call last):
         ...
         TypeError: params['step'] has dtype int32; a learned optimizer updates real floating-point \
-leaves only: mask the others out with optax.masked or optax.partition
+leaves only: give the others to optax.set_to_zero with optax.partition
     """
     for path, leaf in jax.tree.leaves_with_path(tree):
         dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
                 f"{what}{jax.tree_util.keystr(path)} has dtype {dtype}; a learned optimizer updates real "
-                "floating-point leaves only: mask the others out with optax.masked or optax.partition"
+                "floating-point leaves only: give the others to optax.set_to_zero with optax.partition"
             )
 
 
