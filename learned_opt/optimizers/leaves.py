@@ -132,7 +132,7 @@ def touched(g: Array, *memory: Array) -> Array:
         >>> touched(jnp.array([0.0, 0.0, 1.0]), jnp.array([0.0, 0.5, 0.0])).tolist()
         [False, True, True]
     """
-    known = [jnp.any((m != 0).reshape(*g.shape, -1), axis=-1) for m in memory]
+    known = [jnp.any(m != 0, axis=tuple(range(g.ndim, m.ndim))) for m in memory]
     return functools.reduce(jnp.logical_or, known, g != 0)
 
 

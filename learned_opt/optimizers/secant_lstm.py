@@ -36,7 +36,8 @@ from learned_opt.optimizers.schedules import cosine_factor
 NUM_INPUTS, NUM_OUTPUTS = 6, 3
 MIN_COSINE = 1e-6  # of step and change of the gradient; below it the curvature is rounding error
 MAX_LOG = 10.0  # of the factors that the network puts on the directions
-SMALLEST, LARGEST = 1e-37, 1e37  # float32 numbers with room to spare
+SMALLEST, LARGEST = 1e-37, 1e37  # of gamma
+MAX_GRADIENT = 1e34
 
 
 class SecantState(NamedTuple):
@@ -155,7 +156,7 @@ def secant_lstm(
 
             def leaf_update(g, x, *leaf_state):
                 hidden, cell, (x_before, _, g_before, gamma), steps, changes = split(leaf_state, sizes)
-                g32, finite = finite_gradient(g, LARGEST)
+                g32, finite = finite_gradient(g, MAX_GRADIENT)
                 g32 = jnp.where(finite, g32, g_before)
                 x = x.astype(jnp.float32)
                 # Nothing is known before the first gradient.
@@ -194,7 +195,8 @@ def _step_size(s: Array, y: Array, gamma: Array) -> tuple[Array, Array]:
 
 def _start(gamma: Array, g: Array, first_step: float) -> Array:
     """Gamma, and where there is none yet that of the tensor, or of a first step of the usual size."""
-    first = jnp.where(jnp.any(g != 0), first_step / root_mean_square(g), 0)
+    first = jnp.clip(first_step / root_mean_square(g), SMALLEST, LARGEST)
+    first = jnp.where(jnp.any(g != 0), first, 0)
     others = jnp.max(gamma, initial=0)
     return jnp.where(gamma > 0, gamma, jnp.where(others > 0, others, first))
 
