@@ -9,8 +9,8 @@ from learned_opt.core.types import Batch, Data, Key, Params, Problem, Task
 def wrap(
     task: Task,
     *,
-    params_of: Callable[[Params, Problem], Params] = lambda params, problem: params,
-    problem_of: Callable[[Problem], Problem] = lambda problem: problem,
+    params_of: Callable[[Params, Problem], Params] | None = None,
+    problem_of: Callable[[Problem], Problem] | None = None,
     **changes: Any,
 ) -> Task:
     """A task like the given one, whose params and problems may hold more than the given task's.
@@ -20,8 +20,9 @@ def wrap(
 
     Args:
         task: the given task.
-        params_of: `params_of(params, problem)`, the given task's params in those of the new one.
-        problem_of: the given task's problem in one of the new task's.
+        params_of: `params_of(params, problem)`, the given task's params in those of the new one; `None` where
+            they are the same.
+        problem_of: the given task's problem in one of the new task's; `None` likewise.
         **changes: fields of `Task` that are not the given task's. A wrapper that changes `problem_of`
             has to give `sample` and `init`; one that changes `params_of` has to give `prox` where the given
             task has one.
@@ -35,6 +36,10 @@ def wrap(
         >>> wrap(task, loss=lambda params, problem, batch: 0.0).sample is task.sample
         True
     """
+    if params_of is None and problem_of is None:
+        return task._replace(**{"config": None} | changes)
+    params_of = params_of or (lambda params, problem: params)
+    problem_of = problem_of or (lambda problem: problem)
 
     def of_given(function: Callable[..., Any]) -> Callable[..., Any]:
         def given(params: Params, problem: Problem, other: Any) -> Any:
