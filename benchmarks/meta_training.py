@@ -22,7 +22,7 @@ from learned_opt.core.types import Task
 from learned_opt.meta import Settings, initial_state, meta_steps, meta_train
 from learned_opt.meta.sharding import compiled, in_force, problem_mesh, replicated
 from learned_opt.runs import Column, Section
-from learned_opt.training.walkers import truncated_step
+from learned_opt.training.estimators.truncation import truncated_unrolls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
     make = {"tbptt": training.truncated_bptt, "pes": training.pes}[case.estimator]
     estimator = make(lopt, task, training.weighted_sum(), **inner)
-    step = truncated_step(lopt, task, training.weighted_sum(), **inner)
+    step = truncated_unrolls(lopt, task, training.weighted_sum(), **inner)
     mesh = problem_mesh(case.problems)
     key = jax.random.key(0)
     key, theta, data = replicated(mesh, (key, lopt.init(key), task.data))

@@ -89,6 +89,11 @@ class Registry:
 
         return wrapped  # type: ignore[return-value]
 
+    def add(self, config_class: type[T]) -> type[T]:
+        """Registers a frozen dataclass that was written by hand, under its attribute `name`."""
+        self.configs[config_class.name] = config_class  # type: ignore[attr-defined]
+        return config_class
+
     def names(self) -> tuple[str, ...]:
         """The registered names, in the order of registration."""
         return tuple(self.configs)

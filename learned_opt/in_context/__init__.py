@@ -35,7 +35,7 @@ from learned_opt.in_context.prediction import (
     predict,
 )
 from learned_opt.in_context.recipes import LEARNER_RECIPES, LearnerRecipe, learner_recipe
-from learned_opt.in_context.smorms3 import SMORMS3State, smorms3
+from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
 from learned_opt.in_context.surgery import Surgery, account, inspect_learner
 from learned_opt.in_context.training import (
     Trained,

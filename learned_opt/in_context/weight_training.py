@@ -16,7 +16,7 @@ from learned_opt import runs
 from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context.smorms3 import smorms3
+from learned_opt.optimizers.smorms3 import smorms3
 from learned_opt.in_context.training import Trained, TrainingSettings, train
 from learned_opt.in_context.weight_memory import WeightMemory, learn, mean_cross_entropy
 from learned_opt.in_context.weight_memory import registry as memory_registry

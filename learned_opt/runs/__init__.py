@@ -1,10 +1,9 @@
-"""What every long job shares: directories, checkpoints, weight files, metrics, progress, cards.
+"""What every long job shares: directories, checkpoints, weight files, metrics, progress.
 
 Everything that is written here is whole or not there at all, and shows when it was damaged later.
 """
 
 from learned_opt.runs.canvas import require_plots
-from learned_opt.runs.cards import Card
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
 from learned_opt.runs.figures import loss_curves
@@ -20,7 +19,6 @@ from learned_opt.runs.terminal import terminal_curves
 from learned_opt.runs.weights import WeightsError, load_weights, save_weights
 
 __all__ = [
-    "Card",
     "CheckpointError",
     "Checkpoints",
     "Column",

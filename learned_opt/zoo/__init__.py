@@ -1,6 +1,22 @@
-"""Layer 3: the shipped optimizers, and theta in files."""
+"""Layer 3: one store of meta-parameters, shipped or not, and a card for each that is shipped."""
 
-from learned_opt.zoo.pretrained import DEFAULT, WEIGHTS, available, pretrained, shipped
-from learned_opt.zoo.store import Stored, load, save
+from learned_opt.zoo.card import Card
+from learned_opt.zoo.config import Config, config_of
+from learned_opt.zoo.pretrained import DEFAULT, available, pretrained
+from learned_opt.zoo.store import Stored, check_theta, folder, load, save, shipped, weight_files
 
-__all__ = ["DEFAULT", "WEIGHTS", "Stored", "available", "load", "pretrained", "save", "shipped"]
+__all__ = [
+    "DEFAULT",
+    "Card",
+    "Config",
+    "Stored",
+    "available",
+    "check_theta",
+    "config_of",
+    "folder",
+    "load",
+    "pretrained",
+    "save",
+    "shipped",
+    "weight_files",
+]

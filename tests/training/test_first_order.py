@@ -10,7 +10,7 @@ import pytest
 from learned_opt import optimizers, tasks
 from learned_opt.core.types import Task
 from learned_opt.training import start, unroll
-from learned_opt.training.first_order import blockwise_unroll, goes_by_blocks
+from learned_opt.training.estimators.first_order import blockwise_unroll, goes_by_blocks
 
 WEIGHTS = jnp.linspace(0.5, 2.0, 6)
 

@@ -13,7 +13,7 @@ from learned_opt.training import (
     growing,
     log_uniform,
     truncated_bptt,
-    truncated_step,
+    truncated_unrolls,
     weighted_sum,
 )
 
@@ -83,7 +83,7 @@ def test_phases_spread_and_stay_apart():
 
 def test_curriculum_counts_truncations():
     horizon = growing(8, first=2, num_truncations=4)
-    step = truncated_step(LOPT, TASK, weighted_sum(), horizon=horizon, truncation=2, num_problems=3)
+    step = truncated_unrolls(LOPT, TASK, weighted_sum(), horizon=horizon, truncation=2, num_problems=3)
     assert not step.whole
     begin = jax.jit(step.begin)
     for age, expected in ((0, 2), (2, 4), (4, 8), (9, 8)):

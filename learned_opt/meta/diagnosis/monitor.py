@@ -8,21 +8,21 @@ import numpy as np
 
 from learned_opt.core.types import Theta
 
-LEAST_STEPS = 10  # meta-steps that a judgement is made on, at least
+LEAST_STEPS = 10  # meta-steps that are needed for a check, at least
 ADVICE = "; `learned-opt doctor` looks for the cause"
 
 
-class Alarms:
+class Monitor:
     """Warns once of each kind of trouble.
 
     Args:
         theta: where meta-training begins, or goes on from.
 
     Example:
-        >>> alarms = Alarms(np.zeros(2))
+        >>> monitor = Monitor(np.zeros(2))
         >>> with warnings.catch_warnings(record=True) as caught:
         ...     warnings.simplefilter("always")
-        ...     alarms.look(np.zeros(2), np.ones(10), diverged=0.0)
+        ...     monitor.check(np.zeros(2), np.ones(10), diverged=0.0)
         >>> str(caught[0].message)
         'theta has not moved in 10 meta-steps...'
     """
@@ -32,8 +32,8 @@ class Alarms:
         self._norms: list[np.ndarray] = []
         self._warned: set[str] = set()
 
-    def look(self, theta: Theta, gradient_norms: np.ndarray, diverged: float) -> None:
-        """Judges a period, together with those before it that were too short to judge.
+    def check(self, theta: Theta, gradient_norms: np.ndarray, diverged: float) -> None:
+        """Checks a period, together with those before it that were too short to judge.
 
         Args:
             theta: at its end.

@@ -6,14 +6,18 @@ Reference:
     unrolled computation graphs with persistent evolution strategies, ICML 2021, algorithm 1.
 """
 
+import dataclasses
 from typing import Unpack
 
-import jax
-
-from learned_opt.core.types import Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.antithetic import Inner, both_signs, check_noise, evolution_gradient, gaussian
+from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Task, Theta
+from learned_opt.training.estimators.evolution import Inner, check_noise, evolution_gradient, restarted_pairs
+    Inner,
+    check_noise,
+    evolution_gradient,
+)
+from learned_opt.training.estimators.settings import EvolutionSettings, registry
+from learned_opt.training.estimators.truncation import UnrollState, truncated_unrolls
 from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import Walkers, replace, report, truncated_step
 
 
 def es(
@@ -76,23 +80,24 @@ def es(
         losses that are not finite.
     """
     check_noise(sigma, problem_clip_norm)
-    step = truncated_step(lopt, task, objective, **inner)
+    unrolls = truncated_unrolls(lopt, task, objective, **inner)
 
-    def init(key: Key, theta: Theta, data: Data) -> Walkers:
-        return step.begin(key, theta)
+    def unroll(theta: Theta, state: UnrollState, data: Data) -> tuple[Array, UnrollState, tuple[()]]:
+        return *unrolls.unroll(theta, state, data), ()
 
-    def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
-        problem_key, noise_key = jax.random.split(key)
-        walkers = replace(state.ended, lambda: step.begin(problem_key, theta, state.age), state)
-        noise = gaussian(noise_key, theta, sigma, step.num_problems)
-        # Over the signs, then over the pairs.
-        pairs = jax.vmap(jax.vmap(step.walk, (0, None, None)), (0, 0, None))
-        losses, perturbed = pairs(both_signs(theta, noise), walkers, data)
-        grad, loss = evolution_gradient(noise, losses, sigma, problem_clip_norm)
-        if step.whole:
-            # Nobody goes on from here: that a walker is at its end is all that counts.
-            return report(grad, loss, perturbed), jax.tree.map(lambda x: x[:, 0], perturbed)
-        _, walkers = jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)
-        return report(grad, loss, walkers), walkers
+    def gradient(noise: Theta, losses: Array, others: tuple[()]) -> tuple[Theta, Array]:
+        return evolution_gradient(noise, losses, sigma, problem_clip_norm)
 
-    return Estimator(init, estimate)
+    return restarted_pairs(unrolls, sigma, unroll, gradient)
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Es(EvolutionSettings):
+    """Evolution strategies: `es` with an objective."""
+
+    name = "es"
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return es(lopt, task, self.objective(), sigma=self.sigma, **self.unrolls())

@@ -5,37 +5,24 @@ Reference:
     evolution strategies, NeurIPS 2023.
 """
 
-from typing import NamedTuple, Unpack
+import dataclasses
+from typing import Unpack
 
 import jax
 
 from learned_opt.core.sharding import on_every_device
-from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.antithetic import (
+from learned_opt.core.types import Array, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.estimators.evolution import (
     Inner,
-    both_signs,
+    PairsState,
     check_noise,
-    evolution_gradient,
     gaussian,
     in_pairs,
-    walk_pairs,
+    persistent_pairs,
 )
+from learned_opt.training.estimators.settings import EvolutionSettings, registry
+from learned_opt.training.estimators.truncation import replace, truncated_unrolls
 from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import Walkers, replace, report, truncated_step
-
-
-class NRESState(NamedTuple):
-    """Where the pairs stand.
-
-    Attributes:
-        walkers: one for each problem, with the params, the optimizer's state and the last losses of two
-            trajectories, leading axes `(num_problems, 2)`.
-        noise: what each pair keeps for its whole trajectory, a tree like theta with leaves
-            `(num_problems,) + leaf.shape`, whole on every device.
-    """
-
-    walkers: Walkers
-    noise: Theta
 
 
 def nres(
@@ -86,7 +73,7 @@ def nres(
         >>> theta = lopt.init(key)
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
-        >>> state.walkers.step.shape, bool(meta_gradient.ends_trajectory)
+        >>> state.unrolls.step.shape, bool(meta_gradient.ends_trajectory)
         ((3,), False)
 
     Reference:
@@ -95,25 +82,32 @@ def nres(
         `random_phases=True`.
     """
     check_noise(sigma, problem_clip_norm)
-    step = truncated_step(lopt, task, objective, **inner)
+    unrolls = truncated_unrolls(lopt, task, objective, **inner)
 
-    def draw(key: Key, theta: Theta) -> Theta:
-        return gaussian(key, theta, sigma, step.num_problems)
+    def fresh(key: Key, theta: Theta) -> Theta:
+        return gaussian(key, theta, sigma, unrolls.num_problems)
 
-    def init(key: Key, theta: Theta, data: Data) -> NRESState:
+    def init(key: Key, theta: Theta) -> PairsState:
         problem_key, noise_key = jax.random.split(key)
-        return NRESState(in_pairs(step.begin(problem_key, theta)), draw(noise_key, theta))
+        return PairsState(in_pairs(unrolls.begin(problem_key, theta)), fresh(noise_key, theta))
 
     def renewed(key: Key, theta: Theta, ended: Array, noise: Theta) -> Theta:
-        return replace(ended, lambda: draw(key, theta), noise)
+        return replace(ended, lambda: fresh(key, theta), noise)
 
-    def estimate(key: Key, theta: Theta, state: NRESState, data: Data):
-        problem_key, noise_key = jax.random.split(key)
-        ended, age = state.walkers.ended, state.walkers.age
-        walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
-        noise = on_every_device(renewed, noise_key, theta, ended, state.noise)
-        losses, walkers = walk_pairs(step.walk, both_signs(theta, noise), walkers, data)
-        grad, loss = evolution_gradient(noise, losses, sigma, problem_clip_norm)
-        return report(grad, loss, walkers), NRESState(walkers, noise)
+    def draw(key: Key, theta: Theta, ended: Array, noise: Theta) -> tuple[Theta, Theta]:
+        noise = on_every_device(renewed, key, theta, ended, noise)
+        return noise, noise
 
-    return Estimator(init, estimate)
+    return persistent_pairs(unrolls, init, draw, sigma, problem_clip_norm)
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nres(EvolutionSettings):
+    """Noise-reuse evolution strategies: `nres` with an objective."""
+
+    name = "nres"
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return nres(lopt, task, self.objective(), sigma=self.sigma, **self.unrolls())

@@ -5,6 +5,7 @@ Reference:
     sections 2.1 and 3.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -13,17 +14,18 @@ import jax.numpy as jnp
 import optax
 
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import (
+from learned_opt.training.estimators.settings import ObjectiveSettings, TruncationSettings, registry
+from learned_opt.training.estimators.truncation import (
     Horizon,
-    TruncatedStep,
-    Walk,
-    Walkers,
+    Truncation,
+    UnrollFunction,
+    UnrollState,
     check_problem_clip_norm,
     replace,
     report,
-    truncated_step,
+    truncated_unrolls,
 )
+from learned_opt.training.objectives import Objective
 
 
 def truncated_bptt(
@@ -89,7 +91,7 @@ def truncated_bptt(
         each problem's gradient is an addition.
     """
     check_problem_clip_norm(problem_clip_norm)
-    step = truncated_step(
+    unrolls = truncated_unrolls(
         lopt,
         task,
         objective,
@@ -100,74 +102,92 @@ def truncated_bptt(
         random_phases=random_phases,
     )
 
-    return by_truncations(step, problem_clip_norm)
+    return by_truncations(unrolls, problem_clip_norm)
 
 
-def by_truncations(step: TruncatedStep, problem_clip_norm: float | None = None) -> Estimator:
+def by_truncations(unrolls: Truncation, problem_clip_norm: float | None = None) -> Estimator:
     """Backpropagation through one truncation after the other; new problems where trajectories have ended.
 
     Args:
-        step: the inner problems.
+        unrolls: the inner problems.
         problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
 
     Returns:
         The estimator.
     """
 
-    def init(key: Key, theta: Theta, data: Data) -> Walkers:
-        return step.begin(key, theta)
+    def init(key: Key, theta: Theta, data: Data) -> UnrollState:
+        return unrolls.begin(key, theta)
 
-    def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
-        walkers = replace(state.ended, lambda: step.begin(key, theta, state.age), state)
+    def estimate(key: Key, theta: Theta, state: UnrollState, data: Data):
+        states = replace(state.ended, lambda: unrolls.begin(key, theta, state.truncations), state)
 
-        def meta_loss(walk: Walk, theta: Theta, walkers: Walkers) -> tuple[Array, Walkers]:
-            return walk(theta, walkers, data)
+        def meta_loss(unroll: UnrollFunction, theta: Theta, states: UnrollState) -> tuple[Array, UnrollState]:
+            return unroll(theta, states, data)
 
-        grad, loss, walkers = mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm)
-        return report(grad, loss, walkers), walkers
+        grad, loss, states = mean_gradient(unrolls, meta_loss, theta, states, problem_clip_norm)
+        return report(grad, loss, states), states
 
     return Estimator(init, estimate)
 
 
 def mean_gradient(
-    step: TruncatedStep,
-    meta_loss: Callable[[Walk, Theta, Walkers], tuple[Array, Walkers]],
+    unrolls: Truncation,
+    meta_loss: Callable[[UnrollFunction, Theta, UnrollState], tuple[Array, UnrollState]],
     theta: Theta,
-    walkers: Walkers,
+    states: UnrollState,
     problem_clip_norm: float | None = None,
-) -> tuple[Theta, Array, Walkers]:
+) -> tuple[Theta, Array, UnrollState]:
     """The gradient of the mean over problems, or the mean of the clipped gradients.
 
     Args:
-        step: the inner problems.
-        meta_loss: `meta_loss(walk, theta, walkers) -> (losses, walkers)`, of one walker where `walk` is
-            `step.walk`, and of all of them where it is `step.walk_all`.
+        unrolls: the inner problems.
+        meta_loss: `meta_loss(unroll, theta, states) -> (losses, states)`, of one problem where `unroll` is
+            `unrolls.unroll`, and of all of them where it is `unrolls.unroll_all`.
         theta: meta-parameters.
-        walkers: where the problems stand.
+        states: where the problems stand.
         problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
 
     Returns:
         The gradient, a tree like theta; the mean loss, f32[]; where the problems stand then.
 
     Example:
-        >>> walk = lambda theta, w, data: (theta * w, w)
-        >>> step = TruncatedStep(begin=None, walk=walk, walk_all=walk, num_problems=2, whole=True)
-        >>> meta_loss = lambda walk, theta, w: walk(theta, w, ())
-        >>> theta, walkers = jnp.float32(1), jnp.array([1.0, 3.0])
-        >>> mean_gradient(step, meta_loss, theta, walkers)[0].item()
+        >>> unroll = lambda theta, w, data: (theta * w, w)
+        >>> unrolls = Truncation(begin=None, unroll=unroll, unroll_all=unroll, num_problems=2, full=True)
+        >>> meta_loss = lambda unroll, theta, w: unroll(theta, w, ())
+        >>> theta, states = jnp.float32(1), jnp.array([1.0, 3.0])
+        >>> mean_gradient(unrolls, meta_loss, theta, states)[0].item()
         2.0
-        >>> mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm=2.0)[0].item()
+        >>> mean_gradient(unrolls, meta_loss, theta, states, problem_clip_norm=2.0)[0].item()
         1.5
     """
     if problem_clip_norm is None:
 
         def mean_loss(theta: Theta):
-            losses, walked = meta_loss(step.walk_all, theta, walkers)
-            return jnp.mean(losses), walked
+            losses, reached = meta_loss(unrolls.unroll_all, theta, states)
+            return jnp.mean(losses), reached
 
-        (loss, walkers), grad = jax.value_and_grad(mean_loss, has_aux=True)(theta)
-        return grad, loss, walkers
-    one = functools.partial(meta_loss, step.walk)
-    (losses, walkers), grads = jax.vmap(jax.value_and_grad(one, has_aux=True), (None, 0))(theta, walkers)
+        (loss, states), grad = jax.value_and_grad(mean_loss, has_aux=True)(theta)
+        return grad, loss, states
+    one = functools.partial(meta_loss, unrolls.unroll)
+    (losses, states), grads = jax.vmap(jax.value_and_grad(one, has_aux=True), (None, 0))(theta, states)
     grad_sum, _ = optax.per_example_global_norm_clip(grads, problem_clip_norm)
-    return jax.tree.map(lambda g: g / losses.size, grad_sum), jnp.mean(losses), walkers
+    return jax.tree.map(lambda g: g / losses.size, grad_sum), jnp.mean(losses), states
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bptt(TruncationSettings, ObjectiveSettings):
+    """Truncated backpropagation through time: `truncated_bptt` with an objective.
+
+    Attributes:
+        second_order: whether to differentiate through the optimizee's gradients.
+    """
+
+    name = "tbptt"
+
+    second_order: bool = False
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return truncated_bptt(lopt, task, self.objective(), second_order=self.second_order, **self.unrolls())

@@ -5,16 +5,24 @@ Reference:
     2020: learned optimizers that are trained to imitate analytical ones.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Params, Task, Theta
-from learned_opt.training.bptt import by_truncations
+from learned_opt.training.estimators.bptt import by_truncations
+from learned_opt.training.estimators.settings import TruncationSettings, registry
+from learned_opt.training.estimators.truncation import (
+    Horizon,
+    UnrollState,
+    check_problem_clip_norm,
+    truncated_unrolls,
+)
 from learned_opt.training.objectives import weighted_sum
-from learned_opt.training.walkers import Horizon, Walkers, check_problem_clip_norm, truncated_step
+from learned_opt.training.tune import BASELINES, with_prox
 
 
 class ImitationState(NamedTuple):
@@ -99,7 +107,7 @@ def imitation(
         reduction of imitation learning and structured prediction to no-regret online learning, AISTATS 2011.
     """
     check_problem_clip_norm(problem_clip_norm)
-    step = truncated_step(
+    unrolls = truncated_unrolls(
         _compared(lopt, teacher, own_trajectories),
         task,
         weighted_sum(),  # the losses of the task are not looked at
@@ -109,13 +117,13 @@ def imitation(
         random_phases=random_phases,
     )
 
-    def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
-        before = walker.inner.opt_state._replace(error=jnp.zeros([], jnp.float32))
-        walker = walker._replace(inner=walker.inner._replace(opt_state=before))
-        _, walker = step.walk(theta, walker, data)
-        return walker.inner.opt_state.error / truncation, walker
+    def unroll(theta: Theta, state: UnrollState, data: Data) -> tuple[Array, UnrollState]:
+        before = state.inner.opt_state._replace(error=jnp.zeros([], jnp.float32))
+        state = state._replace(inner=state.inner._replace(opt_state=before))
+        _, state = unrolls.unroll(theta, state, data)
+        return state.inner.opt_state.error / truncation, state
 
-    imitating = step._replace(walk=walk, walk_all=jax.vmap(walk, (None, 0, None)))
+    imitating = unrolls._replace(unroll=unroll, unroll_all=jax.vmap(unroll, (None, 0, None)))
     return by_truncations(imitating, problem_clip_norm)
 
 
@@ -153,3 +161,31 @@ def _compared(
 
 def _square(tree: Any) -> Array:
     return jnp.asarray(optax.tree.norm(tree, squared=True), jnp.float32)
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imitation(TruncationSettings):
+    """Imitation of a teacher, by truncated backpropagation: `imitation` of a hand-made optimizer.
+
+    Attributes:
+        teacher: the optimizer that is imitated.
+        teacher_learning_rate: its learning rate.
+        own_trajectories: whether the learned optimizer's steps are followed, and not the teacher's.
+    """
+
+    name = "imitation"
+
+    teacher: Literal["sgd", "momentum", "nag", "rmsprop", "adam"] = "adam"
+    teacher_learning_rate: float = 0.01
+    own_trajectories: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.teacher_learning_rate > 0:
+            raise ValueError(f"teacher_learning_rate={self.teacher_learning_rate!r}: it must be positive")
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        teacher = with_prox(BASELINES[self.teacher], task)(self.teacher_learning_rate)
+        return imitation(lopt, teacher, task, own_trajectories=self.own_trajectories, **self.unrolls())

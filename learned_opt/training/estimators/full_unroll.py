@@ -4,23 +4,25 @@ Reference:
     Chen, Xu, Zhang, Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.bptt import mean_gradient
-from learned_opt.training.first_order import goes_by_blocks
-from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import (
-    Walk,
-    Walkers,
+from learned_opt.training.estimators.bptt import mean_gradient
+from learned_opt.training.estimators.first_order import goes_by_blocks
+from learned_opt.training.estimators.settings import ObjectiveSettings, registry
+from learned_opt.training.estimators.truncation import (
+    UnrollFunction,
+    UnrollState,
     check_problem_clip_norm,
     divisors,
     report,
-    truncated_step,
+    truncated_unrolls,
 )
+from learned_opt.training.objectives import Objective
 
 
 def full_unroll(
@@ -86,7 +88,7 @@ def full_unroll(
         # A derivative that goes by blocks keeps little of the steps in any case.
         whole = not second_order and goes_by_blocks(lopt, task)
         segment = horizon if whole else best_segment(horizon)
-    step = truncated_step(
+    unrolls = truncated_unrolls(
         lopt,
         task,
         objective,
@@ -101,21 +103,21 @@ def full_unroll(
         return ()
 
     def estimate(key: Key, theta: Theta, state: tuple[()], data: Data):
-        def meta_loss(walk: Walk, theta: Theta, walkers: Walkers) -> tuple[Array, Walkers]:
+        def meta_loss(unroll: UnrollFunction, theta: Theta, states: UnrollState) -> tuple[Array, UnrollState]:
             # Only what changes is carried: all that is carried is kept at every seam.
             def one_segment(carry: tuple[Any, Array], _):
                 inner, history = carry
-                loss, walked = walk(theta, walkers._replace(inner=inner, history=history), data)
-                return (walked.inner, walked.history), loss
+                loss, reached = unroll(theta, states._replace(inner=inner, history=history), data)
+                return (reached.inner, reached.history), loss
 
             one_segment = jax.checkpoint(one_segment, prevent_cse=False)
-            carry = (walkers.inner, walkers.history)
+            carry = (states.inner, states.history)
             (inner, history), losses = jax.lax.scan(one_segment, carry, length=horizon // segment)
-            return jnp.sum(losses, axis=0), walkers._replace(inner=inner, history=history)
+            return jnp.sum(losses, axis=0), states._replace(inner=inner, history=history)
 
-        walkers = step.begin(key, theta)
-        grad, loss, walkers = mean_gradient(step, meta_loss, theta, walkers, problem_clip_norm)
-        return report(grad, loss, walkers), state
+        states = unrolls.begin(key, theta)
+        grad, loss, states = mean_gradient(unrolls, meta_loss, theta, states, problem_clip_norm)
+        return report(grad, loss, states), state
 
     return Estimator(init, estimate)
 
@@ -139,3 +141,32 @@ def best_segment(horizon: int) -> int:
     if horizon < 1:
         raise ValueError(f"horizon={horizon!r}: it must be at least 1")
     return min(divisors(horizon), key=lambda s: (horizon // s + s, -s))
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Full(ObjectiveSettings):
+    """Backpropagation through whole trajectories in little memory: `full_unroll` with an objective.
+
+    Attributes:
+        segment: inner steps between the states that are kept; the fewest states by default.
+        second_order: whether to differentiate through the optimizee's gradients.
+    """
+
+    name = "full"
+
+    segment: int | None = None
+    second_order: bool = False
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return full_unroll(
+            lopt,
+            task,
+            self.objective(),
+            horizon=self.horizon,
+            num_problems=self.num_problems,
+            segment=self.segment,
+            second_order=self.second_order,
+            problem_clip_norm=self.problem_clip_norm,
+        )

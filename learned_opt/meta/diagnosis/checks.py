@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from learned_opt.meta.settings import Settings
-from learned_opt.training.walkers import divisors
+from learned_opt.training.estimators.truncation import divisors
 
 SMALL_GRADIENT = 1e-8  # Adam's epsilon: what is smaller than it makes small steps
 LARGE_SPREAD = 100.0  # of the norms of meta-gradients, largest by median

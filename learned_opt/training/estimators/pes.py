@@ -5,39 +5,26 @@ Reference:
     evolution strategies, ICML 2021, algorithm 2.
 """
 
-from typing import NamedTuple, Unpack
+import dataclasses
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
 
 from learned_opt.core.sharding import on_every_device
-from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.antithetic import (
+from learned_opt.core.types import Array, Estimator, Key, LearnedOptimizer, Task, Theta
+from learned_opt.training.estimators.evolution import (
     Inner,
+    PairsState,
     along,
-    both_signs,
     check_noise,
-    evolution_gradient,
     gaussian,
     in_pairs,
-    walk_pairs,
+    persistent_pairs,
 )
+from learned_opt.training.estimators.settings import EvolutionSettings, registry
+from learned_opt.training.estimators.truncation import truncated_unrolls
 from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import Walkers, replace, report, truncated_step
-
-
-class PESState(NamedTuple):
-    """Where the pairs stand.
-
-    Attributes:
-        walkers: one for each problem, with the params, the optimizer's state and the last losses of two
-            trajectories, leading axes `(num_problems, 2)`.
-        perturbation: the sum of the noise that each pair's trajectory has had so far, a tree like theta with
-            leaves `(num_problems,) + leaf.shape`, whole on every device.
-    """
-
-    walkers: Walkers
-    perturbation: Theta
 
 
 def pes(
@@ -89,7 +76,7 @@ def pes(
         >>> theta = lopt.init(key)
         >>> state = estimator.init(key, theta, ())
         >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
-        >>> state.walkers.step.shape, bool(meta_gradient.ends_trajectory)
+        >>> state.unrolls.step.shape, bool(meta_gradient.ends_trajectory)
         ((3,), False)
 
     Reference:
@@ -98,23 +85,29 @@ def pes(
         during a trajectory: in training theta moves, and the older noise was on an older theta.
     """
     check_noise(sigma, problem_clip_norm)
-    step = truncated_step(lopt, task, objective, **inner)
+    unrolls = truncated_unrolls(lopt, task, objective, **inner)
 
-    def init(key: Key, theta: Theta, data: Data) -> PESState:
-        no_noise = jax.tree.map(lambda t: jnp.zeros((step.num_problems, *t.shape), t.dtype), theta)
-        return PESState(in_pairs(step.begin(key, theta)), no_noise)
+    def init(key: Key, theta: Theta) -> PairsState:
+        no_noise = jax.tree.map(lambda t: jnp.zeros((unrolls.num_problems, *t.shape), t.dtype), theta)
+        return PairsState(in_pairs(unrolls.begin(key, theta)), no_noise)
 
-    def accumulated(ended: Array, perturbation: Theta, noise: Theta) -> Theta:
-        return jax.tree.map(lambda p, n: jnp.where(along(ended, p), 0, p) + n, perturbation, noise)
+    def accumulated(ended: Array, before: Theta, noise: Theta) -> Theta:
+        return jax.tree.map(lambda b, n: jnp.where(along(ended, b), 0, b) + n, before, noise)
 
-    def estimate(key: Key, theta: Theta, state: PESState, data: Data):
-        problem_key, noise_key = jax.random.split(key)
-        ended, age = state.walkers.ended, state.walkers.age
-        walkers = replace(ended, lambda: in_pairs(step.begin(problem_key, theta, age)), state.walkers)
-        noise = gaussian(noise_key, theta, sigma, step.num_problems)
-        perturbation = on_every_device(accumulated, ended, state.perturbation, noise)
-        losses, walkers = walk_pairs(step.walk, both_signs(theta, noise), walkers, data)
-        grad, loss = evolution_gradient(perturbation, losses, sigma, problem_clip_norm)
-        return report(grad, loss, walkers), PESState(walkers, perturbation)
+    def draw(key: Key, theta: Theta, ended: Array, before: Theta) -> tuple[Theta, Theta]:
+        noise = gaussian(key, theta, sigma, unrolls.num_problems)
+        return noise, on_every_device(accumulated, ended, before, noise)
 
-    return Estimator(init, estimate)
+    return persistent_pairs(unrolls, init, draw, sigma, problem_clip_norm)
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pes(EvolutionSettings):
+    """Persistent evolution strategies: `pes` with an objective."""
+
+    name = "pes"
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return pes(lopt, task, self.objective(), sigma=self.sigma, **self.unrolls())

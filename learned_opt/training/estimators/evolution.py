@@ -9,20 +9,29 @@ It is the gradient of a smoothed meta-loss, and needs no derivative of anything.
 exchange losses alone: each makes the noise of all pairs from the common key.
 """
 
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.sharding import on_every_device, split_by_problem
-from learned_opt.core.types import Array, Data, Key, Theta
+from learned_opt.core.types import Array, Data, Estimator, Key, Theta
+from learned_opt.training.estimators.truncation import (
+    Horizon,
+    Truncation,
+    UnrollFunction,
+    UnrollState,
+    check_problem_clip_norm,
+    replace,
+    report,
+)
 from learned_opt.training.unroll import InnerState
-from learned_opt.training.walkers import Horizon, Walk, Walkers, check_problem_clip_norm
 
 
 class Inner(TypedDict, total=False):
-    """The inner problems' arguments, which the estimators hand on to `truncated_step`."""
+    """The inner problems' arguments, which the estimators hand on to `truncated_unrolls`."""
 
     horizon: Horizon
     truncation: int
@@ -94,21 +103,21 @@ def both_signs(theta: Theta, noise: Theta) -> Theta:
 # The axes of a pair's two trajectories: the problem, its batches and the step are the same for both.
 _SAME: Any = None
 _OWN: Any = 0
-_BOTH = Walkers(_SAME, _SAME, InnerState(_OWN, _OWN, _SAME), _OWN, _SAME, _SAME, _SAME)
+_BOTH = UnrollState(_SAME, _SAME, InnerState(_OWN, _OWN, _SAME), _OWN, _SAME, _SAME, _SAME)
 
 
-def in_pairs(walkers: Walkers) -> Walkers:
+def in_pairs(states: UnrollState) -> UnrollState:
     """Each trajectory twice: the same problem, batches and start for both signs of its noise.
 
     Args:
-        walkers: n of them.
+        states: n of them.
 
     Returns:
         The same problems; where their trajectories stand has leading axes `(n, 2)`.
 
     Example:
         >>> inner = InnerState(jnp.array([1, 2]), (), jnp.array([0, 0]))
-        >>> pairs = in_pairs(Walkers((), (), inner, jnp.zeros((2, 3)), (), (), ()))
+        >>> pairs = in_pairs(UnrollState((), (), inner, jnp.zeros((2, 3)), (), (), ()))
         >>> pairs.inner.params.tolist(), pairs.inner.step.tolist()
         ([[1, 1], [2, 2]], [0, 0])
     """
@@ -116,17 +125,19 @@ def in_pairs(walkers: Walkers) -> Walkers:
     def both(tree: Any) -> Any:
         return jax.tree.map(lambda x: jnp.stack([x, x], axis=1), tree)
 
-    params, opt_state, step = walkers.inner
-    return walkers._replace(
-        inner=InnerState(both(params), both(opt_state), step), history=both(walkers.history)
+    params, opt_state, step = states.inner
+    return states._replace(
+        inner=InnerState(both(params), both(opt_state), step), history=both(states.history)
     )
 
 
-def walk_pairs(walk: Walk, thetas: Theta, pairs: Walkers, data: Data) -> tuple[Array, Walkers]:
+def unroll_pairs(
+    unroll: UnrollFunction, thetas: Theta, pairs: UnrollState, data: Data
+) -> tuple[Array, UnrollState]:
     """One truncation of both trajectories of each pair; the batches of a pair are drawn once.
 
     Args:
-        walk: of one walker, as `truncated_step` makes it.
+        unroll: of one problem, as `truncated_unrolls` makes it.
         thetas: leaves `(n, 2) + leaf.shape`.
         pairs: n of them, as `in_pairs` makes them.
         data: the task's data.
@@ -135,17 +146,105 @@ def walk_pairs(walk: Walk, thetas: Theta, pairs: Walkers, data: Data) -> tuple[A
         The shares in the meta-loss, f32[n, 2], and where the pairs stand then.
 
     Example:
-        >>> def walk(theta, walker, data):
-        ...     moved = InnerState(walker.inner.params + theta, (), walker.inner.step + 1)
-        ...     return moved.params, walker._replace(inner=moved)
+        >>> def unroll(theta, state, data):
+        ...     moved = InnerState(state.inner.params + theta, (), state.inner.step + 1)
+        ...     return moved.params, state._replace(inner=moved)
         >>> inner = InnerState(jnp.array([1.0, 2.0]), (), jnp.array([0, 0]))
-        >>> pairs = in_pairs(Walkers((), (), inner, jnp.zeros((2, 3)), (), (), ()))
-        >>> losses, pairs = walk_pairs(walk, jnp.array([[0.5, -0.5], [1.0, -1.0]]), pairs, ())
+        >>> pairs = in_pairs(UnrollState((), (), inner, jnp.zeros((2, 3)), (), (), ()))
+        >>> losses, pairs = unroll_pairs(unroll, jnp.array([[0.5, -0.5], [1.0, -1.0]]), pairs, ())
         >>> losses.tolist(), pairs.step.tolist()
         ([[1.5, 0.5], [3.0, 1.0]], [1, 1])
     """
-    both = jax.vmap(walk, (0, _BOTH, None), (0, _BOTH))
+    both = jax.vmap(unroll, (0, _BOTH, None), (0, _BOTH))
     return jax.vmap(both, (0, 0, None))(thetas, pairs, data)
+
+
+class PairsState(NamedTuple):
+    """Where pairs stand whose two trajectories go on over the seams of truncations.
+
+    Attributes:
+        unrolls: one for each problem, with the params, the optimizer's state and the last losses of two
+            trajectories, leading axes `(num_problems, 2)`.
+        noise: what each pair's losses are set against, a tree like theta with leaves
+            `(num_problems,) + leaf.shape`, whole on every device.
+    """
+
+    unrolls: UnrollState
+    noise: Theta
+
+
+def persistent_pairs(
+    unrolls: Truncation,
+    init: Callable[[Key, Theta], PairsState],
+    draw: Callable[[Key, Theta, Array, Theta], tuple[Theta, Theta]],
+    sigma: float,
+    problem_clip_norm: float | None,
+) -> Estimator:
+    """The estimator of pairs that keep their own trajectories until the horizon.
+
+    Args:
+        unrolls: the inner problems.
+        init: `init(key, theta) -> state`, the pairs at step 0.
+        draw: `draw(key, theta, ended, noise) -> (noise, noise)`, what theta is perturbed by in this
+            truncation, and what the losses are set against; both of all pairs. `ended` says whose trajectory
+            is new.
+        sigma: deviation of the noise on each meta-parameter.
+        problem_clip_norm: norm that each pair's gradient is clipped to; `None` for no clipping.
+
+    Returns:
+        The estimator.
+    """
+
+    def estimate(key: Key, theta: Theta, state: PairsState, data: Data):
+        problem_key, noise_key = jax.random.split(key)
+        ended, truncations = state.unrolls.ended, state.unrolls.truncations
+        fresh = lambda: in_pairs(unrolls.begin(problem_key, theta, truncations))  # noqa: E731
+        states = replace(ended, fresh, state.unrolls)
+        perturbation, noise = draw(noise_key, theta, ended, state.noise)
+        losses, states = unroll_pairs(unrolls.unroll, both_signs(theta, perturbation), states, data)
+        grad, loss = evolution_gradient(noise, losses, sigma, problem_clip_norm)
+        return report(grad, loss, states), PairsState(states, noise)
+
+    return Estimator(lambda key, theta, data: init(key, theta), estimate)
+
+
+def restarted_pairs(
+    unrolls: Truncation,
+    sigma: float,
+    unroll: Callable[[Theta, UnrollState, Data], tuple[Array, UnrollState, Any]],
+    gradient: Callable[[Theta, Array, Any], tuple[Theta, Array]],
+) -> Estimator:
+    """The estimator of pairs that begin each truncation at one state, which then goes on with theta as it is.
+
+    Args:
+        unrolls: the inner problems.
+        sigma: deviation of the noise on each meta-parameter.
+        unroll: as `unrolls.unroll`, with whatever else `gradient` is to know of each trajectory.
+        gradient: `gradient(noise, losses, others) -> (gradient, loss)`; noise has leaves
+            `(num_problems,) + leaf.shape`, losses and others leading axes `(num_problems, 2)`.
+
+    Returns:
+        The estimator.
+    """
+
+    def init(key: Key, theta: Theta, data: Data) -> UnrollState:
+        return unrolls.begin(key, theta)
+
+    def estimate(key: Key, theta: Theta, state: UnrollState, data: Data):
+        problem_key, noise_key = jax.random.split(key)
+        states = replace(state.ended, lambda: unrolls.begin(problem_key, theta, state.truncations), state)
+        noise = gaussian(noise_key, theta, sigma, unrolls.num_problems)
+        # Over the signs, then over the pairs.
+        of_pairs = jax.vmap(jax.vmap(unroll, (0, None, None)), (0, 0, None))
+        losses, perturbed, others = of_pairs(both_signs(theta, noise), states, data)
+        grad, loss = gradient(noise, losses, others)
+        if unrolls.full:
+            # Nobody goes on from here: that a trajectory is at its end is all that counts.
+            return report(grad, loss, perturbed), jax.tree.map(lambda x: x[:, 0], perturbed)
+        _, states = jax.vmap(unrolls.unroll, (None, 0, None))(theta, states, data)
+        return report(grad, loss, states), states
+
+    return Estimator(init, estimate)
 
 
 def evolution_gradient(

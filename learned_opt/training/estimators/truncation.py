@@ -1,19 +1,19 @@
-"""Problems under way: what every estimator unrolls, truncation by truncation, and sees nothing else of.
+"""The inner problems of every estimator, unrolled one truncation at a time.
 
-A walker is one problem with one trajectory. It makes a truncation at a time; where its trajectory has ended,
-a new problem takes its place. The estimators differ in which theta a walker is unrolled with and in what they
-make of its losses.
+Each of `num_problems` places holds one problem and its trajectory. Where a trajectory has reached its end a
+new problem takes the place. Estimators see the inner problems through `Truncation` alone: they differ in the theta
+that a problem is unrolled with, and in what they make of its losses.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
-from learned_opt.training.first_order import blockwise_unroll, goes_by_blocks
+from learned_opt.training.estimators.first_order import blockwise_unroll, goes_by_blocks
 from learned_opt.training.objectives import HISTORY, Objective, initial_history
 from learned_opt.training.unroll import InnerState, start, unroll
 
@@ -21,8 +21,8 @@ S = TypeVar("S")
 Horizon = int | Callable[[Key, Array], Array]
 
 
-class Walkers(NamedTuple):
-    """Where some problems stand; all arrays have a leading axis of `num_problems`.
+class UnrollState(NamedTuple):
+    """Where some unrolls stand; all arrays have a leading axis of `num_problems`.
 
     Attributes:
         problems: the draws from the task.
@@ -31,7 +31,7 @@ class Walkers(NamedTuple):
         history: f32[num_problems, 3], the last losses, for objectives that look back.
         end: i32[num_problems], the step after which a new problem comes.
         horizon: i32[num_problems], the length of the whole trajectory, as the objective counts it.
-        age: i32[num_problems], truncations made in this place, by all the problems that stood there.
+        truncations: i32[num_problems], truncations made in this place, by all the problems that it has held.
     """
 
     problems: Problem
@@ -40,7 +40,7 @@ class Walkers(NamedTuple):
     history: Array
     end: Array
     horizon: Array
-    age: Array
+    truncations: Array
 
     @property
     def step(self) -> Array:
@@ -53,31 +53,31 @@ class Walkers(NamedTuple):
         return self.step >= self.end
 
 
-Walk = Callable[[Theta, Walkers, Data], tuple[Array, Walkers]]
+UnrollFunction = Callable[[Theta, UnrollState, Data], tuple[Array, UnrollState]]
 
 
-class TruncatedStep(NamedTuple):
+class Truncation(NamedTuple):
     """What an estimator knows of the inner problems.
 
     Attributes:
-        begin: `begin(key, theta, age=None) -> walkers`, all at step 0; `age` is that of the walkers whose
-            places they take.
-        walk: `walk(theta, walker, data) -> (loss, walker)`, one truncation of one problem: its share in the
-            meta-loss, f32[], and where it stands then. Vmap it over walkers, and over theta.
-        walk_all: `walk_all(theta, walkers, data) -> (losses, walkers)`, the same of all walkers with one
+        begin: `begin(key, theta, truncations=None) -> states`, all at step 0; `truncations` are those that
+            were made before in the places that they take.
+        unroll: `unroll(theta, state, data) -> (loss, state)`, one truncation of one problem: its share in the
+            meta-loss, f32[], and where it stands then. Vmap it over problems, and over theta.
+        unroll_all: `unroll_all(theta, states, data) -> (losses, states)`, the same of all problems with one
             theta, f32[num_problems]; quicker to differentiate.
-        num_problems: walkers side by side.
-        whole: whether every truncation is a whole trajectory, so that no walker is ever needed twice.
+        num_problems: problems unrolled side by side.
+        full: whether every truncation is a full trajectory, so that no state is ever needed twice.
     """
 
-    begin: Callable[..., Walkers]
-    walk: Walk
-    walk_all: Walk
+    begin: Callable[..., UnrollState]
+    unroll: UnrollFunction
+    unroll_all: UnrollFunction
     num_problems: int
-    whole: bool
+    full: bool
 
 
-def truncated_step(
+def truncated_unrolls(
     lopt: LearnedOptimizer,
     task: Task,
     objective: Objective,
@@ -88,7 +88,7 @@ def truncated_step(
     second_order: bool = False,
     random_phases: bool = False,
     through_state: bool = False,
-) -> TruncatedStep:
+) -> Truncation:
     """The inner problems of an estimator: how they begin, and how they go on by one truncation.
 
     The state that a trajectory starts from is made with theta as it is and counts as a constant.
@@ -97,12 +97,13 @@ def truncated_step(
         lopt: the learned optimizer.
         task: what problems are drawn from.
         objective: the meta-objective of one trajectory.
-        horizon: inner steps of a trajectory; or `horizon(key, age) -> i32[]`, drawn for each trajectory from
-            the number of truncations made before it, and rounded up to whole truncations.
+        horizon: inner steps of a trajectory; or `horizon(key, truncations) -> i32[]`, drawn for each
+            trajectory from the number of truncations made before it in its place, and rounded up to whole
+            truncations.
         truncation: inner steps of a truncation; it divides the horizon.
-        num_problems: walkers side by side.
+        num_problems: problems unrolled side by side.
         second_order: whether the optimizee's gradients are differentiated too.
-        random_phases: whether the first trajectory of each walker is cut short at random, so that later ones
+        random_phases: whether the first trajectory of each place is cut short at random, so that later ones
             do not all begin and end together.
         through_state: whether the state that a truncation ends in is differentiated too, and not its losses
             alone.
@@ -118,12 +119,12 @@ def truncated_step(
         >>> from learned_opt.tasks import quadratic
         >>> from learned_opt.training.objectives import weighted_sum
         >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
-        >>> step = truncated_step(
+        >>> unrolls = truncated_unrolls(
         ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3
         ... )
         >>> theta = lopt.init(key)
-        >>> losses, walkers = jax.vmap(step.walk, (None, 0, None))(theta, step.begin(key, theta), ())
-        >>> losses.shape, walkers.step.tolist(), walkers.ended.tolist()
+        >>> losses, states = unrolls.unroll_all(theta, unrolls.begin(key, theta), ())
+        >>> losses.shape, states.step.tolist(), states.ended.tolist()
         ((3,), [2, 2, 2], [False, False, False])
     """
     if isinstance(horizon, int):
@@ -133,55 +134,55 @@ def truncated_step(
     if num_problems < 1:
         raise ValueError(f"num_problems={num_problems!r}: it must be at least 1")
 
-    def length(key: Key, age: Array) -> Array:
+    def length(key: Key, truncations: Array) -> Array:
         if isinstance(horizon, int):
             return jnp.int32(horizon)
-        truncations = -(-horizon(key, age) // jnp.int32(truncation))
-        return truncation * jnp.maximum(truncations, 1)
+        parts = -(-horizon(key, truncations) // jnp.int32(truncation))
+        return truncation * jnp.maximum(parts, 1)
 
-    def begin_one(keys: Array, theta: Theta, age: Array) -> Walkers:
+    def begin_one(keys: Array, theta: Theta, truncations: Array) -> UnrollState:
         sample_key, start_key, batch_key, horizon_key, phase_key = keys
         problem = task.sample(sample_key)
         inner = start(lopt.build(theta), task, start_key, problem)
         # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
         # Its dtype is named, since a weak one would have the second meta-step compiled anew.
         history = jnp.full(HISTORY, jnp.nan, jnp.float32)
-        whole = end = length(horizon_key, age)
+        total = end = length(horizon_key, truncations)
         if random_phases:
-            cut = truncation * jax.random.randint(phase_key, (), 1, whole // truncation + 1, jnp.int32)
-            end = jnp.where(age == 0, cut, whole)
-        return Walkers(problem, batch_key, inner, history, end, whole, age)
+            cut = truncation * jax.random.randint(phase_key, (), 1, total // truncation + 1, jnp.int32)
+            end = jnp.where(truncations == 0, cut, total)
+        return UnrollState(problem, batch_key, inner, history, end, total, truncations)
 
-    def begin(key: Key, theta: Theta, age: Array | None = None) -> Walkers:
+    def begin(key: Key, theta: Theta, truncations: Array | None = None) -> UnrollState:
         keys = jax.random.split(key, (5, num_problems))
-        age = jnp.zeros(num_problems, jnp.int32) if age is None else age
-        return split_by_problem(jax.vmap(begin_one, (1, None, 0))(keys, theta, age))
+        truncations = jnp.zeros(num_problems, jnp.int32) if truncations is None else truncations
+        return split_by_problem(jax.vmap(begin_one, (1, None, 0))(keys, theta, truncations))
 
     by_blocks = not (second_order or through_state) and goes_by_blocks(lopt, task)
 
-    def walk(theta: Theta, walker: Walkers, data: Data) -> tuple[Array, Walkers]:
+    def unroll_one(theta: Theta, state: UnrollState, data: Data) -> tuple[Array, UnrollState]:
         if by_blocks:
-            losses, walkers = walk_all(theta, jax.tree.map(lambda x: x[jnp.newaxis], walker), data)
-            return losses[0], jax.tree.map(lambda x: x[0], walkers)
-        place = (task, walker.keys, walker.problems, data, walker.inner, truncation)
-        return note(walker, *unroll(lopt.build(theta), *place, second_order=second_order))
+            losses, states = unroll_all(theta, jax.tree.map(lambda x: x[jnp.newaxis], state), data)
+            return losses[0], jax.tree.map(lambda x: x[0], states)
+        inner_problem = (task, state.keys, state.problems, data, state.inner, truncation)
+        return recorded(state, *unroll(lopt.build(theta), *inner_problem, second_order=second_order))
 
-    def walk_all(theta: Theta, walkers: Walkers, data: Data) -> tuple[Array, Walkers]:
+    def unroll_all(theta: Theta, states: UnrollState, data: Data) -> tuple[Array, UnrollState]:
         if not by_blocks:
-            return jax.vmap(walk, (None, 0, None))(theta, walkers, data)
-        place = (task, walkers.keys, walkers.problems, data, walkers.inner, truncation)
-        return jax.vmap(note)(walkers, *blockwise_unroll(lopt, theta, *place))
+            return jax.vmap(unroll_one, (None, 0, None))(theta, states, data)
+        inner_problems = (task, states.keys, states.problems, data, states.inner, truncation)
+        return jax.vmap(recorded)(states, *blockwise_unroll(lopt, theta, *inner_problems))
 
-    def note(walker: Walkers, inner: InnerState, losses: Array) -> tuple[Array, Walkers]:
-        """The meta-loss of a walker that got there with these losses."""
-        history = jnp.where(walker.step == 0, initial_history(losses[0]), walker.history)
+    def recorded(state: UnrollState, inner: InnerState, losses: Array) -> tuple[Array, UnrollState]:
+        """The meta-loss of a truncation, and the state after it."""
+        history = jnp.where(state.step == 0, initial_history(losses[0]), state.history)
         # A plain number where it is one: weights given one by one can be checked against it.
-        total = horizon if isinstance(horizon, int) else walker.horizon
-        loss = objective.truncation(history, losses[1:], walker.step, total)
+        total = horizon if isinstance(horizon, int) else state.horizon
+        loss = objective.truncation(history, losses[1:], state.step, total)
         history = jnp.concatenate([history, losses[1:]])[-HISTORY:]
-        return loss, walker._replace(inner=inner, history=history, age=walker.age + 1)
+        return loss, state._replace(inner=inner, history=history, truncations=state.truncations + 1)
 
-    return TruncatedStep(begin, walk, walk_all, num_problems, horizon == truncation)
+    return Truncation(begin, unroll_one, unroll_all, num_problems, horizon == truncation)
 
 
 def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
@@ -209,13 +210,13 @@ def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
     return jax.lax.cond(jnp.any(where), mixed, lambda: state)
 
 
-def report(grad: Theta, loss: Array, walkers: Any) -> MetaGradient:
+def report(grad: Theta, loss: Array, states: UnrollState) -> MetaGradient:
     """What an estimator returns beside its new state.
 
     Args:
         grad: the meta-gradient.
         loss: f32[], the mean meta-loss of the truncation.
-        walkers: where the problems stand now, with any leading axes.
+        states: where the unrolls stand now, with any leading axes.
 
     Returns:
         The meta-gradient, with the mean last loss of the trajectories that ended, or of all if none did.
@@ -224,16 +225,16 @@ def report(grad: Theta, loss: Array, walkers: Any) -> MetaGradient:
         >>> report(
         ...     jnp.zeros(2),
         ...     jnp.float32(1),
-        ...     Walkers(*[jnp.ones((2, 3))] * 7)._replace(
+        ...     UnrollState(*[jnp.ones((2, 3))] * 7)._replace(
         ...         inner=InnerState((), (), jnp.array([4, 2])), end=jnp.array([4, 4])
         ...     ),
         ... ).ends_trajectory.item()
         True
     """
-    last, ended = walkers.history[..., -1], walkers.ended
+    last, ended = states.history[..., -1], states.ended
     any_ended = jnp.any(ended)
     counted = ended | ~any_ended
-    # The losses may be of several trajectories of a walker.
+    # The losses may be of several trajectories of a problem.
     counted = jnp.broadcast_to(counted.reshape(counted.shape + (1,) * (last.ndim - counted.ndim)), last.shape)
     last_loss = jnp.sum(jnp.where(counted, last, 0)) / jnp.sum(counted).astype(last.dtype)
     return MetaGradient(grad, loss, last_loss, any_ended)

@@ -7,72 +7,68 @@ from dataclasses import dataclass
 from typing import Any
 
 from learned_opt.core.config import validated
+from learned_opt.zoo.config import Config
 
 WIDTH = 88
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """The card of a shipped weight.
 
     Attributes:
-        name: that `pretrained` takes.
+        name: that `zoo.load` takes, and `pretrained` that of an optimizer.
         summary: one sentence: what it is for.
-        optimizer: the learned optimizer's configuration.
-        task: the configuration of the task that it was meta-trained on.
-        objective: the meta-objective, as a configuration or in words.
-        recipe: the name of the recipe that meta-trains it.
-        seed: of the meta-training.
+        config: the model, what it was meta-trained on, and all settings, as `Config.to_json` gives them.
+        start: the recipe whose theta it goes on from, or `None`.
         command: that meta-trains it again.
         commit: of the code that meta-trained it.
         compute: the device and how long it took.
         versions: of the packages, by name.
-        horizon: inner steps that it was meta-trained for.
-        num_coordinates: the numbers of parameters that it was tried on, such as `"10 to 8e3"`.
-        results: one row a measurement: what was measured, ours, the baselines, the command.
+        size: what it was tried on, such as `"10 to 8e3 parameters"`.
+        results: one row a measurement: what was measured, ours, the references, the command.
         known_failures: one sentence each.
 
     Example:
-        >>> card = Card(
-        ...     name="lstm-demo",
-        ...     summary="Minimises quadratics.",
-        ...     optimizer={"name": "lstm"},
-        ...     task={"name": "quadratic", "dim": 10},
-        ...     objective="sum of losses",
-        ...     recipe="demo",
-        ...     seed=0,
-        ...     command="learned-opt meta-train demo",
-        ...     commit="0" * 40,
-        ...     compute="1 CPU core, 5 minutes",
-        ...     versions={"jax": "0.10.2"},
-        ...     horizon=100,
-        ...     num_coordinates="10 to 100",
-        ...     results=[{"what": "loss at step 100", "ours": 0.01, "adam": 0.12}],
-        ...     known_failures=["Stalls after 1000 steps."],
-        ... )
+        >>> from learned_opt import zoo
+        >>> card = zoo.available("function learner")["boolean-16"]
+        >>> card.seed, card.config.model.num_cells
+        (1, (6,))
         >>> Card.from_json(card.to_json()) == card
         True
         >>> print(card)  # doctest: +ELLIPSIS
-        lstm-demo
-        Minimises quadratics.
-        ...
+        boolean-16
+        All functions of two bits...
     """
 
     name: str
     summary: str
-    optimizer: dict[str, Any]
-    task: dict[str, Any]
-    objective: dict[str, Any] | str
-    recipe: str
-    seed: int
+    config: Config
+    start: str | None
     command: str
     commit: str
     compute: str
     versions: dict[str, str]
-    horizon: int
-    num_coordinates: str
+    size: str
     results: list[dict[str, Any]]
     known_failures: list[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the meta-training, as JSON."""
+        return self.config.settings or {}
+
+    @property
+    def seed(self) -> int:
+        """Of the meta-training."""
+        return self.settings["seed"]
+
+    @property
+    def horizon(self) -> int:
+        """Inner steps that it was meta-trained for; `AttributeError` where there are none."""
+        if "horizon" not in self.settings["estimator"]:
+            raise AttributeError(f"{self.name} is a {self.config.kind}, which has no horizon")
+        return self.settings["estimator"]["horizon"]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Card":
@@ -89,21 +85,32 @@ class Card:
         """
         if not isinstance(data, dict):
             raise ValueError(f"a card is a dictionary of its fields, got {data!r}")
-        return validated(cls, data, f"card {data.get('name', 'without a name')!r}")
+        what = f"card {data.get('name', 'without a name')!r}"
+        config = data.get("config")
+        if isinstance(config, dict):
+            data = data | {"config": Config.from_json(config)}
+        return validated(cls, data, what)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, of JSON's types; `ValueError` naming a field of a wrong type."""
-        return dataclasses.asdict(Card.from_json(json.loads(json.dumps(dataclasses.asdict(self)))))
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain = json.loads(json.dumps(fields | {"config": self.config.to_json()}))
+        Card.from_json(plain)
+        return plain
 
     def render(self) -> str:
         """The card as text for people, a results table included."""
+        data = self.config.to_json()
+        estimator = self.settings.get("estimator", {})
+        outer = {k: v for k, v in self.settings.items() if k != "estimator"}
         fields = {
-            "optimizer": _config(self.optimizer),
-            "meta-trained on": _config(self.task),
-            "objective": _config(self.objective),
-            "horizon": f"{self.horizon:,} inner steps",
-            "coordinates": self.num_coordinates,
-            "recipe": f"{self.recipe}, seed {self.seed}",
+            self.config.kind: _config(data["model"]),
+            "meta-trained on": _config(data["task"]),
+            "selected on": _config(data["validation_task"]),
+            "estimator": _config(estimator),
+            "settings": _config(outer),
+            "goes on from": self.start or "",
+            "tried on": self.size,
             "command": self.command,
             "compute": self.compute,
             "commit": self.commit,
@@ -113,7 +120,7 @@ class Card:
             self.name,
             textwrap.fill(self.summary, WIDTH),
             "",
-            *(_field(name, text) for name, text in fields.items()),
+            *(_field(name, text) for name, text in fields.items() if text),
         ]
         if self.results:
             blocks += ["", "results", _table(self.results)]
@@ -126,11 +133,22 @@ class Card:
         return self.render()
 
 
-def _config(config: dict[str, Any] | str) -> str:
-    if isinstance(config, str):
-        return config
-    arguments = ", ".join(f"{k}={v!r}" for k, v in config.items() if k != "name")
+def _config(config: dict[str, Any] | None) -> str:
+    if not config:
+        return ""
+    arguments = ", ".join(f"{k}={_value(v)}" for k, v in config.items() if k != "name" and v is not None)
     return f"{config['name']}({arguments})" if "name" in config else arguments
+
+
+def _value(value: Any) -> str:
+    """A value as an argument; a long list of one number is told by its length."""
+    if isinstance(value, dict):
+        return _config(value)
+    if isinstance(value, list):
+        if len(value) > 8 and len(set(map(str, value))) == 1:
+            return f"[{_value(value[0])}] * {len(value)}"
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)
 
 
 def _field(name: str, text: str) -> str:

@@ -5,6 +5,7 @@ Reference:
     training of learned optimizers, ICML 2019.
 """
 
+import dataclasses
 import functools
 from typing import Unpack
 
@@ -12,18 +13,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
-from learned_opt.training.antithetic import (
+from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Task, Theta
+from learned_opt.training.estimators.evolution import (
     Inner,
     along,
-    both_signs,
     check_noise,
-    gaussian,
     mean_over_pairs,
     pair_slopes,
+    restarted_pairs,
 )
+from learned_opt.training.estimators.settings import EvolutionSettings, registry
+from learned_opt.training.estimators.truncation import UnrollState, truncated_unrolls
 from learned_opt.training.objectives import Objective
-from learned_opt.training.walkers import Walkers, replace, report, truncated_step
 
 MIN_VARIANCE = 1e-30  # its inverse is still a float32 number
 
@@ -94,22 +95,15 @@ def blend(
         that falls with the number of problems: take tens of them, not a few.
     """
     check_noise(sigma, problem_clip_norm)
-    step = truncated_step(lopt, task, objective, second_order=second_order, **inner)
-    if step.num_problems < 2:
-        raise ValueError(f"num_problems={step.num_problems}: the variance needs at least 2")
+    unrolls = truncated_unrolls(lopt, task, objective, second_order=second_order, **inner)
+    if unrolls.num_problems < 2:
+        raise ValueError(f"num_problems={unrolls.num_problems}: the variance needs at least 2")
 
-    def init(key: Key, theta: Theta, data: Data) -> Walkers:
-        return step.begin(key, theta)
+    def unroll(theta: Theta, state: UnrollState, data: Data) -> tuple[Array, UnrollState, Theta]:
+        (loss, state), grad = jax.value_and_grad(unrolls.unroll, has_aux=True)(theta, state, data)
+        return loss, state, grad
 
-    def estimate(key: Key, theta: Theta, state: Walkers, data: Data):
-        problem_key, noise_key = jax.random.split(key)
-        walkers = replace(state.ended, lambda: step.begin(problem_key, theta, state.age), state)
-        noise = gaussian(noise_key, theta, sigma, step.num_problems)
-        walk = jax.value_and_grad(step.walk, has_aux=True)
-        # Over the signs, then over the pairs.
-        pairs = jax.vmap(jax.vmap(walk, (0, None, None)), (0, 0, None))
-        (losses, perturbed), grads = pairs(both_signs(theta, noise), walkers, data)
-
+    def gradient(noise: Theta, losses: Array, grads: Theta) -> tuple[Theta, Array]:
         backpropagated = jax.tree.map(lambda g: jnp.mean(g, axis=1), grads)
         if problem_clip_norm is not None:
             clip = functools.partial(optax.projections.projection_l2_ball, scale=problem_clip_norm)
@@ -117,13 +111,9 @@ def blend(
         slopes, finite = pair_slopes(noise, losses, sigma, problem_clip_norm)
         evolved = jax.tree.map(lambda n: along(slopes, n) * n, noise)
         grad = jax.tree.map(lambda g, e: inverse_variance_mean(g, e, finite), backpropagated, evolved)
-        loss = mean_over_pairs(losses, finite)
-        if step.whole:
-            return report(grad, loss, perturbed), jax.tree.map(lambda x: x[:, 0], perturbed)
-        _, walkers = jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)
-        return report(grad, loss, walkers), walkers
+        return grad, mean_over_pairs(losses, finite)
 
-    return Estimator(init, estimate)
+    return restarted_pairs(unrolls, sigma, unroll, gradient)
 
 
 def inverse_variance_mean(one: Array, other: Array, counted: Array) -> Array:
@@ -162,3 +152,33 @@ def _mean_and_weight(samples: Array, counted: Array) -> tuple[Array, Array]:
     variance = jnp.sum(squares, axis=0) / ((n - 1) * n)
     usable = jnp.isfinite(variance) & (n > 1)
     return mean, jnp.where(usable, 1 / jnp.maximum(variance, MIN_VARIANCE), 0)
+
+
+@registry.add
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blend(EvolutionSettings):
+    """Backpropagation and evolution strategies: `blend` with an objective.
+
+    Attributes:
+        second_order: whether to differentiate through the optimizee's gradients.
+    """
+
+    name = "blend"
+
+    second_order: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.num_problems < 2:
+            raise ValueError(f"num_problems={self.num_problems}: estimator='blend' needs at least 2")
+
+    def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
+        """The estimator of the meta-gradient of a learned optimizer on a task."""
+        return blend(
+            lopt,
+            task,
+            self.objective(),
+            sigma=self.sigma,
+            second_order=self.second_order,
+            **self.unrolls(),
+        )

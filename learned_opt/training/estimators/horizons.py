@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core.types import Array, Key
-from learned_opt.training.walkers import Horizon
+from learned_opt.training.estimators.truncation import Horizon
 
 
 def log_uniform(low: int, high: int) -> Horizon:
@@ -36,8 +36,8 @@ def log_uniform(low: int, high: int) -> Horizon:
     if not 1 <= low <= high:
         raise ValueError(f"low={low!r}, high={high!r}: give 1 <= low <= high")
 
-    def horizon(key: Key, age: Array) -> Array:
-        del age
+    def horizon(key: Key, truncations: Array) -> Array:
+        del truncations
         exponent = jax.random.uniform(key, (), jnp.float32, jnp.log(low), jnp.log(high))
         return jnp.clip(jnp.round(jnp.exp(exponent)).astype(jnp.int32), low, high)
 
@@ -72,11 +72,11 @@ def growing(horizon: Horizon, *, first: int, num_truncations: int) -> Horizon:
     for name, value in (("first", first), ("num_truncations", num_truncations)):
         if value < 1:
             raise ValueError(f"{name}={value!r}: it must be at least 1")
-    draw = horizon if callable(horizon) else lambda key, age: jnp.int32(horizon)
+    draw = horizon if callable(horizon) else lambda key, truncations: jnp.int32(horizon)
 
-    def limited(key: Key, age: Array) -> Array:
-        longest = draw(key, age)
-        share = jnp.minimum(age.astype(jnp.float32) / num_truncations, 1)
+    def limited(key: Key, truncations: Array) -> Array:
+        longest = draw(key, truncations)
+        share = jnp.minimum(truncations.astype(jnp.float32) / num_truncations, 1)
         ratio = jnp.maximum(longest.astype(jnp.float32) / first, 1)
         return jnp.minimum(longest, jnp.round(first * ratio**share).astype(jnp.int32))
 

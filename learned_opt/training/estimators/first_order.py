@@ -110,27 +110,27 @@ def blockwise_unroll(
 
     def backward(residuals: Any, cotangents: Any):
         theta, gradients, opt_states = residuals
-        walked = (gradients, opt_states, cotangents[1])
+        kept = (gradients, opt_states, cotangents[1])
         product = functools.partial(_rule_gradient, lopt, block_size)
-        return each_its_share(product, walked, theta, combine="sum"), None, None, None, None
+        return each_its_share(product, kept, theta, combine="sum"), None, None, None, None
 
-    walk = jax.custom_vjp(lambda *args: forward(*args)[0])
-    walk.defvjp(forward, backward)
-    return walk(theta, keys, problems, data, states)
+    unroll_problems = jax.custom_vjp(lambda *args: forward(*args)[0])
+    unroll_problems.defvjp(forward, backward)
+    return unroll_problems(theta, keys, problems, data, states)
 
 
 def _rule_gradient(
     lopt: LearnedOptimizer,
     block_size: int,
-    walked: tuple[Params, Any, Array],
+    kept: tuple[Params, Any, Array],
     theta: Theta,
 ) -> Theta:
     """The rule's vector-Jacobian product along the sequence.
 
-    `walked` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the
+    `kept` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the
     cotangents of the losses, f32[P, K + 1].
     """
-    gradients, opt_states, cotangents = walked
+    gradients, opt_states, cotangents = kept
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]
     num_problems, num_rows = cotangents.shape
     g = jnp.concatenate([leaf.reshape(num_problems, num_rows, -1) for leaf in leaves], axis=2)
