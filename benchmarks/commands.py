@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks import comparison, contenders, report, runner, suites
 from benchmarks.suite import Request, Suite
-from learned_opt import runs, zoo
+from learned_opt import reports, runs, zoo
 from learned_opt.cli.options import parse
 from learned_opt.core.errors import unknown_name
 
@@ -126,10 +126,10 @@ def list_command(words: Sequence[str]) -> int:
     console = Console()
     found = [suites.find(name) for name in suites.names()]
     rows = [{"suite": s.name, "version": s.version, "what": s.summary} for s in found]
-    console.print(runs.terminal_table(rows))
+    console.print(reports.terminal_table(rows))
     field = [{"optimizer": c.name, "kind": c.kind} for c in contenders.FIELD.values()]
     shipped = [{"optimizer": name, "kind": "learned"} for name in zoo.available()]
-    console.print(runs.terminal_table([*field, *shipped]))
+    console.print(reports.terminal_table([*field, *shipped]))
     return 0
 
 
@@ -161,7 +161,7 @@ def run_command(words: Sequence[str]) -> int:
 def report_command(words: Sequence[str]) -> int:
     """Draws."""
     options = parse(Report, words, "python -m benchmarks report", "Draws the report of a result directory.")
-    runs.require_plots()
+    reports.require_plots()
     out = options.out or options.directory / "report.html"
     markdown = options.markdown or options.directory / "results.md"
     for problem in report.write(options.directory, out, markdown):
@@ -177,7 +177,7 @@ def compare_command(words: Sequence[str]) -> int:
     changed = [row for row in rows if row["verdict"]]
     console = Console()
     if changed:
-        console.print(runs.terminal_table(changed, comparison.COLUMNS))
+        console.print(reports.terminal_table(changed, comparison.COLUMNS))
     worse = sum(row["verdict"] == "worse" for row in rows)
     print(
         f"{len(rows)} in common: {worse} worse, {len(changed) - worse} better, "

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import report
 from benchmarks.cells import Cell
 from benchmarks.measures import interval
-from learned_opt.runs import Column
+from learned_opt.reports import Column
 
 COLUMNS = {
     "suite": Column("suite"),

@@ -14,7 +14,7 @@ from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load
 from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import Estimator
-from learned_opt.runs import Column, Section, line_plot
+from learned_opt.reports import Column, Section, line_plot
 
 PART = "memory"
 HORIZONS = {"quick": (100, 1000), "default": (100, 1000, 10_000, 100_000)}

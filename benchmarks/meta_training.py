@@ -21,7 +21,7 @@ from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import Task
 from learned_opt.meta import Settings, initial_state, meta_steps, meta_train
 from learned_opt.meta.sharding import compiled, in_force, problem_mesh, replicated
-from learned_opt.runs import Column, Section
+from learned_opt.reports import Column, Section
 from learned_opt.training.estimators.truncation import truncated_unrolls
 
 

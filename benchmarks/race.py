@@ -16,7 +16,7 @@ from benchmarks.costs import solver_costs, step_costs
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import Task
-from learned_opt.runs import Column
+from learned_opt.reports import Column
 
 TUNING_SEED, FIRST_SEED = 1, 1000
 DRAWN_STEPS, EXACT_STEPS = 40, 1000  # steps of each problem's curve, and of the mean curve

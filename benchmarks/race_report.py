@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks import measures, stress
 from benchmarks.cells import Cell
 from benchmarks.pools import Pool, Pools, baseline, best_swept, common, common_losses, pooled
-from learned_opt.runs import Column, Section, interval_plot, line_plot
+from learned_opt.reports import Column, Section, interval_plot, line_plot
 
 DRAWN = 9  # lines of a figure of curves; more cannot be told apart
 RATIOS = np.geomspace(1, 1e4, 81)

@@ -8,8 +8,8 @@ from benchmarks import cells, suites
 from benchmarks.cells import Cell
 from benchmarks.pools import pooled
 from benchmarks.race_report import race_sections, task_columns, task_rows
-from learned_opt import runs
-from learned_opt.runs.report import format_value
+from learned_opt import reports
+from learned_opt.reports.report import format_value
 
 
 def write(directory: Path, out: Path, markdown: Path) -> list[str]:
@@ -34,7 +34,7 @@ def write(directory: Path, out: Path, markdown: Path) -> list[str]:
                 f"{directory} holds version {version} of {name}, and this is version {ours}: draw it with "
                 "the commit that made it, or run the suite again with another --out"
             )
-    sections: list[runs.Section] = []
+    sections: list[reports.Section] = []
     for record in records:
         own = [cell for cell in found if cell.key.suite == record["suite"]]
         made = _sections(record, own)
@@ -44,10 +44,10 @@ def write(directory: Path, out: Path, markdown: Path) -> list[str]:
         sections.append(_reproduce(record, own))
     if problems:
         prose = "\n\n".join(problems)
-        sections.append(runs.Section("Left out", prose=f"These files are no whole cells.\n\n{prose}"))
+        sections.append(reports.Section("Left out", prose=f"These files are no whole cells.\n\n{prose}"))
     summary = "\n\n".join(_summary(record, found) for record in records)
     names = ", ".join(record["suite"] for record in records)
-    runs.write_report(out, title=f"Benchmarks: {names}", summary=summary, sections=sections)
+    reports.write_report(out, title=f"Benchmarks: {names}", summary=summary, sections=sections)
     markdown.parent.mkdir(parents=True, exist_ok=True)
     markdown.write_text(tables(records, found), encoding="utf-8")
     return problems
@@ -89,7 +89,7 @@ def tables(records: Sequence[dict[str, Any]], found: Sequence[Cell]) -> str:
 
 def markdown_table(rows: Any, columns: Any) -> str:
     """A table in Markdown, the numbers as a report shows them, the best in bold."""
-    from learned_opt.runs.report import _cells
+    from learned_opt.reports.report import _cells
 
     table = _cells(rows, columns)
     head = "| " + " | ".join(label for label, _ in table.head) + " |"
@@ -100,7 +100,7 @@ def markdown_table(rows: Any, columns: Any) -> str:
     return "\n".join([head, rule, *body])
 
 
-def _sections(record: dict[str, Any], own: Sequence[Cell]) -> list[runs.Section]:
+def _sections(record: dict[str, Any], own: Sequence[Cell]) -> list[reports.Section]:
     if not own:
         return []
     if record["suite"] in suites.names():
@@ -110,11 +110,11 @@ def _sections(record: dict[str, Any], own: Sequence[Cell]) -> list[runs.Section]
     return race_sections(own, _metrics(record))
 
 
-def _metrics(record: dict[str, Any]) -> dict[str, runs.Column]:
-    return {name: runs.Column(**fields) for name, fields in record["metrics"].items()}
+def _metrics(record: dict[str, Any]) -> dict[str, reports.Column]:
+    return {name: reports.Column(**fields) for name, fields in record["metrics"].items()}
 
 
-def _renamed(section: runs.Section, heading: str) -> runs.Section:
+def _renamed(section: reports.Section, heading: str) -> reports.Section:
     import dataclasses
 
     return dataclasses.replace(section, heading=heading)
@@ -131,7 +131,7 @@ def _summary(record: dict[str, Any], found: Sequence[Cell]) -> str:
     return text
 
 
-def _reproduce(record: dict[str, Any], own: Sequence[Cell]) -> runs.Section:
+def _reproduce(record: dict[str, Any], own: Sequence[Cell]) -> reports.Section:
     devices = sorted({f"{c.provenance['num_devices']} {c.provenance['device']}" for c in own})
     versions = sorted(
         {
@@ -146,7 +146,7 @@ def _reproduce(record: dict[str, Any], own: Sequence[Cell]) -> runs.Section:
         f"{len(own)} cells, seeds {', '.join(map(str, seeds)) or 'none'}, "
         f"{format_value(seconds / 60, 3)} minutes in all, compilation included.",
     ]
-    return runs.Section(
+    return reports.Section(
         f"{record['suite']}: reproduce", prose="\n\n".join(prose), command="\n".join(record["commands"])
     )
 

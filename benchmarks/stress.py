@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks import measures
 from benchmarks.pools import Pools, best_swept
-from learned_opt.runs import Column, Section, line_plot
+from learned_opt.reports import Column, Section, line_plot
 
 
 def sections(pools: Pools) -> list[Section]:

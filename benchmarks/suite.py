@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from learned_opt.runs import Column, Section
+from learned_opt.reports import Column, Section
 
 SIZES = ("quick", "default", "full")
 

@@ -15,7 +15,7 @@ from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, training
 from learned_opt.core.types import Array, Estimator, Task, Theta
-from learned_opt.runs import Column, Section, line_plot
+from learned_opt.reports import Column, Section, line_plot
 
 SIGMA = 0.05
 TRUNCATIONS = 10  # of a trajectory, for the estimators that cut it

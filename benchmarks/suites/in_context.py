@@ -15,7 +15,7 @@ from learned_opt import in_context
 from learned_opt.in_context import families, learners
 from learned_opt.in_context.families import Family
 from learned_opt.in_context.learners import FunctionLearner
-from learned_opt.runs import Column, Section, interval_plot
+from learned_opt.reports import Column, Section, interval_plot
 
 LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned to learn
 FIRST_SEED = 1000  # of the sequences that shipped learners are judged on

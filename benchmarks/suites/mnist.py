@@ -6,7 +6,7 @@ import functools
 from benchmarks.contenders import FIELD, Contender, learned
 from benchmarks.race import Budget, Case, race
 from learned_opt import datasets, tasks
-from learned_opt.runs import Column
+from learned_opt.reports import Column
 
 LEARNED = ("lstm-mnist", "lstm-general")
 IN_PLACE = " scikit-learn's 8x8 digits stand in for {}, which is not prepared on this machine."

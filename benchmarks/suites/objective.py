@@ -15,7 +15,7 @@ from benchmarks.race import FIRST_SEED, summary
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import meta, optimizers, tasks, training
 from learned_opt.core.types import Task
-from learned_opt.runs import Column, Section, line_plot
+from learned_opt.reports import Column, Section, line_plot
 
 WEIGHTS = ("uniform", "linear", "final")
 LAMBDAS = (0.0, 1e-3, 1e-2, 1e-1, 1.0)

@@ -24,7 +24,7 @@ from benchmarks.references.tuned import tuned
 from learned_opt import tasks, zoo
 from learned_opt.core import soft_threshold
 from learned_opt.core.types import Task
-from learned_opt.runs import Column
+from learned_opt.reports import Column
 
 RECOVERY_STEPS = 16
 RECOVERY_WEIGHT = 0.1  # for optimizers that are not tuned for it

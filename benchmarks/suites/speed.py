@@ -17,7 +17,7 @@ from benchmarks.cells import Cell
 from benchmarks.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import optimizers, zoo
-from learned_opt.runs import Column, Section, line_plot
+from learned_opt.reports import Column, Section, line_plot
 
 SIZES = {"quick": (4, 5), "default": (3, 4, 5, 6), "full": (3, 4, 5, 6, 7)}  # decades of parameters
 LAYOUTS = {"few": 2, "many": 64}  # leaves

@@ -13,7 +13,7 @@ from benchmarks import classifiers, measures, perceptrons
 from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import in_context
-from learned_opt.runs import Column, Section, interval_plot
+from learned_opt.reports import Column, Section, interval_plot
 
 TASK = "xor-4"
 NUM_DATASETS = {"quick": 4, "default": 500, "full": 2000}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from learned_opt import datasets, meta, runs, training
+from learned_opt import datasets, meta, reports, runs, training
 from learned_opt.cli.options import parse
 from learned_opt.cli.report import comparison_sections, print_comparison
 
@@ -39,7 +39,7 @@ def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo`."""
     runs.use_every_core()
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
-    runs.require_plots()
+    reports.require_plots()
     dataset = options.dataset or ("mnist" if datasets.is_prepared("mnist") else "digits")
     why = {
         "mnist": "MNIST, which is prepared on this machine",
@@ -80,7 +80,7 @@ def command(words: Sequence[str]) -> None:
     if options.quick:
         again += " --quick"
     report = directory / "report.html"
-    runs.write_report(
+    reports.write_report(
         report,
         title=f"A learned optimizer on {dataset}",
         summary=(
@@ -91,9 +91,9 @@ def command(words: Sequence[str]) -> None:
         ),
         sections=[
             *comparison_sections(comparison, NAME, again),
-            runs.Section(
+            reports.Section(
                 "Meta-training",
-                figures=[runs.meta_training_curve(run.metrics, title="Meta-training")],
+                figures=[reports.meta_training_curve(run.metrics, title="Meta-training")],
             ),
         ],
     )

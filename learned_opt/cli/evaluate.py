@@ -8,7 +8,7 @@ from typing import Any
 import optax
 from rich.console import Console
 
-from learned_opt import runs, tasks, training, zoo
+from learned_opt import reports, runs, tasks, training, zoo
 from learned_opt.cli.options import parse, target, with_configs
 from learned_opt.cli.report import comparison_sections, print_comparison
 from learned_opt.zoo.store import Stored
@@ -66,7 +66,7 @@ def command(words: Sequence[str]) -> None:
         )
     print_comparison(comparison, label)
     if options.out is not None:
-        runs.write_report(
+        reports.write_report(
             options.out,
             title=f"{label} beside swept baselines",
             summary=f"Task: {options.task}.",
@@ -99,7 +99,7 @@ def measure(
         default=options_class(**dataclasses.asdict(defaults)),
     )
     if options.out is not None:
-        runs.require_plots()
+        reports.require_plots()
     label = Path(name).stem
     comparison = training.compare(
         {label: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},

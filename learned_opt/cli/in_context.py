@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from rich.console import Console
 
-from learned_opt import in_context, runs
+from learned_opt import in_context, reports, runs
 from learned_opt.cli import weight_memory
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import listing, parse, target, with_configs
@@ -35,13 +35,13 @@ shipped: {shipped}"""
 T = TypeVar("T")
 
 FAMILY_COLUMNS = {
-    "functions": runs.Column("functions"),
-    "mse": runs.Column("mean squared error", digits=3),
-    "spread": runs.Column("spread over seeds", digits=2),
-    "bayes_mse": runs.Column("Bayes-optimal", digits=3),
-    "settled_mse": runs.Column(f"from example {SETTLED + 1} on", digits=3),
-    "accuracy": runs.Column("accuracy"),
-    "bayes_accuracy": runs.Column("Bayes-optimal accuracy"),
+    "functions": reports.Column("functions"),
+    "mse": reports.Column("mean squared error", digits=3),
+    "spread": reports.Column("spread over seeds", digits=2),
+    "bayes_mse": reports.Column("Bayes-optimal", digits=3),
+    "settled_mse": reports.Column(f"from example {SETTLED + 1} on", digits=3),
+    "accuracy": reports.Column("accuracy"),
+    "bayes_accuracy": reports.Column("Bayes-optimal accuracy"),
 }
 
 
@@ -146,7 +146,7 @@ def evaluate(words: Sequence[str], usage: str) -> None:
     if options.seeds < 1:
         raise ValueError(f"seeds={options.seeds!r}: it must be at least 1")
     if options.out is not None:
-        runs.require_plots()
+        reports.require_plots()
     stored = in_context.load_learner(name)
     length = options.length or stored.settings.test_length
     rows, first = [], {}
@@ -168,7 +168,7 @@ def evaluate(words: Sequence[str], usage: str) -> None:
             rows.append({"functions": part, **in_context.mean_summary(evaluations)})
     label = Path(name).stem
     shown = {k: c for k, c in FAMILY_COLUMNS.items() if any(row.get(k) is not None for row in rows)}
-    Console().print(runs.terminal_table(rows, shown, title=f"{label}, {length} examples of a function"))
+    Console().print(reports.terminal_table(rows, shown, title=f"{label}, {length} examples of a function"))
     if options.out is not None:
         command = " ".join(["learned-opt in-context evaluate", *words])
         _report(options.out, label, stored, rows, shown, first, name, command)
@@ -186,7 +186,7 @@ def inspect(words: Sequence[str], usage: str) -> None:
         "inspect",
         "Takes a function learner apart: its account in the terminal, all of it in one HTML report.",
     )
-    runs.require_plots()
+    reports.require_plots()
     stored = in_context.load_learner(name)
     with Console(stderr=True).status("compiling"):
         surgery = in_context.inspect_learner(
@@ -206,7 +206,7 @@ def inspect(words: Sequence[str], usage: str) -> None:
             if Path(name).is_dir()
             else Path(f"{Path(name).stem}.html")
         )
-    runs.write_report(
+    reports.write_report(
         out,
         title=f"Inside {Path(name).stem}",
         summary=f"Learner: {stored.learner.config}. Family: {stored.family.config}.",
@@ -250,13 +250,13 @@ def _report(
     label: str,
     stored: StoredLearner,
     rows: list[dict[str, Any]],
-    columns: dict[str, runs.Column],
+    columns: dict[str, reports.Column],
     evaluations: dict[str, Evaluation],
     name: str,
     command: str,
 ) -> None:
     sections = [
-        runs.Section(
+        reports.Section(
             "Errors",
             rows=rows,
             columns=columns,
@@ -274,8 +274,8 @@ def _report(
             rows[0]["bayes_mse"],
             title="Meta-training",
         )
-        sections.append(runs.Section("Meta-training", figures=[curve]))
-    runs.write_report(
+        sections.append(reports.Section("Meta-training", figures=[curve]))
+    reports.write_report(
         out,
         title=f"{label} on fresh sequences",
         summary=f"Learner: {stored.learner.config}. Family: {stored.family.config}.",

@@ -4,27 +4,27 @@ from typing import Any
 
 from rich.console import Console
 
-from learned_opt import runs
+from learned_opt import reports
 from learned_opt.training import Comparison
 
 # Column of `Comparison.rows()`: what a reader calls it, and which end of it is good.
 COLUMNS = {
-    "optimizer": runs.Column("optimizer"),
-    "mean_loss": runs.Column("mean loss", best="low"),
-    "standard_error": runs.Column("± s.e.", digits=2),
-    "median_loss": runs.Column("median loss", best="low"),
-    "steps_to_adam": runs.Column("steps to Adam's loss", best="low"),
-    "diverged": runs.Column("diverged", best="low"),
-    "test_accuracy": runs.Column("test accuracy", best="high"),
-    "test_loss": runs.Column("test loss", best="low"),
-    "learning_rate": runs.Column("swept rate", digits=3),
+    "optimizer": reports.Column("optimizer"),
+    "mean_loss": reports.Column("mean loss", best="low"),
+    "standard_error": reports.Column("± s.e.", digits=2),
+    "median_loss": reports.Column("median loss", best="low"),
+    "steps_to_adam": reports.Column("steps to Adam's loss", best="low"),
+    "diverged": reports.Column("diverged", best="low"),
+    "test_accuracy": reports.Column("test accuracy", best="high"),
+    "test_loss": reports.Column("test loss", best="low"),
+    "learning_rate": reports.Column("swept rate", digits=3),
 }
 
 
 def print_comparison(comparison: Comparison, name: str) -> None:
     """Prints the table, and the sentence that matters."""
     rows = comparison.rows()
-    Console().print(runs.terminal_table(rows, _columns(rows), title=_caption(comparison)))
+    Console().print(reports.terminal_table(rows, _columns(rows), title=_caption(comparison)))
     print(verdict(comparison, name))
 
 
@@ -41,11 +41,11 @@ def verdict(comparison: Comparison, name: str) -> str:
     return words + "."
 
 
-def comparison_sections(comparison: Comparison, name: str, command: str) -> list[runs.Section]:
+def comparison_sections(comparison: Comparison, name: str, command: str) -> list[reports.Section]:
     """The table, the curves and the command of a comparison."""
     rows = comparison.rows()
     curves = {entry.name: entry.curves for entry in comparison.entries}
-    figure = runs.loss_curves(
+    figure = reports.loss_curves(
         curves,
         title=_caption(comparison),
         step_marker=comparison.num_steps,
@@ -53,17 +53,17 @@ def comparison_sections(comparison: Comparison, name: str, command: str) -> list
         window=comparison.window,
     )
     return [
-        runs.Section("Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)),
-        runs.Section(
+        reports.Section("Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)),
+        reports.Section(
             "Loss curves",
             prose="Lines are means over problems, bands hold the middle half of the problems.",
             figures=[figure],
         ),
-        runs.Section("Reproduce", command=command),
+        reports.Section("Reproduce", command=command),
     ]
 
 
-def _columns(rows: list[dict[str, Any]]) -> dict[str, runs.Column]:
+def _columns(rows: list[dict[str, Any]]) -> dict[str, reports.Column]:
     """Those that the rows have; a column of nothing but zeros or blanks says nothing."""
     return {
         key: column for key, column in COLUMNS.items() if any(row.get(key) not in (None, 0.0) for row in rows)

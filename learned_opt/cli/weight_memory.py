@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from learned_opt import in_context, runs
+from learned_opt import in_context, reports, runs
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import parse, target, with_configs
 
@@ -296,12 +296,12 @@ def evaluate(name: str, words: Sequence[str]) -> None:
                 }
             )
     columns = {
-        "predictions": runs.Column("predictions"),
-        "mean": runs.Column("mean cross entropy", digits=4),
-        "std": runs.Column("standard deviation over data sets", digits=3),
+        "predictions": reports.Column("predictions"),
+        "mean": reports.Column("mean cross entropy", digits=4),
+        "std": reports.Column("standard deviation over data sets", digits=3),
     }
     title = f"{Path(name).stem}, test samples of {options.num_datasets:,} data sets"
-    Console().print(runs.terminal_table(rows, columns, title=title))
+    Console().print(reports.terminal_table(rows, columns, title=title))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -327,7 +327,7 @@ def inspect(name: str, words: Sequence[str]) -> None:
         f"learned-opt in-context inspect {name}",
         "Draws what a weight memory learns: its learning curve and its weights over time.",
     )
-    runs.require_plots()
+    reports.require_plots()
     stored = in_context.load_memory(name)
     data, _ = in_context.draw_datasets(
         stored.validation,
@@ -338,12 +338,12 @@ def inspect(name: str, words: Sequence[str]) -> None:
     )
     with Console(stderr=True).status("compiling"):
         sections = in_context.memory_sections(stored.memory, stored.theta, data, options.num_train)
-    Console().print(runs.terminal_table(sections[-1].rows, title="Root mean squares of the parameters"))
+    Console().print(reports.terminal_table(sections[-1].rows, title="Root mean squares of the parameters"))
     out = options.out
     if out is None:
         path = Path(name)
         out = runs.RunDirectory.open(path).report_path if path.is_dir() else Path(f"{path.stem}.html")
-    runs.write_report(
+    reports.write_report(
         out,
         title=f"Inside {Path(name).stem}",
         summary=f"Network: {stored.memory.config}. Data: {stored.validation.config}.",

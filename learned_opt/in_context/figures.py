@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from learned_opt import runs
+from learned_opt import reports
 from learned_opt.in_context.evaluation import Evaluation
 from learned_opt.in_context.learning import EPOCH, LearnerSettings
 from learned_opt.in_context.surgery import PAIRS, Surgery
@@ -49,7 +49,7 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
     for name, table in errors.items():
         mean = table[:, :shown].mean(0)
         lines[name] = np.stack([np.arange(1, len(mean) + 1), mean])
-    return runs.line_plot(
+    return reports.line_plot(
         lines,
         title=title,
         x_label="example",
@@ -88,7 +88,7 @@ def training_curve(
     sequences = settings.batch_size * settings.num_functions
     epochs = np.array([row["step"] for row in rows]) * sequences / EPOCH
     losses = np.array([np.nan if row["validation_loss"] is None else row["validation_loss"] for row in rows])
-    return runs.line_plot(
+    return reports.line_plot(
         {
             "network": np.stack([epochs, losses]),
             BAYES: np.stack([epochs, np.full(len(epochs), bayes_mse)]),
@@ -100,7 +100,7 @@ def training_curve(
     )
 
 
-def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Section]:
+def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports.Section]:
     """The parts of a report on what is inside a learner.
 
     Args:
@@ -139,7 +139,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Se
     parameters = list(PAIRS) if surgery.binary else [f"#{p + 1}" for p in range(surgery.explained.shape[1])]
     cells = [name.removeprefix("cell ") for name in surgery.cells]
     held = [
-        runs.heat_map(
+        reports.heat_map(
             {"tanh of the cell's state": surgery.activations},
             title="What cells hold, by function",
             x_label="cell",
@@ -147,7 +147,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Se
             x_names=cells,
             y_names=functions,
         ),
-        runs.heat_map(
+        reports.heat_map(
             {"share of variance": surgery.explained.T},
             title="What of the function a cell stores",
             x_label="cell",
@@ -157,7 +157,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Se
         ),
     ]
     weights = [
-        runs.heat_map(
+        reports.heat_map(
             {name: matrix},
             title=name,
             x_label="what it sees",
@@ -169,7 +169,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Se
     ]
     if surgery.readout.size:
         weights.append(
-            runs.heat_map(
+            reports.heat_map(
                 {"output": surgery.readout[None, :]},
                 title="output",
                 x_label="unit, and the bias",
@@ -179,16 +179,16 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[runs.Se
         )
     by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
     return [
-        runs.Section("The account", prose="\n\n".join(sentences)),
-        runs.Section(
+        reports.Section("The account", prose="\n\n".join(sentences)),
+        reports.Section(
             "What cells hold",
             prose="Read once the function is known." + (by_bits if surgery.binary else ""),
             figures=held,
         ),
-        runs.Section(
+        reports.Section(
             "Without each unit",
             prose=f"Mean squared error once the function is known; of the whole network {surgery.error:.3g}.",
             rows=rows,
         ),
-        runs.Section("Weights", figures=weights),
+        reports.Section("Weights", figures=weights),
     ]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learned_opt import runs
+from learned_opt import reports
 from learned_opt.core.types import Array, Theta
 from learned_opt.in_context.weight_memory import Learned, Model, WeightMemory, learn, mean_cross_entropy
 from learned_opt.in_context.xor_datasets import Dataset
@@ -44,7 +44,7 @@ def weights_over_time(
     panels = {f"weights of input {i + 1}": rows for i, rows in enumerate(hidden)}
     panels["biases of the hidden units"] = np.asarray(model.hidden_biases).T
     panels["output weights"] = np.asarray(model.output_weights).T
-    return runs.heat_map(
+    return reports.heat_map(
         panels,
         title=title,
         x_label="samples seen",
@@ -85,7 +85,7 @@ def loss_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_train:
     low, high = np.percentile(losses, [25, 75], axis=0)
     table = np.stack([seen.astype(np.float64), losses.mean(0), low, high])
     names = ("training samples", "test samples")
-    return runs.line_plot(
+    return reports.line_plot(
         {names[0]: table[:, : num_train + 1], names[1]: table[:, num_train:]},
         title=title,
         x_label="samples seen",
@@ -159,7 +159,9 @@ def movement(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) 
     ]
 
 
-def memory_sections(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) -> list[runs.Section]:
+def memory_sections(
+    memory: WeightMemory, theta: Theta, data: Dataset, num_train: int
+) -> list[reports.Section]:
     """The parts of a report on what a weight memory does.
 
     Args:
@@ -185,14 +187,14 @@ def memory_sections(memory: WeightMemory, theta: Theta, data: Dataset, num_train
     first = jax.tree.map(lambda leaf: leaf[0], data)
     rows = movement(memory, theta, first, num_train)
     return [
-        runs.Section(
+        reports.Section(
             "The learning curve",
             prose=f"The loss on the test samples of the model as it is after each sample: the mean over "
             f"{data.targets.shape[0]} data sets, and their middle half. The memory is shown the targets of "
             f"the first {num_train} samples.",
             figures=[loss_over_time(memory, theta, data, num_train, title="What the weights are worth")],
         ),
-        runs.Section(
+        reports.Section(
             "The weights over time",
             prose="One data set. The table has the root mean square of the parameters at first, of what they "
             "have learned when the training samples end, and of their change during the test samples.",

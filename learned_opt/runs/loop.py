@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.processes import barrier, is_first, readable
+from learned_opt.runs.processes import barrier, is_first, gather_to_host
 from learned_opt.runs.progress import progress
 from learned_opt.runs.tensorboard import tensorboard_writer
 
@@ -91,7 +91,7 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         barrier("the metrics are cut to the checkpoint's step")
 
         def store(step: int, row: dict[str, Any], state: Any) -> None:
-            state = readable(state)
+            state = gather_to_host(state)
             if write is not None:
                 # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
                 write(step, row)

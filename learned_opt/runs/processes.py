@@ -58,7 +58,7 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def agreed(number: float) -> float:
+def broadcast(number: float) -> float:
     """The first process's value of a number, for decisions that all must make alike.
 
     Args:
@@ -68,7 +68,7 @@ def agreed(number: float) -> float:
         The first one's, to single precision where there are several.
 
     Example:
-        >>> agreed(0.1)
+        >>> broadcast(0.1)
         0.1
     """
     if jax.process_count() == 1:
@@ -76,7 +76,7 @@ def agreed(number: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(np.float32(number)))
 
 
-def readable(tree: Any) -> Any:
+def gather_to_host(tree: Any) -> Any:
     """A tree whose arrays this process can read; all processes must call it together.
 
     What lies on other processes' devices is gathered leaf by leaf, so that a device never holds more than one
@@ -89,7 +89,7 @@ def readable(tree: Any) -> Any:
         The tree, the arrays that were spread over processes as numpy arrays or keys of one device.
 
     Example:
-        >>> readable({"step": 3})
+        >>> gather_to_host({"step": 3})
         {'step': 3}
     """
     return jax.tree.map(_readable, tree)

@@ -21,7 +21,7 @@ import optax
 from benchmarks.contenders import solver, swept, untuned
 from benchmarks.race import Budget, Case, race
 from learned_opt import tasks
-from learned_opt.runs import Column
+from learned_opt.reports import Column
 
 TASK = tasks.quadratic(dim=2)._replace(
     metrics=lambda params, problem, data: {"norm": jnp.sum(jnp.square(params))}

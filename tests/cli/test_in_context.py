@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from learned_opt import cli, in_context, runs
+from learned_opt import cli, in_context, reports, runs
 
 TINY = (
     "--length 8 --validation-length 8 --num-steps 4 --warmup-steps 1 --validate-every 2 --batch-size 2 "
@@ -43,7 +43,7 @@ def test_evaluate_has_the_limit_and_what_was_held_out(run, capsys, tmp_path):
     cli.main(["in-context", "evaluate", str(run), *words])
     shown = capsys.readouterr().out
     assert "held out" in shown
-    (errors, training) = runs.read_report(out)["sections"]
+    (errors, training) = reports.read_report(out)["sections"]
     assert [row["functions"] for row in errors["rows"]] == ["training", "held out"]
     assert errors["rows"][1]["bayes_mse"] == pytest.approx(0.0148, rel=0.2)
     assert errors["rows"][1]["bayes_accuracy"] == pytest.approx(0.972, abs=0.01)
@@ -55,7 +55,7 @@ def test_inspect_prints_the_account_and_writes_the_report(run, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("cell 1 ")
     assert "\ncell 2 " in shown
-    headings = [section["heading"] for section in runs.read_report(run / "report.html")["sections"]]
+    headings = [section["heading"] for section in reports.read_report(run / "report.html")["sections"]]
     assert headings == ["The account", "What cells hold", "Without each unit", "Weights"]
 
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from learned_opt import cli, in_context, runs
+from learned_opt import cli, in_context, reports, runs
 
 TINY = (
     "--memory.num-inputs 2 --memory.num-hidden 4 --memory.learner-sizes 8 --data.num-inputs 2 "
@@ -50,7 +50,7 @@ def test_evaluate_has_one_pass_and_the_mean_of_orders(run, capsys):
 def test_inspect_writes_the_report(run, capsys):
     cli.main(["in-context", "inspect", str(run), "--num-train", "10"])
     assert f"report: {run / 'report.html'}" in capsys.readouterr().out
-    report = runs.read_report(run / "report.html")
+    report = reports.read_report(run / "report.html")
     assert "num_hidden=4" in report["summary"]
     assert all(section["heading"] for section in report["sections"])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from learned_opt.runs.meta_figures import column
+from learned_opt.reports.meta_figures import column
 
 # What is drawn beside what, as far as a run has it: losses on held-out problems, then what training sees.
 PANELS: tuple[dict[str, str], ...] = (

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from learned_opt.runs.figures import loss_curves
-from learned_opt.runs.meta_figures import meta_training_curve
-from learned_opt.runs.report import (
+from learned_opt.reports.figures import loss_curves
+from learned_opt.reports.meta_figures import meta_training_curve
+from learned_opt.reports.report import (
     EN_DASH,
     WARNING,
     Column,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from learned_opt import cli, runs
+from learned_opt import cli, reports, runs
 
 ROWS = [
     {"step": 10 * i, "validation_loss": 2.0**-i, "adam_loss": 0.25, "meta_loss": -float(i), "seconds": 1.0}
@@ -23,7 +23,7 @@ def run(tmp_path):
 
 
 def test_terminal_curves_name_the_last_numbers():
-    text = runs.terminal_curves(ROWS, title="mine", width=70)
+    text = reports.terminal_curves(ROWS, title="mine", width=70)
     assert text.startswith("mine\n")
     assert "validation loss 0.03125" in text
     assert "tuned Adam 0.25" in text
@@ -34,9 +34,9 @@ def test_terminal_curves_name_the_last_numbers():
 
 def test_what_is_not_finite_is_left_out():
     rows = [*ROWS, {"step": 60, "validation_loss": None}, {"step": 70, "validation_loss": float("inf")}]
-    assert "validation loss 0.03125" in runs.terminal_curves(rows, title="mine")
+    assert "validation loss 0.03125" in reports.terminal_curves(rows, title="mine")
     with pytest.raises(ValueError, match="no metrics"):
-        runs.terminal_curves([], title="mine")
+        reports.terminal_curves([], title="mine")
 
 
 def test_a_finished_run_is_drawn_once(run, capsys):

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from learned_opt.runs.canvas import house_style, loss_axis, new_figure, set_title, step_axis, to_png, to_svg
-from learned_opt.runs.figures import ADAM, STRONG
+from learned_opt.reports.figures import ADAM, STRONG
+from learned_opt.reports.style import house_style, loss_axis, new_figure, set_title, step_axis, to_png, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

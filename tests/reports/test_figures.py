@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from learned_opt.runs.figures import loss_curves
-from learned_opt.runs.meta_figures import meta_training_curve
+from learned_opt.reports.figures import loss_curves
+from learned_opt.reports.meta_figures import meta_training_curve
 
 STEPS = np.arange(101)
 

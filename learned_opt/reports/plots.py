@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learned_opt.runs.canvas import (
+from learned_opt.reports.figures import _draw, _label_ends, _legend, _Line, _styles
+from learned_opt.reports.style import (
     FAINT,
     INK,
     SIZE,
@@ -17,7 +18,6 @@ from learned_opt.runs.canvas import (
     step_axis,
     to_svg,
 )
-from learned_opt.runs.figures import _draw, _label_ends, _legend, _Line, _styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from learned_opt.runs.plots import heat_map, interval_plot, line_plot, scatter_plot
-from learned_opt.runs.report import EN_DASH, Column, Section, terminal_table, write_report
+from learned_opt.reports.plots import heat_map, interval_plot, line_plot, scatter_plot
+from learned_opt.reports.report import EN_DASH, Column, Section, terminal_table, write_report
 
 X = np.arange(1.0, 20.0)
 

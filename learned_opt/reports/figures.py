@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from learned_opt.runs.canvas import (
+from learned_opt.reports.style import (
     FAINT,
     SMALL,
     house_style,
