@@ -11,8 +11,8 @@ import optax
 from learned_opt import in_context
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import evaluation, learning
-from learned_opt.in_context.families import Family
-from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.functions.families import Family
+from learned_opt.in_context.functions.learners import FunctionLearner
 from learned_opt.in_context.training import TrainingState
 
 RATES_SEED = 0x5EED  # of the trial of learning rates

@@ -13,7 +13,7 @@ from benchmarks.cells import Cell
 from benchmarks.suites import held_out as splits
 from benchmarks.suites import in_context as function_learners
 from learned_opt import in_context, zoo
-from learned_opt.in_context.prediction import MEMORY_WEIGHTS
+from learned_opt.in_context.memory.prediction import MEMORY_WEIGHTS
 
 README = Path(__file__).parents[1] / "README.md"
 IN_CONTEXT = README.parent / "docs" / "recipes" / "in_context.md"

@@ -10,8 +10,8 @@ import numpy as np
 from learned_opt import in_context
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context import evaluation, families, learning
-from learned_opt.in_context.bayes import row_of
-from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.functions.bayes import row_of
+from learned_opt.in_context.functions.learners import FunctionLearner
 
 # A probe: three pairs are shown so often that their answers are known, and only then all four.
 KNOWN, PROBE_LENGTH = 16, 64

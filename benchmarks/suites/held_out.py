@@ -17,7 +17,7 @@ from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import in_context
 from learned_opt.in_context import learners
-from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.functions.learners import FunctionLearner
 from learned_opt.reports import Column, Section, interval_plot, line_plot, scatter_plot
 
 # No setting of any recipe was chosen on these splits.

@@ -12,9 +12,9 @@ from benchmarks import ensembles
 from benchmarks.cells import Cell
 from benchmarks.suite import Job, Key, Load, Request, Suite
 from learned_opt import in_context
-from learned_opt.in_context import families, learners
-from learned_opt.in_context.families import Family
-from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.functions import families, learners
+from learned_opt.in_context.functions.families import Family
+from learned_opt.in_context.functions.learners import FunctionLearner
 from learned_opt.reports import Column, Section, interval_plot
 
 LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned to learn

@@ -13,8 +13,8 @@ from learned_opt.cli import weight_memory
 from learned_opt.cli.meta_train import continuable
 from learned_opt.cli.options import listing, parse, target, with_configs
 from learned_opt.core.errors import unknown_name
-from learned_opt.in_context.evaluation import SETTLED, Evaluation
-from learned_opt.in_context.learning import StoredLearner
+from learned_opt.in_context.functions.evaluation import SETTLED, Evaluation
+from learned_opt.in_context.functions.sequences import StoredLearner
 
 USAGE = """\
 usage: learned-opt in-context {commands} ... [OPTIONS]

@@ -1,7 +1,7 @@
 """What can be meta-trained: one trainer, one store and one command line serve all kinds.
 
-A kind is a type of model with the tasks that it is trained on. It registers itself where it is defined, so that
-what lies below, such as the store, knows it without importing it.
+A kind is a type of model with the tasks that it is trained on. It registers itself where it is defined, so
+that what lies below, such as the store, knows it without importing it.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ class Trainable(NamedTuple):
     Attributes:
         init: `init(key) -> theta`.
         estimator: of the meta-gradient.
-        validate: `validate(theta) -> {"loss": float, ...}`. Theta is selected by the loss; all else is reported
-            beside it.
+        validate: `validate(theta) -> {"loss": float, ...}`. Theta is selected by the loss; all else is
+            reported beside it.
         data: passed to the estimator, whole on every device.
     """
 
@@ -116,3 +116,26 @@ def kind_of(model: Any) -> Kind:
             return kind
     known = ", ".join(kind.model.__name__ for kind in KINDS.values())
     raise TypeError(f"{type(model).__name__} is nothing that can be meta-trained; give one of: {known}")
+
+
+def kind_of_config(config: Any) -> Kind:
+    """The kind that a model's configuration is of.
+
+    Args:
+        config: as the registry of a kind makes it.
+
+    Returns:
+        The kind.
+
+    Raises:
+        TypeError: if it is of none.
+
+    Example:
+        >>> from learned_opt import optimizers
+        >>> kind_of_config(optimizers.lstm().config).name
+        'optimizer'
+    """
+    for kind in KINDS.values():
+        if type(config) in kind.models.configs.values():
+            return kind
+    raise TypeError(f"{config!r} is no configuration of anything that can be meta-trained")

@@ -7,9 +7,10 @@ import optax
 
 from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
-from learned_opt.core.kinds import Kind
+from learned_opt.core.kinds import Kind, kind_named
 from learned_opt.optimizers.smorms3 import smorms3
 from learned_opt.training.estimators.settings import check_positive, registry
+from learned_opt.zoo.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,14 +84,22 @@ class Settings:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return fields | {"estimator": registry.to_json(self.estimator)}
 
+    def flat(self) -> dict[str, Any]:
+        """The fields of the settings and of their estimator side by side, which `of` takes."""
+        outer, estimator = (
+            {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+            for settings in (self, self.estimator)
+        )
+        return outer | {"estimator": self.estimator.name} | estimator
+
     @classmethod
     def of(cls, kind: Kind, fields: dict[str, Any]) -> "Settings":
         """Settings from keywords or from JSON.
 
         Args:
             kind: of what is trained.
-            fields: of the settings and of their estimator, side by side; `estimator` is one made by its class,
-                its name, or its JSON. By default it is the kind's first.
+            fields: of the settings and of their estimator, side by side; `estimator` is made by its
+                class, or its name, or its JSON. By default it is the kind's first.
 
         Returns:
             The settings.
@@ -123,3 +132,23 @@ class Settings:
                 raise unknown_name("field of settings", name, (*own, *known))
         made = registry.from_json(estimator | inner)
         return validated(cls, {**outer, "estimator": made}, "settings")
+
+
+def settings_of(config: Config) -> Settings:
+    """The settings that something was trained with.
+
+    Args:
+        config: of a run, a file or a card.
+
+    Returns:
+        The settings; the defaults where a file does not say.
+
+    Raises:
+        ValueError: naming what does not fit.
+
+    Example:
+        >>> from learned_opt import zoo
+        >>> settings_of(zoo.load("lstm-mnist").config).estimator.horizon
+        100
+    """
+    return Settings.of(kind_named(config.kind), config.settings or {})

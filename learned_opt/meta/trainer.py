@@ -11,10 +11,10 @@ import optax
 from jax.sharding import Mesh
 
 from learned_opt import runs, zoo
-from learned_opt.core.kinds import Trainable, kind_named, kind_of
+from learned_opt.core.kinds import Trainable, kind_of
 from learned_opt.core.types import Data, Key, Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
-from learned_opt.meta.settings import Settings
+from learned_opt.meta.settings import Settings, settings_of
 from learned_opt.meta.sharding import compiled, problem_mesh, replicated
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 
@@ -194,9 +194,7 @@ class Job(NamedTuple):
     start: Theta | None
 
 
-def open_run(
-    run: runs.RunDirectory, model: Any = None, task: Any = None, validation_task: Any = None
-) -> Job:
+def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, validation_task: Any = None) -> Job:
     """What a run is of, made again from its configuration.
 
     Args:
@@ -230,9 +228,13 @@ def open_run(
     model = made(model, config.model, "model")
     if validation_task is None and config.validation_task is not None:
         validation_task = config.validation_task.make()
-    settings = Settings.of(kind_named(config.kind), config.settings or {})
+    settings = settings_of(config)
     return Job(
-        model, made(task, config.task, "task"), validation_task, settings, start_theta(model, run.config["start"])
+        model,
+        made(task, config.task, "task"),
+        validation_task,
+        settings,
+        start_theta(model, run.config["start"]),
     )
 
 
@@ -406,7 +408,7 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
 def _each_start(theta: Theta, num_starts: int) -> list[Theta]:
     if num_starts == 1:
         return [theta]
-    return [jax.tree.map(lambda leaf: leaf[i], theta) for i in range(num_starts)]
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], theta) for i in range(num_starts)]
 
 
 def _joined(reports: Sequence[StepMetrics], start: int | None) -> StepMetrics:
@@ -417,7 +419,10 @@ def _joined(reports: Sequence[StepMetrics], start: int | None) -> StepMetrics:
 
 def _progress_figures(report: StepMetrics, rows: list[dict[str, Any]]) -> dict[str, float | None]:
     last = rows[-1] if rows else {}
-    figures = {"meta-loss": float(np.median(report.meta_loss[..., -1])), "final loss": last.get("validation_loss")}
+    figures = {
+        "meta-loss": float(np.median(report.meta_loss[..., -1])),
+        "final loss": last.get("validation_loss"),
+    }
     return figures | ({"tuned adam": last["adam_loss"]} if "adam_loss" in last else {})
 
 

@@ -8,12 +8,14 @@ from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lst
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
+from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
 
 __all__ = [
     "LSTMState",
     "MLPState",
     "ProximalLSTMState",
     "ProximalState",
+    "SMORMS3State",
     "SecantState",
     "cosine_factor",
     "hyperparameters",
@@ -23,4 +25,5 @@ __all__ = [
     "proximal_lstm",
     "registry",
     "secant_lstm",
+    "smorms3",
 ]

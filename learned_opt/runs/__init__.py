@@ -7,7 +7,7 @@ from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
 from learned_opt.runs.loop import History, history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.processes import broadcast, barrier, is_first, gather_to_host, use_every_core
+from learned_opt.runs.processes import barrier, broadcast, gather_to_host, is_first, use_every_core
 from learned_opt.runs.progress import Progress, progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.weights import WeightsError, load_weights, save_weights
@@ -21,15 +21,15 @@ __all__ = [
     "RunDirectory",
     "RunError",
     "WeightsError",
-    "broadcast",
     "barrier",
+    "broadcast",
+    "gather_to_host",
     "history",
     "is_first",
     "load_weights",
     "progress",
     "provenance",
     "read_metrics",
-    "gather_to_host",
     "run_periods",
     "save_weights",
     "use_every_core",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.processes import barrier, is_first, gather_to_host
+from learned_opt.runs.processes import barrier, gather_to_host, is_first
 from learned_opt.runs.progress import progress
 from learned_opt.runs.tensorboard import tensorboard_writer
 

@@ -1,4 +1,4 @@
-"""What a trained thing is: its model, what it was trained on, and how; the same in a run, a file and a card."""
+"""What a trained thing is: its model, what it was trained on, and how; in a run, a file and a card alike."""
 
 import dataclasses
 from typing import Any

@@ -80,8 +80,8 @@ def save(
     kind, config = config_of(model, task, validation_task, settings)
     if config.model is None:
         raise ValueError(
-            f"this {kind.name} was made from something without a name, so a file could not say how to make it "
-            "again; give hyperparameters() the factory's name, or register your own factory"
+            f"this {kind.name} was made from something without a name, so a file could not say how to make "
+            "it again; give hyperparameters() the factory's name, or register your own factory"
         )
     check_theta(model, theta)
     runs.save_weights(path, theta, config.to_json(), overwrite=overwrite)

@@ -8,7 +8,7 @@ from benchmarks import ensembles
 from benchmarks.suite import Request
 from benchmarks.suites import in_context as suite
 from learned_opt import in_context
-from learned_opt.in_context import families, learners, learning
+from learned_opt.in_context.functions import families, learners, learning
 
 SETTINGS = in_context.LearnerSettings(
     length=8, batch_size=4, num_steps=20, warmup_steps=2, steps_per_call=5, learning_rate=0.03

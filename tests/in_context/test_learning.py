@@ -23,7 +23,7 @@ from learned_opt.in_context import (
     resume_learner,
     train_learner,
 )
-from learned_opt.in_context.learning import training_loss
+from learned_opt.in_context.functions.sequences import training_loss
 
 TINY = {"length": 8, "batch_size": 4, "warmup_steps": 1, "num_validation_sequences": 8, "quiet": True}
 CASES = {

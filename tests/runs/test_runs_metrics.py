@@ -1,4 +1,4 @@
-"""Metrics stay gather_to_host through kills and resumes."""
+"""Metrics stay readable through kills and resumes."""
 
 import json
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from learned_opt.meta.settings import Settings
+from learned_opt.training.estimators.settings import UnrollSettings
 from learned_opt.training.estimators.truncation import divisors
 
 SMALL_GRADIENT = 1e-8  # Adam's epsilon: what is smaller than it makes small steps
@@ -65,12 +66,12 @@ def diverged(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     return ~(last - first <= (GROWTH - 1) * np.abs(first))
 
 
-def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnosis:
+def check_gradients(grads: dict[str, np.ndarray], estimator: UnrollSettings) -> Diagnosis:
     """What meta-gradients of several seeds show.
 
     Args:
         grads: each leaf of theta by name, [seeds, truncations, ...].
-        settings: that they were made with.
+        estimator: the settings of what they were estimated by.
 
     Returns:
         The diagnosis.
@@ -87,7 +88,7 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
                 f"{(~finite).sum()} of {finite.size} meta-gradients are not finite",
                 "derivatives overflow in a long truncation, or something on the way (a root at 0, a "
                 "division) has a value and no derivative",
-                f"{_shorter(settings)}; or estimator='pes', which differentiates nothing",
+                f"{_shorter(estimator)}; or estimator='pes', which differentiates nothing",
             )
         )
     norms = np.linalg.norm(np.where(finite[..., None], flat, 0), axis=-1)
@@ -114,8 +115,8 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
                 f"the meta-gradient of {_listed(dead)} is exactly 0 for every seed",
                 "the update does not depend on them, or what depends on them is cut off: recurrent weights "
                 "need more than one step in a truncation",
-                f"a longer truncation than {settings.truncation}, such as "
-                f"truncation={_next_divisor(settings)}; or take them out of theta",
+                f"a longer truncation than {truncation_of(estimator)}, such as "
+                f"truncation={_next_divisor(estimator)}; or take them out of theta",
             )
         )
     if median / math.sqrt(size) < SMALL_GRADIENT:
@@ -129,13 +130,13 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
                 f"log_floor=1e-5, so that the objective is of logarithms; or weights of {factor:.0e} a step",
             )
         )
-    if largest > LARGE_SPREAD * max(median, SMALL_GRADIENT) and settings.problem_clip_norm is None:
+    if largest > LARGE_SPREAD * max(median, SMALL_GRADIENT) and estimator.problem_clip_norm is None:
         findings.append(
             Finding(
                 "meta-gradient-huge",
                 f"the largest meta-gradient is {largest / max(median, SMALL_GRADIENT):.0f} times the median",
                 "a few problems whose trajectories are chaotic or whose losses are large outweigh all others",
-                f"problem_clip_norm={median:.1g}; {_shorter(settings)}",
+                f"problem_clip_norm={median:.1g}; {_shorter(estimator)}",
             )
         )
     agreement = _cosine(flat, norms, finite & (norms > 0))
@@ -146,34 +147,34 @@ def judge_gradients(grads: dict[str, np.ndarray], settings: Settings) -> Diagnos
         if cosine + 2 * error < LOW_COSINE:
             # Of two estimates with noise v / P and signal s, the expected cosine is s / (s + v / P).
             more = min(16, math.ceil((1 - cosine) / max(cosine, 1e-3)))
-            evolved = settings.estimator in ("es", "pes", "nres")
+            evolved = estimator.name in ("es", "pes", "nres")
             findings.append(
                 Finding(
                     "meta-gradient-noisy",
                     f"the mean cosine between the meta-gradients of {num_seeds} seeds is {cosine:.3f}",
-                    f"{settings.num_problems} directions tell little of {size:,} meta-parameters"
+                    f"{estimator.num_problems} directions tell little of {size:,} meta-parameters"
                     if evolved
                     else "the problems disagree, or their trajectories are chaotic: the gradient is exact "
                     "and says nothing about where to go",
-                    f"num_problems={more * settings.num_problems}; "
+                    f"num_problems={more * estimator.num_problems}; "
                     + (
                         "a rule with fewer meta-parameters"
                         if evolved
-                        else f"problem_clip_norm={median:.1g}; {_shorter(settings)}; estimator='pes'"
+                        else f"problem_clip_norm={median:.1g}; {_shorter(estimator)}; estimator='pes'"
                     ),
                 )
             )
     return Diagnosis(measured, findings)
 
 
-def judge_memory(needed: int, available: int, source: str, settings: Settings) -> Diagnosis:
+def check_memory(needed: int, available: int, source: str, estimator: UnrollSettings) -> Diagnosis:
     """Whether a meta-step fits the memory.
 
     Args:
         needed: bytes that it takes.
         available: bytes that there are.
         source: where the first number is from.
-        settings: of the meta-step.
+        estimator: the settings of what the meta-step is estimated by.
 
     Returns:
         The diagnosis.
@@ -181,9 +182,9 @@ def judge_memory(needed: int, available: int, source: str, settings: Settings) -
     text = f"{_bytes(needed)} ({source}) of {_bytes(available)}"
     findings = []
     if needed > 0.9 * available:
-        halved = [f"num_problems={settings.num_problems // 2}"] if settings.num_problems > 1 else []
-        if settings.estimator in ("tbptt", "blend") and settings.truncation > 1:
-            halved.append(f"truncation={_half(settings)}")
+        halved = [f"num_problems={estimator.num_problems // 2}"] if estimator.num_problems > 1 else []
+        if estimator.name in ("tbptt", "blend") and truncation_of(estimator) > 1:
+            halved.append(f"truncation={_half(estimator)}")
         fix = " or ".join(halved) or "a smaller task"
         findings.append(
             Finding(
@@ -196,7 +197,7 @@ def judge_memory(needed: int, available: int, source: str, settings: Settings) -
     return Diagnosis({"memory of a meta-step": text}, findings)
 
 
-def judge_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnosis:
+def check_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnosis:
     """What the metrics of a run show.
 
     Args:
@@ -221,7 +222,7 @@ def judge_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnos
                 "meta-steps-skipped",
                 f"{skipped} of {step} meta-steps had a meta-gradient that is not finite and were skipped",
                 "trajectories explode under the current theta",
-                f"learning_rate={settings.learning_rate / 3:.1g}; {_shorter(settings)}",
+                f"learning_rate={settings.learning_rate / 3:.1g}; {_shorter(settings.estimator)}",
             )
         )
     losses = np.array([np.nan if r["validation_loss"] is None else r["validation_loss"] for r in rows], float)
@@ -250,13 +251,13 @@ def judge_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnos
                     f"the norm of the meta-gradient grew from {early:.3g} to {late:.3g}",
                     "training drives theta to where trajectories are chaotic",
                     f"learning_rate={settings.learning_rate / 3:.1g}; problem_clip_norm={early:.1g}; "
-                    f"{_shorter(settings)}",
+                    f"{_shorter(settings.estimator)}",
                 )
             )
     return Diagnosis(measured, findings)
 
 
-def judge_movement(moved: dict[str, float]) -> Diagnosis:
+def check_movement(moved: dict[str, float]) -> Diagnosis:
     """Whether a run's theta has left its start.
 
     Args:
@@ -293,20 +294,26 @@ def _cosine(flat: np.ndarray, norms: np.ndarray, usable: np.ndarray) -> tuple[fl
     return float(np.mean(cosines)), float(np.std(cosines, ddof=1) / math.sqrt(independent))
 
 
-def _shorter(settings: Settings) -> str:
-    if settings.estimator == "full":
-        return f"a shorter horizon={max(settings.horizon // 2, 1)}"
-    if settings.truncation == 1:
+def truncation_of(estimator: UnrollSettings) -> int:
+    """Inner steps that are differentiated, or compared, at once."""
+    return getattr(estimator, "truncation", estimator.horizon)
+
+
+def _shorter(estimator: UnrollSettings) -> str:
+    if estimator.name == "full":
+        return f"a shorter horizon={max(estimator.horizon // 2, 1)}"
+    if truncation_of(estimator) == 1:
         return "a smaller output_scale of the rule"
-    return f"truncation={_half(settings)}"
+    return f"truncation={_half(estimator)}"
 
 
-def _half(settings: Settings) -> int:
-    return max(d for d in divisors(settings.horizon) if d <= max(settings.truncation // 2, 1))
+def _half(estimator: UnrollSettings) -> int:
+    return max(d for d in divisors(estimator.horizon) if d <= max(truncation_of(estimator) // 2, 1))
 
 
-def _next_divisor(settings: Settings) -> int:
-    return min((d for d in divisors(settings.horizon) if d > settings.truncation), default=settings.horizon)
+def _next_divisor(estimator: UnrollSettings) -> int:
+    longer = (d for d in divisors(estimator.horizon) if d > truncation_of(estimator))
+    return min(longer, default=estimator.horizon)
 
 
 def _listed(names: Sequence[str]) -> str:

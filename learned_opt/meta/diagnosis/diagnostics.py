@@ -17,7 +17,7 @@ SIGMOID_BOUND, TANH_BOUND = 0.02, 0.98
 ACTIVATIONS = {"logistic": "sigmoid", "sigmoid": "sigmoid", "tanh": "tanh"}
 
 
-class Sight(NamedTuple):
+class UpdateStats(NamedTuple):
     """What one update looks like from outside; arrays [problems, steps, ...] for whole trajectories.
 
     Attributes:
@@ -42,16 +42,16 @@ class Watched(NamedTuple):
 
     Attributes:
         inner: the optimizer's own.
-        sight: of the last update.
+        stats: of the last update.
     """
 
     inner: Any
-    sight: Sight
+    stats: UpdateStats
 
 
 def watched_trajectories(
     lopt: LearnedOptimizer, task: Task, theta: Theta, data: Data, keys: Key, num_steps: int
-) -> tuple[Array, Sight]:
+) -> tuple[Array, UpdateStats]:
     """Trajectories, and what each of their updates looked like; of one compiled call when jitted.
 
     Args:
@@ -63,28 +63,28 @@ def watched_trajectories(
         num_steps: updates to make; static.
 
     Returns:
-        The losses f32[problems, num_steps + 1] and the sights.
+        The losses f32[problems, num_steps + 1] and the statss.
     """
     extra_args = {} if task.prox is None else {"prox": task.prox}
     tx = _watched(lopt, theta, extra_args)
 
-    def one_problem(key: Key) -> tuple[Array, Sight]:
+    def one_problem(key: Key) -> tuple[Array, UpdateStats]:
         sample_key, start_key, batch_key = jax.random.split(key, 3)
         problem = task.sample(sample_key)
 
         def step(state: Any, _):
             state, losses = unroll(tx, task, batch_key, problem, data, state, 1)
-            return state, (losses, state.opt_state.sight)
+            return state, (losses, state.opt_state.stats)
 
         first = start(tx, task, start_key, problem)
-        _, (losses, sights) = jax.lax.scan(step, first, length=num_steps)
-        return jnp.append(losses[:, 0], losses[-1, 1]), sights
+        _, (losses, statss) = jax.lax.scan(step, first, length=num_steps)
+        return jnp.append(losses[:, 0], losses[-1, 1]), statss
 
     return jax.vmap(one_problem)(keys)
 
 
 def leaf_names(lopt: LearnedOptimizer, task: Task, theta: Theta) -> list[str]:
-    """The leaves that `Sight.finite` is of, in the order in which one makes the next.
+    """The leaves that `UpdateStats.finite` is of, in the order in which one makes the next.
 
     Args:
         lopt: the learned optimizer.
@@ -112,12 +112,12 @@ def _watched(
     plain = optax.with_extra_args_support(lopt.build(theta))
 
     def init_fn(params: Params) -> Watched:
-        # The sight of an update that is never made, for its shapes.
+        # The stats of an update that is never made, for its shapes.
         zero = jnp.zeros([], jnp.float32)
         made_up = {"value": zero, "grad": params, "value_fn": lambda p: zero, **known_args}
         state = plain.init(params)
-        sight = jax.eval_shape(lambda p, s: look(p, s, p, made_up)[2], params, state)
-        return Watched(state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sight))
+        stats = jax.eval_shape(lambda p, s: look(p, s, p, made_up)[2], params, state)
+        return Watched(state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), stats))
 
     def look(grads: Params, state: Any, params: Params, extra_args: dict[str, Any]):
         def update(theta: Theta, grads: Params, state: Any):
@@ -126,7 +126,7 @@ def _watched(
 
         (updates, new_state), saturated = with_saturation(update, theta, grads, state)
         leaves = jax.tree.leaves((params, grads, new_state, updates))
-        sight = Sight(
+        stats = UpdateStats(
             _norm(grads),
             _norm(updates),
             _norm(params),
@@ -134,11 +134,11 @@ def _watched(
             jnp.stack([_finite(leaf) for leaf in leaves]),
             saturated,
         )
-        return updates, new_state, sight
+        return updates, new_state, stats
 
     def update_fn(updates, state, params=None, **extra_args):
-        updates, inner, sight = look(updates, state.inner, params, extra_args)
-        return updates, Watched(inner, sight)
+        updates, inner, stats = look(updates, state.inner, params, extra_args)
+        return updates, Watched(inner, stats)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

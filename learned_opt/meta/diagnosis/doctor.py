@@ -11,19 +11,21 @@ import numpy as np
 import optax
 
 from learned_opt import runs
-from learned_opt.core.config import validated
+from learned_opt.core.kinds import kind_of
 from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
-from learned_opt.meta.findings import (
+from learned_opt.meta.diagnosis.checks import (
     Diagnosis,
-    judge_gradients,
-    judge_memory,
-    judge_metrics,
-    judge_movement,
+    check_gradients,
+    check_memory,
+    check_metrics,
+    check_movement,
+    truncation_of,
 )
-from learned_opt.meta.judge_trajectories import judge_floor, judge_trajectories
+from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories
+from learned_opt.meta.diagnosis.trajectory_checks import check_floor, check_trajectories
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.sight import leaf_names, watched_trajectories
-from learned_opt.meta.trainer import first_state, open_run, start_theta
+from learned_opt.meta.trainer import first_state, open_run
+from learned_opt.training.estimators.settings import UnrollSettings
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import with_prox
 
@@ -85,17 +87,17 @@ def doctor(
     ):
         if value < least:
             raise ValueError(f"{name}={value!r}: it must be at least {least}")
-    checked = validated(Settings, settings, "settings")
+    checked = Settings.of(kind_of(lopt), settings)
+    estimator = checked.estimator
     key = jax.random.fold_in(jax.random.key(checked.seed), STREAM)
     theta_key, gradient_key, trajectory_key = jax.random.split(key, 3)
     theta = lopt.init(theta_key) if theta is None else jax.tree.map(jnp.asarray, theta)
 
-    whole = checked.estimator == "full"
-    length = 1 if whole else min(num_truncations, checked.horizon // checked.truncation)
+    length = min(num_truncations, estimator.horizon // truncation_of(estimator))
     keys = jax.random.split(gradient_key, num_seeds)
-    program = _meta_gradients(lopt, task, checked, length).lower(keys, theta, task.data).compile()
-    needed, source = _memory_needed(program, lopt, task, checked, theta)
-    fits = judge_memory(needed, memory or _memory_available(), source, checked)
+    program = _meta_gradients(lopt, task, estimator, length).lower(keys, theta, task.data).compile()
+    needed, source = _memory_needed(program, lopt, task, estimator, theta)
+    fits = check_memory(needed, memory or _memory_available(), source, estimator)
     if fits.findings:
         return fits
     grads = {
@@ -104,15 +106,15 @@ def doctor(
     }
 
     problem_keys = jax.random.split(trajectory_key, num_trajectories)
-    num_steps = min(checked.horizon, max_steps)
+    num_steps = min(estimator.horizon, max_steps)
     watch = jax.jit(functools.partial(watched_trajectories, lopt, task), static_argnames="num_steps")
-    losses, sight = jax.device_get(watch(theta, task.data, problem_keys, num_steps=num_steps))
+    losses, stats = jax.device_get(watch(theta, task.data, problem_keys, num_steps=num_steps))
     parts = [
         _floor(task, problem_keys, num_steps),
-        judge_trajectories(
-            losses, sight, leaf_names(lopt, task, theta), getattr(lopt.config, "output_scale", None)
+        check_trajectories(
+            losses, stats, leaf_names(lopt, task, theta), getattr(lopt.config, "output_scale", None)
         ),
-        judge_gradients(grads, checked),
+        check_gradients(grads, estimator),
         fits,
     ]
     return _joined(parts)
@@ -152,13 +154,16 @@ def doctor_run(
         '1 of 1 leaves moved'
     """
     run = runs.RunDirectory.open(directory)
-    lopt, task, settings = open_run(run, lopt, task)
-    start = start_theta(lopt, run.config["start"])
-    first = jax.device_get(first_state(lopt, task, settings, start).theta)
+    job = open_run(run, lopt, task)
+    if not isinstance(job.model, LearnedOptimizer):
+        raise TypeError(
+            f"{directory} is of a {kind_of(job.model).name}; doctor looks at learned optimizers alone"
+        )
+    first = jax.device_get(first_state(job).theta)
     checkpoints = runs.Checkpoints(run.checkpoints_path)
     theta, moved = first, []
     if checkpoints.steps():
-        like = jax.eval_shape(lambda: first_state(lopt, task, settings, start))
+        like = jax.eval_shape(lambda: first_state(job))
         theta = checkpoints.restore(like)[1].theta
         distances = {
             jax.tree_util.keystr(path): float(np.linalg.norm(np.asarray(leaf, np.float64) - before))
@@ -166,16 +171,15 @@ def doctor_run(
                 jax.tree.leaves_with_path(theta), jax.tree.leaves(first), strict=True
             )
         }
-        moved = [judge_movement(distances)]
+        moved = [check_movement(distances)]
     rows = runs.read_metrics(run.metrics_path) if run.metrics_path.exists() else []
-    named = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-    now = doctor(lopt, task, theta=theta, **named | options)
-    return _joined([judge_metrics(rows, settings), *moved, now])
+    now = doctor(job.model, job.task, theta=theta, **job.settings.flat() | options)
+    return _joined([check_metrics(rows, job.settings), *moved, now])
 
 
-def _meta_gradients(lopt: LearnedOptimizer, task: Task, settings: Settings, length: int) -> Any:
+def _meta_gradients(lopt: LearnedOptimizer, task: Task, settings: UnrollSettings, length: int) -> Any:
     """Jitted, the meta-gradients of some seeds over the first truncations, leaves [seeds, length, ...]."""
-    estimator = settings.make_estimator(lopt, task)
+    estimator = settings.make(lopt, task)
 
     def one_seed(key: Key, theta: Theta, data: Data) -> Theta:
         first_key, *keys = jax.random.split(key, length + 1)
@@ -194,17 +198,17 @@ def _meta_gradients(lopt: LearnedOptimizer, task: Task, settings: Settings, leng
 
 
 def _memory_needed(
-    program: Any, lopt: LearnedOptimizer, task: Task, settings: Settings, theta: Theta
+    program: Any, lopt: LearnedOptimizer, task: Task, settings: UnrollSettings, theta: Theta
 ) -> tuple[int, str]:
     """Bytes of a meta-step as compiled, or where the backend does not say, of the states that it keeps."""
     analysis = program.memory_analysis()
     if analysis is not None and analysis.temp_size_in_bytes:
         sizes = (analysis.temp_size_in_bytes, analysis.argument_size_in_bytes, analysis.output_size_in_bytes)
         return sum(sizes), "of the compiled program"
-    estimator = settings.make_estimator(lopt, task)
+    estimator = settings.make(lopt, task)
     state = jax.eval_shape(estimator.init, jax.random.key(0), theta, task.data)
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state) if x.dtype != jax.dtypes.prng_key)
-    return size * (settings.truncation + 1), "from the shapes of the states"
+    return size * (truncation_of(settings) + 1), "from the shapes of the states"
 
 
 def _memory_available() -> int:
@@ -219,7 +223,7 @@ def _floor(task: Task, keys: Key, num_steps: int) -> Diagnosis:
     curves = np.stack([trajectories(build, plain, num_steps, rate, keys)[0] for rate in ADAMS])
     tail = max(num_steps // 10, 1)  # losses of batches are noisy
     ends = curves[:, :, -tail:].mean(axis=(1, 2))
-    return judge_floor(float(curves[0, :, 0].mean()), float(np.min(ends, initial=np.inf, where=ends == ends)))
+    return check_floor(float(curves[0, :, 0].mean()), float(np.min(ends, initial=np.inf, where=ends == ends)))
 
 
 def _joined(parts: list[Diagnosis]) -> Diagnosis:

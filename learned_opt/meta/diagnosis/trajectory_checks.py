@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from learned_opt.meta.findings import (
+from learned_opt.meta.diagnosis.checks import (
     FLAT,
     LITTLE_GAIN,
     MANY_DIVERGED,
@@ -14,16 +14,18 @@ from learned_opt.meta.findings import (
     Finding,
     diverged,
 )
-from learned_opt.meta.sight import Sight
+from learned_opt.meta.diagnosis.diagnostics import UpdateStats
 
 
-def judge_trajectories(losses: np.ndarray, sight: Sight, names: list[str], scale: float | None) -> Diagnosis:
+def check_trajectories(
+    losses: np.ndarray, stats: UpdateStats, names: list[str], scale: float | None
+) -> Diagnosis:
     """What watched trajectories show.
 
     Args:
         losses: f32[problems, steps + 1].
-        sight: of their updates, with numpy arrays.
-        names: of the leaves that `sight.finite` is of.
+        stats: of their updates, with numpy arrays.
+        names: of the leaves that `stats.finite` is of.
         scale: the rule's `output_scale`; `None` where it has none.
 
     Returns:
@@ -31,7 +33,7 @@ def judge_trajectories(losses: np.ndarray, sight: Sight, names: list[str], scale
     """
     share = diverged(losses[:, 0], losses[:, -1]).mean()
     measured = {"problems that diverged": f"{share:.0%} of {len(losses)}"}
-    findings = _not_finite(losses, np.asarray(sight.finite), names)
+    findings = _not_finite(losses, np.asarray(stats.finite), names)
     if share >= MANY_DIVERGED:
         smaller = f"output_scale={scale / 10:g}" if scale else "a smaller step size"
         findings.append(
@@ -42,8 +44,8 @@ def judge_trajectories(losses: np.ndarray, sight: Sight, names: list[str], scale
                 f"{smaller} of the rule; a curriculum: growth_steps, with min_horizon",
             )
         )
-    findings += _steps(losses, sight, scale, measured, share < MANY_DIVERGED)
-    saturated = {name: float(np.nanmean(s)) for name, s in sight.saturated.items() if s.size}
+    findings += _steps(losses, stats, scale, measured, share < MANY_DIVERGED)
+    saturated = {name: float(np.nanmean(s)) for name, s in stats.saturated.items() if s.size}
     for name, s in saturated.items():
         measured[f"saturated: {name}"] = f"{s:.0%}"
     full = {name: s for name, s in saturated.items() if s > MANY_SATURATED}
@@ -60,7 +62,7 @@ def judge_trajectories(losses: np.ndarray, sight: Sight, names: list[str], scale
     return Diagnosis(measured, findings)
 
 
-def judge_floor(start: float, adam: float) -> Diagnosis:
+def check_floor(start: float, adam: float) -> Diagnosis:
     """Whether there is anything to gain.
 
     Args:
@@ -121,18 +123,18 @@ def _not_finite(losses: np.ndarray, finite: np.ndarray, names: list[str]) -> lis
 
 
 def _steps(
-    losses: np.ndarray, sight: Sight, scale: float | None, measured: dict[str, Any], tame: bool
+    losses: np.ndarray, stats: UpdateStats, scale: float | None, measured: dict[str, Any], tame: bool
 ) -> list[Finding]:
     """Whether there are gradients, and whether steps have the right size for them."""
     findings = []
     size = np.maximum(np.nanmax(np.abs(losses), axis=1, initial=0, where=np.isfinite(losses)), 1e-30)
-    gain = float(np.nanmedian(np.nansum(sight.gain, axis=1) / size))
-    moving = sight.param_norm > 0
-    ratios = sight.update_norm[moving] / sight.param_norm[moving]
+    gain = float(np.nanmedian(np.nansum(stats.gain, axis=1) / size))
+    moving = stats.param_norm > 0
+    ratios = stats.update_norm[moving] / stats.param_norm[moving]
     ratio = float(np.nanmedian(ratios)) if np.isfinite(ratios).any() else float("nan")
     measured["update by param norm"] = f"median {ratio:.2g}"
     measured["change of the loss that steps can make"] = f"{gain:.2g} of it"
-    if not np.any(sight.gradient_norm):
+    if not np.any(stats.gradient_norm):
         findings.append(
             Finding(
                 "loss-does-not-move",
@@ -155,9 +157,9 @@ def _steps(
                 f"{larger} of the rule",
             )
         )
-    half = sight.update_norm.shape[1] // 2
+    half = stats.update_norm.shape[1] // 2
     late = moving[:, half:]
-    late_ratios = sight.update_norm[:, half:][late] / sight.param_norm[:, half:][late]
+    late_ratios = stats.update_norm[:, half:][late] / stats.param_norm[:, half:][late]
     late_ratios = late_ratios[np.isfinite(late_ratios)]
     if late_ratios.size and np.median(late_ratios) > 1:
         smaller = f"output_scale={scale / 10:g}" if scale else "a smaller step size"

@@ -1,8 +1,8 @@
 """The inner problems of every estimator, unrolled one truncation at a time.
 
 Each of `num_problems` places holds one problem and its trajectory. Where a trajectory has reached its end a
-new problem takes the place. Estimators see the inner problems through `Truncation` alone: they differ in the theta
-that a problem is unrolled with, and in what they make of its losses.
+new problem takes the place. Estimators see the inner problems through `Truncation` alone: they differ in the
+theta that a problem is unrolled with, and in what they make of its losses.
 """
 
 from collections.abc import Callable

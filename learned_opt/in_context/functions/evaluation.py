@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context.families import Family, bayes_outputs, examples
-from learned_opt.in_context.learners import FunctionLearner
+from learned_opt.in_context.functions.families import Family, bayes_outputs, examples
+from learned_opt.in_context.functions.learners import FunctionLearner
 
 SETTLED = 10  # examples after which a function should be known
 CHUNK = 50  # sequences that are judged side by side
@@ -100,7 +100,7 @@ def evaluate_learner(
         ValueError: if a number is below 1.
 
     Example:
-        >>> from learned_opt.in_context import families, learners
+        >>> from learned_opt.in_context.functions import families, learners
         >>> learner, family = learners.gru(num_units=2), families.boolean()
         >>> theta = learner.init(jax.random.key(0))
         >>> evaluation = evaluate_learner(learner, theta, family, length=64, num_sequences=100)
@@ -141,7 +141,7 @@ def judge(
         What an `Evaluation` holds but for `binary`, each [num_sequences, num_functions * length].
 
     Example:
-        >>> from learned_opt.in_context import families, learners
+        >>> from learned_opt.in_context.functions import families, learners
         >>> learner = learners.gru(num_units=2)
         >>> keys = jax.random.split(jax.random.key(0), 3)
         >>> errors, *_ = judge(learner, learner.init(keys[0]), families.boolean(), keys, length=5)

@@ -2,105 +2,22 @@
 
 import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learned_opt import runs
-from learned_opt.core.config import validated
-from learned_opt.core.errors import unknown_name
-from learned_opt.core.trees import check_same_structure
+from learned_opt import zoo
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context.weight_memory import WeightMemory, learn, mean_cross_entropy, registry
-from learned_opt.in_context.weight_training import WeightMemorySettings, draw_datasets
-from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized
-from learned_opt.in_context.xor_datasets import registry as data_registry
+from learned_opt.in_context.memory.datasets_loss import draw_datasets
+from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_cross_entropy
+from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets, standardized
+from learned_opt.meta.settings import settings_of
 
-# Beside the function learners' weights, whose directory holds nothing else.
-MEMORY_WEIGHTS = Path(__file__).parent / "weights" / "memories"
 DEFAULT_MEMORY = "weight-memory"
 COMPARISON_STREAM = 0xC03
 BATCH = 50  # data sets that are learned side by side
-
-
-class StoredMemory(NamedTuple):
-    """What `load_memory` returns.
-
-    Attributes:
-        memory: the network.
-        theta: its parameters.
-        validation: the data sets that it was selected on.
-        settings: that it was meta-trained with.
-    """
-
-    memory: WeightMemory
-    theta: Theta
-    validation: Datasets
-    settings: WeightMemorySettings
-
-
-def is_memory(path: str | Path) -> bool:
-    """Whether a run, a file or a name is of a weight memory, and not of a function learner.
-
-    Args:
-        path: as `load_memory` takes it.
-
-    Returns:
-        Whether it is.
-
-    Raises:
-        RunError: if it is a directory that holds no run.
-
-    Example:
-        >>> is_memory("weight-memory"), is_memory("boolean-16")
-        (True, False)
-    """
-    path = Path(path)
-    if path.is_dir():
-        return "memory" in runs.RunDirectory.open(path).config
-    if path.suffix == ".safetensors":
-        return path.is_file() and "memory" in runs.load_weights(path)[1]
-    return (MEMORY_WEIGHTS / f"{path}.safetensors").is_file()
-
-
-def load_memory(path: str | Path = DEFAULT_MEMORY) -> StoredMemory:
-    """Reads a meta-trained weight memory; every byte is checked.
-
-    Args:
-        path: of a finished run's directory, of a `.safetensors` file, or the name of a shipped memory.
-
-    Returns:
-        The network, its theta and its settings.
-
-    Raises:
-        RunError: if the directory holds no run.
-        FileNotFoundError: if there is no such file, or the run is not finished.
-        ValueError: if no memory of that name is shipped, with the nearest match.
-        WeightsError: if the file is damaged, or of something else.
-
-    Example:
-        >>> load_memory().memory.num_inputs
-        4
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = runs.RunDirectory.open(path).theta_path
-    elif path.suffix != ".safetensors":
-        names = [file.stem for file in MEMORY_WEIGHTS.glob("*.safetensors")]
-        if str(path) not in names:
-            raise unknown_name("weight memory", str(path), names)
-        path = MEMORY_WEIGHTS / f"{path}.safetensors"
-    theta, what = runs.load_weights(path)
-    if not what.get("memory"):
-        raise runs.WeightsError(f"{path}: the file is of no weight memory that was made by name")
-    memory = registry.from_json(what["memory"]).make()
-    expected = jax.eval_shape(memory.init, jax.random.key(0))
-    check_same_structure(theta, expected, "theta", "the memory's theta")
-    validation = data_registry.from_json(what["validation_data"]).make()
-    settings = validated(WeightMemorySettings, what["settings"], "settings")
-    return StoredMemory(memory, theta, validation, settings)
 
 
 def predict(
@@ -108,7 +25,7 @@ def predict(
     targets: Any,
     queries: Any,
     *,
-    weights: str | Path | StoredMemory = DEFAULT_MEMORY,
+    weights: str | Path | zoo.Stored = DEFAULT_MEMORY,
     num_orders: int = 16,
     seed: int = 0,
 ) -> np.ndarray:
@@ -124,7 +41,7 @@ def predict(
         inputs: f[num_samples, num_inputs], the training samples.
         targets: [num_samples], each 0 or 1.
         queries: f[num_queries, num_inputs], the samples to be predicted.
-        weights: a name, file or run, as `load_memory` takes it, or what it returns.
+        weights: a weight memory, as `zoo.load` takes it, or what it returns.
         num_orders: over which predictions are averaged.
         seed: of the orders.
 
@@ -145,21 +62,22 @@ def predict(
     inputs, targets, queries = checked_problem(inputs, targets, queries)
     if num_orders < 1:
         raise ValueError(f"num_orders={num_orders!r}: it must be at least 1")
-    stored = weights if isinstance(weights, StoredMemory) else load_memory(weights)
-    if inputs.shape[1] > stored.memory.num_inputs:
-        inputs, queries = _principal_components(inputs, queries, stored.memory.num_inputs)
+    stored = weights if isinstance(weights, zoo.Stored) else zoo.load(weights, "weight memory")
+    memory = stored.model
+    if inputs.shape[1] > memory.num_inputs:
+        inputs, queries = _principal_components(inputs, queries, memory.num_inputs)
     average = jax.jit(averaged_predictions, static_argnames=("memory", "max_train", "num_orders"))
     scaled = [
         standardized(jnp.asarray(x, jnp.float32), jnp.asarray(inputs, jnp.float32)) for x in (inputs, queries)
     ]
     probabilities = average(
-        stored.memory,
+        memory,
         stored.theta,
         Dataset(scaled[0], jnp.asarray(targets, jnp.float32)),
         len(inputs),
         scaled[1],
         jax.random.key(seed),
-        max_train=stored.settings.max_train,
+        max_train=settings_of(stored.config).estimator.max_train,
         num_orders=num_orders,
     )
     return np.asarray(probabilities)
@@ -196,10 +114,17 @@ def averaged_predictions(
 
     Example:
         >>> from learned_opt.in_context import xor_datasets
-        >>> memory, theta, *_ = load_memory()
+        >>> stored = zoo.load("weight-memory")
         >>> data = xor_datasets(num_samples=60).sample(jax.random.key(0))
         >>> p = averaged_predictions(
-        ...     memory, theta, data, 50, data.inputs[50:], jax.random.key(1), max_train=180, num_orders=2
+        ...     stored.model,
+        ...     stored.theta,
+        ...     data,
+        ...     50,
+        ...     data.inputs[50:],
+        ...     jax.random.key(1),
+        ...     max_train=180,
+        ...     num_orders=2,
         ... )
         >>> p.shape
         (10,)
@@ -251,9 +176,9 @@ def memory_losses(
 
     Example:
         >>> from learned_opt.in_context import draw_datasets, xor_datasets
-        >>> memory, theta, *_ = load_memory()
+        >>> stored = zoo.load("weight-memory")
         >>> data, num_train = draw_datasets(xor_datasets(), jax.random.key(0), 50, 100, 180)
-        >>> losses = memory_losses(memory, theta, data, num_train)
+        >>> losses = memory_losses(stored.model, stored.theta, data, num_train)
         >>> losses.shape, bool(losses.mean() < 0.55)
         ((50,), True)
     """
@@ -272,7 +197,7 @@ def memory_losses(
     return np.asarray(run(theta, data, num_train, keys))
 
 
-def comparison_datasets(stored: StoredMemory, num: int, *, seed: int = 0) -> tuple[Dataset, Array]:
+def comparison_datasets(stored: zoo.Stored, num: int, *, seed: int = 0) -> tuple[Dataset, Array]:
     """Fresh data sets to compare learning algorithms on, of the kind that a memory was selected on.
 
     Args:
@@ -284,14 +209,31 @@ def comparison_datasets(stored: StoredMemory, num: int, *, seed: int = 0) -> tup
         The data sets, with a leading axis, training samples first; and i32[num], how many those are.
 
     Example:
-        >>> data, num_train = comparison_datasets(load_memory(), 3)
+        >>> data, num_train = comparison_datasets(zoo.load("weight-memory"), 3)
         >>> data.inputs.shape, num_train.shape
         ((3, 200, 4), (3,))
     """
     key = jax.random.fold_in(jax.random.key(seed), COMPARISON_STREAM)
-    settings = stored.settings
-    draw = functools.partial(draw_datasets, stored.validation, num=num)
-    return jax.jit(functools.partial(draw, min_train=settings.min_train, max_train=settings.max_train))(key)
+    batches = settings_of(stored.config).estimator
+    datasets = selected_on(stored)
+    draw = functools.partial(draw_datasets, datasets, num=num)
+    return jax.jit(functools.partial(draw, min_train=batches.min_train, max_train=batches.max_train))(key)
+
+
+def selected_on(stored: zoo.Stored) -> Datasets:
+    """The data sets that a weight memory was selected on.
+
+    Args:
+        stored: the memory.
+
+    Returns:
+        Their distribution.
+
+    Example:
+        >>> selected_on(zoo.load("weight-memory")).config.noise
+        1.5
+    """
+    return (stored.config.validation_task or stored.config.task).make()
 
 
 def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,8 +8,14 @@ import numpy as np
 
 from learned_opt import reports
 from learned_opt.core.types import Array, Theta
-from learned_opt.in_context.weight_memory import Learned, Model, WeightMemory, learn, mean_cross_entropy
-from learned_opt.in_context.xor_datasets import Dataset
+from learned_opt.in_context.memory.weight_memory import (
+    Learned,
+    Model,
+    WeightMemory,
+    learn,
+    mean_cross_entropy,
+)
+from learned_opt.in_context.memory.xor_datasets import Dataset
 
 SHOWN = 98.0  # percent of the weights that the scale of colours tells apart
 

@@ -21,7 +21,7 @@ import optax
 
 from learned_opt.core.config import Registry
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context.xor_datasets import Dataset
+from learned_opt.in_context.memory.xor_datasets import Dataset
 
 registry = Registry("weight memory")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from learned_opt.core.config import Registry
 from learned_opt.core.types import Array, Key
-from learned_opt.in_context import bayes
+from learned_opt.in_context.functions import bayes
 
 registry = Registry("function family")
 

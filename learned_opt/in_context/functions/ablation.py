@@ -14,8 +14,8 @@ import numpy as np
 
 from learned_opt import networks
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context.families import TABLES, Family, among, examples
-from learned_opt.in_context.learners import NUM_INPUTS, FunctionLearner
+from learned_opt.in_context.functions.families import TABLES, Family, among, examples
+from learned_opt.in_context.functions.learners import NUM_INPUTS, FunctionLearner
 
 PAIRS = ("(0, 0)", "(0, 1)", "(1, 0)", "(1, 1)")
 INPUTS = ("x1", "x2", "y-")
@@ -25,7 +25,7 @@ NOTHING = 1e-3  # an error of bits that is as good as none
 MATTERS = 1.5  # times the error of the whole network from which on a cell that is cut out was needed
 
 
-class Surgery(NamedTuple):
+class Ablation(NamedTuple):
     """What `inspect_learner` finds; cells are those of all layers, in order.
 
     Attributes:
@@ -72,7 +72,7 @@ def inspect_learner(
     settled: int = 32,
     num_functions: int = 64,
     seed: int = 0,
-) -> Surgery:
+) -> Ablation:
     """Takes a trained function learner apart.
 
     Boolean learners are shown all 16 functions, so that the answers to the four input pairs are independent
@@ -90,17 +90,17 @@ def inspect_learner(
         seed: of the sequences.
 
     Returns:
-        What was found; `account` puts it into words.
+        What was found; `describe` puts it into words.
 
     Raises:
         ValueError: if `settled` is not below `length`.
 
     Example:
-        >>> from learned_opt.in_context import families, learners
+        >>> from learned_opt.in_context.functions import families, learners
         >>> learner = learners.lstm(num_cells=(2,))
         >>> theta = learner.init(jax.random.key(0))
-        >>> surgery = inspect_learner(learner, theta, families.boolean())
-        >>> surgery.activations.shape, surgery.explained.shape
+        >>> ablation = inspect_learner(learner, theta, families.boolean())
+        >>> ablation.activations.shape, ablation.explained.shape
         ((16, 2), (2, 4))
     """
     if not 0 <= settled < length:
@@ -126,7 +126,7 @@ def inspect_learner(
     cells, units = _names(learner, theta)
     shown = TABLES if family.binary else np.asarray(functions)
     weights, seen = _weights(learner, theta)
-    return Surgery(
+    return Ablation(
         cells=cells,
         units=units,
         weights=weights,
@@ -142,31 +142,31 @@ def inspect_learner(
     )
 
 
-def account(surgery: Surgery) -> list[str]:
+def describe(ablation: Ablation) -> list[str]:
     """A sentence a cell: what it stores, in which code, and what the network loses without it.
 
     Args:
-        surgery: of a learner.
+        ablation: of a learner.
 
     Returns:
         The sentences.
 
     Example:
-        >>> from learned_opt.in_context import families, learners
+        >>> from learned_opt.in_context.functions import families, learners
         >>> learner = learners.lstm(num_cells=(2,))
-        >>> surgery = inspect_learner(learner, learner.init(jax.random.key(0)), families.boolean())
-        >>> account(surgery)[0].startswith("cell 1")
+        >>> ablation = inspect_learner(learner, learner.init(jax.random.key(0)), families.boolean())
+        >>> describe(ablation)[0].startswith("cell 1")
         True
     """
     sentences = []
-    for k, name in enumerate(surgery.cells):
+    for k, name in enumerate(ablation.cells):
         parts = []
-        shares = surgery.explained[k]
+        shares = ablation.explained[k]
         for p in np.argsort(-shares):
             if shares[p] < STORES:
                 break
-            low, high = surgery.sign_code[k, p]
-            if surgery.binary:
+            low, high = ablation.sign_code[k, p]
+            if ablation.binary:
                 parts.append(
                     f"stores the answer to {PAIRS[p]}, {low:+.2f} for 0 and {high:+.2f} for 1 "
                     f"({shares[p]:.0%} of its variance)"
@@ -174,30 +174,30 @@ def account(surgery: Surgery) -> list[str]:
             else:
                 direction = "rises" if high > low else "falls"
                 parts.append(f"{direction} with number {p + 1} of the function ({shares[p]:.0%})")
-        if surgery.explained_by_input[k] >= HOLDS_INPUT:
-            parts.append(f"holds the last input ({surgery.explained_by_input[k]:.0%})")
+        if ablation.explained_by_input[k] >= HOLDS_INPUT:
+            parts.append(f"holds the last input ({ablation.explained_by_input[k]:.0%})")
         if not parts:
             best = int(np.argmax(shares))
-            what = f"the answer to {PAIRS[best]}" if surgery.binary else f"number {best + 1} of the function"
+            what = f"the answer to {PAIRS[best]}" if ablation.binary else f"number {best + 1} of the function"
             parts.append(f"stores no single number; closest is {what} ({shares[best]:.0%})")
-        sentences.append(f"{name} {'; '.join(parts)}; {_loss_without(surgery, name)}")
+        sentences.append(f"{name} {'; '.join(parts)}; {_loss_without(ablation, name)}")
     return sentences
 
 
-def _loss_without(surgery: Surgery, name: str) -> str:
-    if name not in surgery.units:
+def _loss_without(ablation: Ablation, name: str) -> str:
+    if name not in ablation.units:
         return "it has no say of its own"
-    unit = surgery.units.index(name)
-    ablated = float(surgery.ablated[unit])
-    needed = ablated > MATTERS * surgery.error
-    if surgery.binary:
-        needed |= bool((surgery.ablated_by_pair[unit] > MATTERS * surgery.error_by_pair + NOTHING).any())
+    unit = ablation.units.index(name)
+    ablated = float(ablation.ablated[unit])
+    needed = ablated > MATTERS * ablation.error
+    if ablation.binary:
+        needed |= bool((ablation.ablated_by_pair[unit] > MATTERS * ablation.error_by_pair + NOTHING).any())
     if not needed:
         return "the network does without it"
-    text = f"without it the error is {ablated:.2g} instead of {surgery.error:.2g}"
-    if surgery.binary:
-        by_pair = surgery.ablated_by_pair[unit]
-        worst = int(np.argmax(by_pair - surgery.error_by_pair))
+    text = f"without it the error is {ablated:.2g} instead of {ablation.error:.2g}"
+    if ablation.binary:
+        by_pair = ablation.ablated_by_pair[unit]
+        worst = int(np.argmax(by_pair - ablation.error_by_pair))
         text += f", most at {PAIRS[worst]} ({by_pair[worst]:.2g})"
     return text
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from learned_opt import reports
-from learned_opt.in_context.evaluation import Evaluation
-from learned_opt.in_context.learning import EPOCH, LearnerSettings
-from learned_opt.in_context.surgery import PAIRS, Surgery
+from learned_opt.in_context.functions.ablation import PAIRS, Ablation
+from learned_opt.in_context.functions.evaluation import Evaluation
+from learned_opt.in_context.functions.sequences import Sequences
 
 BAYES = "Bayes-optimal"
 
@@ -61,13 +61,13 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
 
 
 def training_curve(
-    rows: Sequence[Mapping[str, Any]], settings: LearnerSettings, bayes_mse: float, *, title: str
+    rows: Sequence[Mapping[str, Any]], sequences: Sequences, bayes_mse: float, *, title: str
 ) -> str:
     """Draws the validation loss against epochs of 100 sequences.
 
     Args:
         rows: of a run's metrics.
-        settings: of the run.
+        sequences: that it was trained on.
         bayes_mse: the Bayes-optimal predictor's mean squared error.
         title: of the figure.
 
@@ -80,13 +80,12 @@ def training_curve(
 
     Example:
         >>> rows = [{"step": 4 * i, "validation_loss": 0.2 / i} for i in range(1, 9)]
-        >>> training_curve(rows, LearnerSettings(), 0.004, title="Training")[:5]
+        >>> training_curve(rows, Sequences(), 0.004, title="Training")[:5]
         '<svg '
     """
     if not rows:
         raise ValueError("there are no metrics to draw yet; the first come with the first validation")
-    sequences = settings.batch_size * settings.num_functions
-    epochs = np.array([row["step"] for row in rows]) * sequences / EPOCH
+    epochs = np.array([row["step"] for row in rows]) * sequences.epochs_per_step
     losses = np.array([np.nan if row["validation_loss"] is None else row["validation_loss"] for row in rows])
     return reports.line_plot(
         {
@@ -100,11 +99,11 @@ def training_curve(
     )
 
 
-def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports.Section]:
+def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[reports.Section]:
     """The parts of a report on what is inside a learner.
 
     Args:
-        surgery: of the learner.
+        ablation: of the learner.
         sentences: its account.
 
     Returns:
@@ -115,32 +114,32 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
 
     Example:
         >>> import jax
-        >>> from learned_opt.in_context import account, families, inspect_learner, learners
+        >>> from learned_opt.in_context import describe, families, inspect_learner, learners
         >>> learner = learners.lstm(num_cells=(2,))
-        >>> surgery = inspect_learner(learner, learner.init(jax.random.key(0)), families.boolean())
-        >>> [section.heading for section in surgery_sections(surgery, account(surgery))]
+        >>> ablation = inspect_learner(learner, learner.init(jax.random.key(0)), families.boolean())
+        >>> [section.heading for section in ablation_sections(ablation, describe(ablation))]
         ['The account', 'What cells hold', 'Without each unit', 'Weights']
     """
     rows = [
-        {"unit": unit, "error without it": float(error), "times": float(error / surgery.error)}
-        | ({f"at {p}": float(e) for p, e in zip(PAIRS, by_pair, strict=True)} if surgery.binary else {})
+        {"unit": unit, "error without it": float(error), "times": float(error / ablation.error)}
+        | ({f"at {p}": float(e) for p, e in zip(PAIRS, by_pair, strict=True)} if ablation.binary else {})
         for unit, error, by_pair in zip(
-            surgery.units,
-            surgery.ablated,
-            surgery.ablated_by_pair if surgery.binary else [()] * len(surgery.units),
+            ablation.units,
+            ablation.ablated,
+            ablation.ablated_by_pair if ablation.binary else [()] * len(ablation.units),
             strict=True,
         )
     ]
     functions = (
-        [f"{n:2d} = {n:04b}" for n in range(len(surgery.activations))]
-        if surgery.binary
-        else list(map(str, range(1, len(surgery.activations) + 1)))
+        [f"{n:2d} = {n:04b}" for n in range(len(ablation.activations))]
+        if ablation.binary
+        else list(map(str, range(1, len(ablation.activations) + 1)))
     )
-    parameters = list(PAIRS) if surgery.binary else [f"#{p + 1}" for p in range(surgery.explained.shape[1])]
-    cells = [name.removeprefix("cell ") for name in surgery.cells]
+    parameters = list(PAIRS) if ablation.binary else [f"#{p + 1}" for p in range(ablation.explained.shape[1])]
+    cells = [name.removeprefix("cell ") for name in ablation.cells]
     held = [
         reports.heat_map(
-            {"tanh of the cell's state": surgery.activations},
+            {"tanh of the cell's state": ablation.activations},
             title="What cells hold, by function",
             x_label="cell",
             y_label="function",
@@ -148,10 +147,10 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
             y_names=functions,
         ),
         reports.heat_map(
-            {"share of variance": surgery.explained.T},
+            {"share of variance": ablation.explained.T},
             title="What of the function a cell stores",
             x_label="cell",
-            y_label="answer to" if surgery.binary else "number",
+            y_label="answer to" if ablation.binary else "number",
             x_names=cells,
             y_names=parameters,
         ),
@@ -162,19 +161,19 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
             title=name,
             x_label="what it sees",
             y_label="cell",
-            x_names=surgery.seen[name],
+            x_names=ablation.seen[name],
             y_names=[str(k) for k in range(1, len(matrix) + 1)],
         )
-        for name, matrix in surgery.weights.items()
+        for name, matrix in ablation.weights.items()
     ]
-    if surgery.readout.size:
+    if ablation.readout.size:
         weights.append(
             reports.heat_map(
-                {"output": surgery.readout[None, :]},
+                {"output": ablation.readout[None, :]},
                 title="output",
                 x_label="unit, and the bias",
                 y_label="",
-                x_names=[*(u.removeprefix("cell ") for u in surgery.units), "b"],
+                x_names=[*(u.removeprefix("cell ") for u in ablation.units), "b"],
             )
         )
     by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
@@ -182,12 +181,13 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
         reports.Section("The account", prose="\n\n".join(sentences)),
         reports.Section(
             "What cells hold",
-            prose="Read once the function is known." + (by_bits if surgery.binary else ""),
+            prose="Read once the function is known." + (by_bits if ablation.binary else ""),
             figures=held,
         ),
         reports.Section(
             "Without each unit",
-            prose=f"Mean squared error once the function is known; of the whole network {surgery.error:.3g}.",
+            prose="Mean squared error once the function is known; "
+            f"of the whole network {ablation.error:.3g}.",
             rows=rows,
         ),
         reports.Section("Weights", figures=weights),

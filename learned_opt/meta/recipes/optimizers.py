@@ -4,48 +4,9 @@ import dataclasses
 from typing import Any
 
 from learned_opt import optimizers, tasks
-from learned_opt.core.errors import unknown_name
+from learned_opt.meta.learned_optimizers import KIND
+from learned_opt.meta.recipes.recipe import Recipe, register_recipes
 from learned_opt.meta.settings import Settings
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A meta-training run in full.
-
-    Attributes:
-        summary: one line of what it is for.
-        optimizer: an optimizer's configuration, as `optimizers.registry` makes them.
-        task: a task's configuration, as `tasks.registry` makes them.
-        settings: of the meta-trainer.
-        start: the recipe whose theta this one goes on from; `None` for fresh meta-parameters.
-    """
-
-    summary: str
-    optimizer: Any
-    task: Any
-    settings: Settings
-    start: str | None = None
-
-
-def recipe(name: str) -> Recipe:
-    """A recipe by name.
-
-    Args:
-        name: one of `RECIPES`.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: if there is none of that name, with the nearest match.
-
-    Example:
-        >>> recipe("lstm-quadratic").task.dim
-        10
-    """
-    if name not in RECIPES:
-        raise unknown_name("recipe", name, RECIPES)
-    return RECIPES[name]
 
 
 def _optimizer(name: str, **arguments: Any) -> Any:
@@ -56,10 +17,18 @@ def _task(name: str, **arguments: Any) -> Any:
     return tasks.registry.get(name)(**arguments)
 
 
-def _go_on(earlier: Recipe, start: str, summary: str, **settings: Any) -> Recipe:
+def _settings(**fields: Any) -> Settings:
+    return Settings.of(KIND, fields)
+
+
+def _go_on(earlier: Recipe, start: str, summary: str, *, task: Any = None, **fields: Any) -> Recipe:
     """A recipe that goes on from another, named `start`, with some other settings."""
     return dataclasses.replace(
-        earlier, summary=summary, start=start, settings=dataclasses.replace(earlier.settings, **settings)
+        earlier,
+        summary=summary,
+        start=start,
+        task=task or earlier.task,
+        settings=_settings(**earlier.settings.flat() | fields),
     )
 
 
@@ -68,9 +37,9 @@ def _go_on(earlier: Recipe, start: str, summary: str, **settings: Any) -> Recipe
 
 _LASSO = Recipe(
     summary="LASSO 25x50, 40 steps: the start of lstm-sparse-coding",
-    optimizer=_optimizer("proximal_lstm"),
+    model=_optimizer("proximal_lstm"),
     task=_task("sparse_coding"),
-    settings=Settings(
+    settings=_settings(
         second_order=True,
         weights="linear",
         horizon=40,
@@ -94,9 +63,9 @@ def _recovery(**arguments: Any) -> Any:
 
 _RECOVERY = Recipe(
     summary="codes from Gaussian dictionaries in 16 steps: the start of lstm-sparse-recovery",
-    optimizer=_optimizer("proximal_lstm", tied=False),
+    model=_optimizer("proximal_lstm", tied=False),
     task=_recovery(),
-    settings=Settings(
+    settings=_settings(
         second_order=True,
         weights="linear",
         horizon=16,
@@ -116,9 +85,9 @@ _RECOVERIES = (_recovery(), _recovery(snr_db=20.0), _recovery(dictionary="ill_co
 _MNIST = Recipe(
     summary="MNIST, truncations of 20: the start of lstm-mnist",
     # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
-    optimizer=_optimizer("lstm", inputs="normalized_and_size"),
+    model=_optimizer("lstm", inputs="normalized_and_size"),
     task=_task("classification", dataset="mnist"),
-    settings=Settings(
+    settings=_settings(
         second_order=True,
         weights="linear",
         num_problems=1,
@@ -145,9 +114,9 @@ def _scaled(**arguments: Any) -> Any:
 _EVOLVED = Recipe(
     summary="digits with sigmoid, ReLU and randomly scaled units, by evolution: the start of mlp-general",
     # Small enough for evolution strategies, in which each perturbed rule goes on over the seams.
-    optimizer=_optimizer("mlp_rule", output_scale=1e-2),
+    model=_optimizer("mlp_rule", output_scale=1e-2),
     task=_task("mixture", tasks=(_digits(), _digits(activation="relu"), _scaled())),
-    settings=Settings(
+    settings=_settings(
         estimator="pes",
         sigma=0.1,
         weights="linear",
@@ -163,13 +132,13 @@ _EVOLVED = Recipe(
     ),
 )
 
-RECIPES: dict[str, Recipe] = {
+_RECIPES = {
     # The losses differ by many decades: with logarithms a few hard problems do not outweigh all others.
     "lstm-quadratic": Recipe(
         summary="10-d Gaussian quadratics, 100 steps",
-        optimizer=_optimizer("secant_lstm"),
+        model=_optimizer("secant_lstm"),
         task=_task("quadratic", dim=10),
-        settings=Settings(
+        settings=_settings(
             second_order=True,
             weights="linear",
             log_floor=1e-5,
@@ -199,33 +168,29 @@ RECIPES: dict[str, Recipe] = {
         num_validation_problems=64,
     ),
     "lstm-sparse-recovery-gaussian": _RECOVERY,
-    "lstm-sparse-recovery-noisy": dataclasses.replace(
-        _go_on(
-            _RECOVERY,
-            "lstm-sparse-recovery-gaussian",
-            "the same without noise, with noise and ill-conditioned; from lstm-sparse-recovery-gaussian",
-            num_problems=24,
-            num_meta_steps=4000,
-            learning_rate=3e-3,
-            num_validation_problems=192,
-        ),
+    "lstm-sparse-recovery-noisy": _go_on(
+        _RECOVERY,
+        "lstm-sparse-recovery-gaussian",
+        "the same without noise, with noise and ill-conditioned; from lstm-sparse-recovery-gaussian",
+        num_problems=24,
+        num_meta_steps=4000,
+        learning_rate=3e-3,
+        num_validation_problems=192,
         task=_task("mixture", tasks=_RECOVERIES),
     ),
     # Its losses lie many decades apart, and it is judged by decibels.
-    "lstm-sparse-recovery": dataclasses.replace(
-        _go_on(
-            _RECOVERY,
-            "lstm-sparse-recovery-noisy",
-            "the same with patches of photographs, by logarithms; goes on from lstm-sparse-recovery-noisy",
-            log_floor=1e-5,
-            num_problems=32,
-            num_meta_steps=2000,
-            learning_rate=1e-3,
-            warmup_steps=50,
-            problem_clip_norm=1.0,
-            num_validation_problems=256,
-            seed=5,
-        ),
+    "lstm-sparse-recovery": _go_on(
+        _RECOVERY,
+        "lstm-sparse-recovery-noisy",
+        "the same with patches of photographs, by logarithms; goes on from lstm-sparse-recovery-noisy",
+        log_floor=1e-5,
+        num_problems=32,
+        num_meta_steps=2000,
+        learning_rate=1e-3,
+        warmup_steps=50,
+        problem_clip_norm=1.0,
+        num_validation_problems=256,
+        seed=5,
         task=_task("mixture", tasks=(*_RECOVERIES, _recovery(dictionary="natural_images"))),
     ),
     "lstm-mnist-short": _MNIST,
@@ -241,9 +206,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "lstm-general": Recipe(
         summary="digits with randomly scaled coordinates, 100 steps; the default",
-        optimizer=_optimizer("lstm", inputs="normalized"),
+        model=_optimizer("lstm", inputs="normalized"),
         task=_scaled(),
-        settings=Settings(
+        settings=_settings(
             second_order=True,
             weights="linear",
             num_problems=4,
@@ -258,24 +223,22 @@ RECIPES: dict[str, Recipe] = {
     "mlp-general-short": _EVOLVED,
     # Scaled problems alone but for one, and horizons of all lengths: what was learned of one network and one
     # length goes over badly to others.
-    "mlp-general": dataclasses.replace(
-        _go_on(
-            _EVOLVED,
-            "mlp-general-short",
-            "the same, mostly scaled, 50 to 400 steps; goes on from mlp-general-short",
-            horizon=400,
-            min_horizon=50,
-            num_meta_steps=5000,
-            learning_rate=5e-3,
-            seed=1,
-        ),
+    "mlp-general": _go_on(
+        _EVOLVED,
+        "mlp-general-short",
+        "the same, mostly scaled, 50 to 400 steps; goes on from mlp-general-short",
+        horizon=400,
+        min_horizon=50,
+        num_meta_steps=5000,
+        learning_rate=5e-3,
+        seed=1,
         task=_task("mixture", tasks=(_digits(), _scaled(), _scaled(activation="relu"))),
     ),
     "demo-digits": Recipe(
         summary="what `learned-opt demo` trains on scikit-learn's digits",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size"),
+        model=_optimizer("lstm", inputs="normalized_and_size"),
         task=_digits(),
-        settings=Settings(
+        settings=_settings(
             second_order=True,
             weights="linear",
             num_problems=4,
@@ -289,9 +252,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "demo-mnist": Recipe(
         summary="what `learned-opt demo` trains on MNIST",
-        optimizer=_optimizer("lstm", inputs="normalized_and_size"),
+        model=_optimizer("lstm", inputs="normalized_and_size"),
         task=_task("classification", dataset="mnist"),
-        settings=Settings(
+        settings=_settings(
             second_order=True,
             weights="linear",
             num_problems=1,
@@ -305,3 +268,5 @@ RECIPES: dict[str, Recipe] = {
         ),
     ),
 }
+
+register_recipes(_RECIPES)
