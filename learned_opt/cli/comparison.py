@@ -94,6 +94,7 @@ def _caption(comparison: Comparison, task: Any) -> str:
 
 
 def _brief(task: Any) -> str:
-    """A task's name, and its fields that are not as they are by default."""
-    fields = ((f.name, getattr(task, f.name), f.default) for f in dataclasses.fields(task))
-    return f"{task.name}({', '.join(f'{k}={v!r}' for k, v, default in fields if v != default)})"
+    """A task's name, its first argument, and those that are not as they are by default."""
+    fields = [(f.name, getattr(task, f.name), f.default) for f in dataclasses.fields(task)]
+    shown = (f"{k}={v!r}" for i, (k, v, default) in enumerate(fields) if i == 0 or v != default)
+    return f"{task.name}({', '.join(shown)})"

@@ -133,7 +133,7 @@ def _task(what: str, stored: zoo.Stored, name: str | None) -> Any:
         return _plain(trained_on(what, stored, "name a task to measure it on: --task NAME"))
     task = tasks.registry.get(name)
     if any(field.default is dataclasses.MISSING for field in dataclasses.fields(task)):
-        raise ValueError(f"--task {name}: that wraps other tasks; name one of those")
+        raise ValueError(f"--task {name}: that wraps other tasks; name a task by itself")
     return task()
 
 

@@ -1,7 +1,7 @@
 """`learned-opt list` and `learned-opt show`: what is there, and how far it holds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,14 +31,12 @@ def list_command(words: Sequence[str]) -> None:
         raise SystemExit(0 if words[0] in ("-h", "--help") else 2)
     console = Console()
     for kind in KINDS.values():
-        table = Table(kind.name, "what it is", title=f"Shipped {kind.plural}")
-        for name, card in zoo.available(kind.name).items():
-            table.add_row(name + (" (the default)" if name == zoo.DEFAULT else ""), card.summary)
-        console.print(table)
-    recipes = Table("recipe", "kind", "what it trains", title="Recipes: learned-opt train RECIPE")
-    for name, recipe in meta.RECIPES.items():
-        recipes.add_row(name, recipe.kind.name, recipe.summary)
-    console.print(recipes)
+        cards = zoo.available(kind.name).items()
+        shipped = {n + (" (the default)" if n == zoo.DEFAULT else ""): card.summary for n, card in cards}
+        console.print(_table(f"Shipped {kind.plural}", shipped))
+    for kind in KINDS.values():
+        recipes = {n: recipe.summary for n, recipe in meta.RECIPES.items() if recipe.kind is kind}
+        console.print(_table(f"Recipes for {kind.plural}: learned-opt train NAME", recipes))
 
 
 def show_command(words: Sequence[str]) -> None:
@@ -54,10 +52,19 @@ def show_command(words: Sequence[str]) -> None:
         print(zoo.available(stored.kind)[name].render())
 
 
+def _table(title: str, summaries: Mapping[str, str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, summary in summaries.items():
+        table.add_row(name, summary)
+    return table
+
+
 def _show_run(name: str) -> None:
     run = runs.RunDirectory.open(name)
     print(json.dumps(run.config, indent=2))
-    metrics = runs.read_metrics(run.metrics_path)
+    metrics = runs.read_metrics(run.metrics_path) if run.metrics_path.exists() else []
     print(f"validations: {len(metrics)}")
     if metrics:
         print(json.dumps(metrics[-1], indent=2))
