@@ -20,8 +20,8 @@ from learned_opt.training import (
     truncated_bptt,
     weighted_sum,
 )
-from learned_opt.training.estimators.evolution import evolution_gradient
 from learned_opt.training.estimators.blend import inverse_variance_mean
+from learned_opt.training.estimators.evolution import evolution_gradient
 
 KEY = jax.random.key(0)
 BY_EVOLUTION = {"es": es, "pes": pes, "nres": nres}
