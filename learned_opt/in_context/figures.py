@@ -54,7 +54,7 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
         title=title,
         x_label="example",
         y_label="mean absolute error",
-        y_log=False,
+        log="",
         marks=np.arange(length, shown, length) + 0.5,
         highlight=list(evaluations),
     )
@@ -144,16 +144,14 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
             title="What cells hold, by function",
             x_label="cell",
             y_label="function",
-            x_names=cells,
-            y_names=functions,
+            names=(functions, cells),
         ),
         reports.heat_map(
             {"share of variance": surgery.explained.T},
             title="What of the function a cell stores",
             x_label="cell",
             y_label="answer to" if surgery.binary else "number",
-            x_names=cells,
-            y_names=parameters,
+            names=(parameters, cells),
         ),
     ]
     weights = [
@@ -162,8 +160,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
             title=name,
             x_label="what it sees",
             y_label="cell",
-            x_names=surgery.seen[name],
-            y_names=[str(k) for k in range(1, len(matrix) + 1)],
+            names=([str(k) for k in range(1, len(matrix) + 1)], surgery.seen[name]),
         )
         for name, matrix in surgery.weights.items()
     ]
@@ -174,7 +171,7 @@ def surgery_sections(surgery: Surgery, sentences: Sequence[str]) -> list[reports
                 title="output",
                 x_label="unit, and the bias",
                 y_label="",
-                x_names=[*(u.removeprefix("cell ") for u in surgery.units), "b"],
+                names=((), [*(u.removeprefix("cell ") for u in surgery.units), "b"]),
             )
         )
     by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
