@@ -128,7 +128,7 @@ def section(cells: Sequence[Cell]) -> Section:
                 title="Scratch memory of an estimate",
                 x_label="horizon",
                 y_label="bytes a problem",
-                x_log=True,
+                log="xy",
                 highlight=["tbptt", "full"],
             )
         ]

@@ -88,7 +88,7 @@ def _task(
         title=f"{task}: loss over {horizon:,} steps",
         x_label="inner step",
         y_label="loss",
-        x_log=horizon > 200,
+        log="xy" if horizon > 200 else "y",
         y_limits=_limits([group[name] for name in shown]),
         highlight=strong,
     )
@@ -105,7 +105,7 @@ def _task(
                 title=f"{task}: loss over time",
                 x_label="time, in steps of Adam",
                 y_label="loss",
-                x_log=True,
+                log="xy",
                 y_limits=_limits([group[name] for name in timed]),
                 highlight=strong,
             )
@@ -189,8 +189,7 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
                 title="Performance profile",
                 x_label="factor of the best final loss on the same problem",
                 y_label="share of problems",
-                x_log=True,
-                y_log=False,
+                log="x",
                 y_limits=(0.0, 1.02),
                 highlight=strong,
             )

@@ -9,7 +9,7 @@ from benchmarks.cells import Cell
 from benchmarks.pools import pooled
 from benchmarks.race_report import race_sections, task_columns, task_rows
 from learned_opt import reports
-from learned_opt.reports.report import format_value
+from learned_opt.reports.tables import format_value, table_cells
 
 
 def write(directory: Path, out: Path, markdown: Path) -> list[str]:
@@ -89,9 +89,7 @@ def tables(records: Sequence[dict[str, Any]], found: Sequence[Cell]) -> str:
 
 def markdown_table(rows: Any, columns: Any) -> str:
     """A table in Markdown, the numbers as a report shows them, the best in bold."""
-    from learned_opt.reports.report import _cells
-
-    table = _cells(rows, columns)
+    table = table_cells(rows, columns)
     head = "| " + " | ".join(label for label, _ in table.head) + " |"
     rule = "|" + "|".join("---:" if numeric else "---" for _, numeric in table.head) + "|"
     body = [

@@ -241,7 +241,7 @@ def _section(task: str, horizon: int, own: dict[str, dict[str, Any]]) -> Section
             title=f"{task}, {horizon} steps: how far the estimates lie from the reference",
             x_label="distance as a share of the reference's norm",
             y_label="share of estimates at least as far",
-            x_log=True,
+            log="xy",
             highlight=[name for name in ("bptt", "es", "pes") if name in lines],
         )
     ]
@@ -256,7 +256,7 @@ def _section(task: str, horizon: int, own: dict[str, dict[str, Any]]) -> Section
                 title=f"{task}, {horizon} steps: the meta-loss over a line through theta",
                 x_label="shift of the logarithm of the learning rate",
                 y_label="meta-loss",
-                y_log=False,
+                log="",
                 highlight=["smoothed"],
             )
         )

@@ -226,7 +226,7 @@ def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
                 title=f"{name}: an answer that contradicts every training function",
                 x_label="times that this answer was shown",
                 y_label="share answered as shown",
-                y_log=False,
+                log="",
                 y_limits=(0.0, 1.02),
                 highlight=[variant for variant in (BASE, *strong) if variant in curves],
             )

@@ -218,7 +218,7 @@ def _section(task: str, rows: list[dict[str, Any]]) -> Section:
                     title=f"{task}: final loss against {label}",
                     x_label=label + (" (0 at the left end)" if x == "rate_weight" else ""),
                     y_label="final loss (IQM)",
-                    x_log=True,
+                    log="xy",
                     highlight=[name for name in lines if "first" in name],
                 )
             )

@@ -184,7 +184,7 @@ def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:
                 title=f"Time of an update, {leaves} leaves",
                 x_label="parameters",
                 y_label="milliseconds",
-                x_log=True,
+                log="xy",
                 y_limits=_range([ms for points in lines.values() for _, ms in points]),
                 highlight=strong,
             )
