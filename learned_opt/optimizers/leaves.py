@@ -1,90 +1,16 @@
-"""The network that all coordinates share, and the state that each of them has of its own."""
+"""What is done to each leaf of the params, its gradient and its state."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from learned_opt.core.trees import is_traced
-from learned_opt.core.types import Array, Key, Params, Theta
+from learned_opt.core.types import Array, Params
 
 MAX_GRADIENT = 1e15  # squares of a hundred times as much are still float32 numbers
-
-
-class LSTMStack(NamedTuple):
-    """A stack of LSTMs with a linear layer on top, the same for all coordinates.
-
-    Attributes:
-        init: `init(key) -> theta`, float32 arrays as haiku makes them.
-        apply: `apply(theta, z, hidden, cell) -> (out, hidden, cell)`: inputs f32[..., num_inputs], for each
-            layer a state [..., hidden_size], outputs f32[..., num_outputs].
-    """
-
-    init: Callable[[Key], Theta]
-    apply: Callable[..., tuple[Array, tuple[Array, ...], tuple[Array, ...]]]
-
-
-def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 1) -> LSTMStack:
-    """The network of a coordinatewise LSTM rule.
-
-    The layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
-    that an untrained rule hardly says anything.
-
-    Args:
-        hidden_sizes: units of each LSTM layer.
-        num_inputs: what the network sees of a coordinate.
-        num_outputs: what it says of it.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: if there is no layer, or one without units.
-
-    Example:
-        >>> stack = lstm_stack((4,), num_inputs=2)
-        >>> theta = stack.init(jax.random.key(0))
-        >>> state = (jnp.zeros((3, 4)),)
-        >>> out, hidden, cell = stack.apply(theta, jnp.ones((3, 2)), state, state)
-        >>> out.shape, hidden[0].shape
-        ((3, 1), (3, 4))
-    """
-    if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
-        raise ValueError(
-            f"hidden_sizes={tuple(hidden_sizes)!r}: give at least one layer of at least one unit"
-        )
-
-    def network(z: Array, states: list[hk.LSTMState]):
-        new_states = []
-        for size, state in zip(hidden_sizes, states, strict=True):
-            z, state = hk.LSTM(size)(z, state)
-            new_states.append(state)
-        w_init = hk.initializers.TruncatedNormal(0.01 / hidden_sizes[-1] ** 0.5)
-        return hk.Linear(num_outputs, w_init=w_init)(z), new_states
-
-    transformed = hk.without_apply_rng(hk.transform(network))
-
-    def init(key: Key) -> Theta:
-        # float32 by name: with x64 enabled the default is another.
-        zeros = [jnp.zeros(n, jnp.float32) for n in hidden_sizes]
-        return transformed.init(key, jnp.zeros(num_inputs, jnp.float32), [hk.LSTMState(z, z) for z in zeros])
-
-    def apply(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
-        states = [
-            hk.LSTMState(h.astype(jnp.float32), c.astype(jnp.float32))
-            for h, c in zip(hidden, cell, strict=True)
-        ]
-        one = functools.partial(transformed.apply, theta)
-        # A vmap an axis, not a reshape, which would gather a leaf that is sharded.
-        for _ in range(z.ndim - 1):
-            one = jax.vmap(one)
-        out, states = one(z, states)
-        return out, tuple(s.hidden for s in states), tuple(s.cell for s in states)
-
-    return LSTMStack(init, apply)
 
 
 def zeros_like(params: Params, extra_shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> Params:
@@ -112,6 +38,40 @@ def zeros_like(params: Params, extra_shape: tuple[int, ...] = (), dtype: Any = j
     return jax.tree.map(zeros, params)
 
 
+def layers_like(params: Params, hidden_sizes: Sequence[int], dtype: Any = jnp.float32) -> tuple[Params, ...]:
+    """Zeros for the state of a stack of layers.
+
+    Args:
+        params: a tree of arrays.
+        hidden_sizes: units of each layer.
+        dtype: of the zeros.
+
+    Returns:
+        For each layer a tree with leaves `param.shape + (hidden_size,)`.
+
+    Example:
+        >>> [layer["w"].shape for layer in layers_like({"w": jnp.ones((3, 2))}, (5, 4))]
+        [(3, 2, 5), (3, 2, 4)]
+    """
+    return tuple(zeros_like(params, (size,), dtype) for size in hidden_sizes)
+
+
+def copies_like(params: Params) -> Params:
+    """The params in float32, each leaf an array of its own that is sharded as its param is.
+
+    Args:
+        params: a tree of arrays.
+
+    Returns:
+        The tree.
+
+    Example:
+        >>> copies_like({"w": jnp.ones(2, jnp.bfloat16)})
+        {'w': Array([1., 1.], dtype=float32)}
+    """
+    return jax.tree.map(lambda zero, p: zero + p.astype(jnp.float32), zeros_like(params), params)
+
+
 def coordinates(layer: Params) -> Params:
     """The params' shapes, read off one layer's state.
 
@@ -129,7 +89,7 @@ def coordinates(layer: Params) -> Params:
 
 
 def finite_gradient(g: Array) -> tuple[Array, Array]:
-    """A gradient that can be computed with, and where it was finite.
+    """A gradient that is safe to compute with, and where it was finite.
 
     Args:
         g: a leaf of the gradients, of any real floating-point dtype.
@@ -166,6 +126,24 @@ def keep_unless(finite: Array, new: Array, old: Array) -> Array:
     return jnp.where(finite, new.astype(old.dtype), old)
 
 
+def keep_all_unless(finite: Array, new: Iterable[Array], old: Iterable[Array]) -> list[Array]:
+    """`keep_unless` for every part of a leaf's state.
+
+    Args:
+        finite: bool, of a param's shape.
+        new: the new state.
+        old: the old state, as many arrays.
+
+    Returns:
+        The state.
+
+    Example:
+        >>> keep_all_unless(jnp.array(True), [jnp.float32(1)], [jnp.float32(0)])
+        [Array(1., dtype=float32)]
+    """
+    return [keep_unless(finite, n, o) for n, o in zip(new, old, strict=True)]
+
+
 def map_unzipped(function: Callable[..., Sequence[Any]], tree: Any, *rest: Any) -> list[Any]:
     """`jax.tree.map` of a function that returns several leaves: a tree for each.
 
@@ -186,3 +164,53 @@ def map_unzipped(function: Callable[..., Sequence[Any]], tree: Any, *rest: Any) 
     rows = [function(*args) for args in zip(leaves, *columns, strict=True)]
     num_results = len(rows[0]) if rows else 1 + len(rest)
     return [treedef.unflatten([row[i] for row in rows]) for i in range(num_results)]
+
+
+def split(values: Sequence[Any], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Cuts a sequence into tuples.
+
+    Args:
+        values: as many as the sizes add up to.
+        sizes: of the tuples.
+
+    Returns:
+        The tuples.
+
+    Example:
+        >>> split("abcd", (2, 0, 1, 1))
+        [('a', 'b'), (), ('c',), ('d',)]
+    """
+    ends = itertools.accumulate(sizes, initial=0)
+    return [tuple(values[start:end]) for start, end in itertools.pairwise(ends)]
+
+
+def root_mean_square(v: Array) -> Array:
+    """The root mean square of a tensor, never 0.
+
+    Args:
+        v: f32[...].
+
+    Returns:
+        f32[], at least 1e-15.
+
+    Example:
+        >>> float(root_mean_square(jnp.array([3.0, -3.0])))
+        3.0
+    """
+    return jnp.sqrt(positive(jnp.sum(v * v) / max(v.size, 1)))
+
+
+def positive(value: Array) -> Array:
+    """The value, or the smallest number with which dividing and taking roots is safe.
+
+    Args:
+        value: f32[...], at least 0.
+
+    Returns:
+        f32[...], at least 1e-30.
+
+    Example:
+        >>> positive(jnp.array([0.0, 2.0])).tolist()
+        [1.0000000031710769e-30, 2.0]
+    """
+    return jnp.maximum(value, 1e-30)
