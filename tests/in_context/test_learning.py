@@ -44,43 +44,6 @@ def drawn(length: int = 12):
     return examples(families.boolean(), jax.random.key(5), length)
 
 
-def test_predictions_do_not_look_ahead(learner):
-    """What comes later has no influence, and what came before has some."""
-    theta = learner.init(jax.random.key(0))
-    inputs = drawn().inputs
-    before = learner.predict(theta, inputs)
-    after = learner.predict(theta, inputs.at[6:].add(1.0))
-    np.testing.assert_array_equal(before[:6], after[:6])
-    changed = learner.predict(theta, inputs.at[3].add(1.0))
-    assert np.abs(changed - before)[4:].max() > 1e-6
-
-
-def test_learners_vmap_and_keep_their_types(learner):
-    theta = learner.init(jax.random.key(0))
-    inputs = jnp.stack([drawn().inputs, 1 - drawn().inputs])
-    outputs = jax.jit(jax.vmap(learner.predict, in_axes=(None, 0)))(theta, inputs)
-    assert outputs.dtype == jnp.float32
-    np.testing.assert_allclose(outputs[1], learner.predict(theta, inputs[1]), rtol=1e-5, atol=1e-6)
-    chex.assert_tree_all_finite(jax.grad(lambda t: learner.predict(t, inputs[0]).sum())(theta))
-
-
-def test_learners_are_made_again_from_json(learner):
-    made = learners.registry.from_json(learners.registry.to_json(learner.config)).make()
-    theta = learner.init(jax.random.key(0))
-    np.testing.assert_array_equal(made.predict(theta, drawn().inputs), learner.predict(theta, drawn().inputs))
-
-
-def test_cutting_out_a_unit_is_cutting_its_weights(learner):
-    """All factors 1 change nothing; a unit with factor 0 is one whose outgoing weights are 0."""
-    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
-    ones = tuple(jnp.ones(n) for n in learner.widths)
-    np.testing.assert_allclose(
-        learner.predict(theta, inputs, ones), learner.predict(theta, inputs), rtol=1e-6
-    )
-    last = (*ones[:-1], ones[-1].at[-1].set(0.0))
-    assert not np.allclose(learner.predict(theta, inputs, last), learner.predict(theta, inputs), atol=1e-7)
-
-
 def test_a_cut_out_cell_of_an_lstm():
     learner = CASES["1997"]
     theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
