@@ -13,6 +13,7 @@ from learned_opt.in_context import (
     learn,
     mean_cross_entropy,
     memory_losses,
+    selected_on,
     weight_memory,
     xor_datasets,
 )
@@ -84,7 +85,7 @@ def test_a_frozen_learner_learns_nothing(data):
 
 
 def test_learning_happens_in_the_state(stored):
-    drawn, num_train = draw_datasets(stored.validation, jax.random.key(5), 100, 100, 180)
+    drawn, num_train = draw_datasets(selected_on(stored), jax.random.key(5), 100, 100, 180)
     losses = memory_losses(stored.model, stored.theta, drawn, num_train)
     nothing = memory_losses(stored.model, stored.theta, drawn, jnp.zeros_like(num_train))
     # The entropy of classes as they come is about 0.63.
@@ -93,7 +94,7 @@ def test_learning_happens_in_the_state(stored):
 
 
 def test_shuffled_targets_teach_nothing(stored):
-    drawn, num_train = draw_datasets(stored.validation, jax.random.key(6), 100, 100, 180)
+    drawn, num_train = draw_datasets(selected_on(stored), jax.random.key(6), 100, 100, 180)
     keys = jax.random.split(jax.random.key(7), 100)
     shuffled = drawn._replace(targets=jax.vmap(jax.random.permutation)(keys, drawn.targets))
     losses = memory_losses(stored.model, stored.theta, shuffled, num_train)

@@ -26,7 +26,7 @@ def test_theta_that_stands_still_is_told_once():
         monitor.check(jnp.zeros(2), FINE, 0.0)
 
 
-def test_short_periods_are_judged_together():
+def test_short_periods_are_checked_together():
     monitor = Monitor(jnp.zeros(2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -37,4 +37,4 @@ def test_short_periods_are_judged_together():
 
 def test_most_problems_diverged():
     with pytest.warns(UserWarning, match="75% of the validation problems diverged"):
-        Monitor(jnp.zeros(2)).look(jnp.ones(2), FINE, 0.75)
+        Monitor(jnp.zeros(2)).check(jnp.ones(2), FINE, 0.75)

@@ -53,7 +53,7 @@ def test_a_run_is_made_again_from_a_card_alone(name):
     card, recipe = zoo.available(None)[name], meta.recipe(name)
     short = {"num_meta_steps": 2, "validate_every": 2, "steps_per_call": 2, "warmup_steps": 0, "quiet": True}
     if name == "mlp-general":
-        short |= {"num_problems": 2, "horizon": 40, "num_validation_problems": 2, "start": "mlp-general"}
+        short |= {"num_problems": 2, "horizon": 60, "num_validation_problems": 2, "start": "mlp-general"}
 
     def trained(model, task, validation_task, settings):
         validation_task = validation_task and validation_task.make()
