@@ -2,14 +2,14 @@
 
 import pytest
 
-from benchmarks import readme
-from benchmarks.claims import SHEETS
+from benchmarks.release import readme
+from benchmarks.release.claims import SHEETS
 from learned_opt import zoo
 
 
 @pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
 def test_the_tables_are_what_was_measured(page):
-    assert readme.with_tables(page) == page.read_text(), "run: python -m benchmarks.readme"
+    assert readme.with_tables(page) == page.read_text(), "run: python -m benchmarks.release.readme"
 
 
 def test_every_claim_was_measured():

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from benchmarks import memory
-from benchmarks.cells import Cell
-from benchmarks.suite import Key, Request
-from benchmarks.suites.estimators import LANDSCAPE, REFERENCE, SIGMA, SUITE, estimators, rows, smoothed
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.estimators import memory
+from benchmarks.suites.estimators.suite import LANDSCAPE, REFERENCE, SIGMA, SUITE, estimators, rows, smoothed
 
 
 def result(gradients) -> dict:

@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 
-from benchmarks import splits
-from benchmarks.cells import Cell
-from benchmarks.suite import Key, Request
-from benchmarks.suites.held_out import BASE, EXCLUDES, RECIPE, STORES, SUITE, VARIANTS, row_of, settings_of
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.held_out import splits
+from benchmarks.suites.held_out.suite import (
+    BASE,
+    EXCLUDES,
+    RECIPE,
+    STORES,
+    SUITE,
+    VARIANTS,
+    row_of,
+    settings_of,
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ import chex
 import jax
 import pytest
 
-from benchmarks import ensembles
-from benchmarks.suite import Request
-from benchmarks.suites import in_context as suite
+from benchmarks.harness.suite import Request
+from benchmarks.suites.in_context import ensembles, suite
 from learned_opt import in_context
 from learned_opt.in_context import families, learners, learning
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Lasso
 
-from benchmarks.references import (
+from benchmarks.suites.sparse_coding.iterative import (
     approximate_message_passing,
     fista,
     iterative_hard_thresholding,

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.race import _solve
-from benchmarks.references import fista, proximal_gradient, trained, tuned
-from benchmarks.suites import sparse_coding as suite
+from benchmarks.comparison.suite import _solve
+from benchmarks.suites.sparse_coding import suite, trained, tuned
+from benchmarks.suites.sparse_coding.iterative import fista, proximal_gradient
 from learned_opt import tasks, training
 
 
@@ -39,7 +39,7 @@ def test_best_arguments_do_not_lie_on_the_grids_edge():
 
 def test_untuned_cases_say_how_to_tune():
     config = tasks.sparse_coding(7, 9, objective="recovery").config
-    with pytest.raises(ValueError, match=r"benchmarks\.references\.tuned"):
+    with pytest.raises(ValueError, match=r"benchmarks\.suites\.sparse_coding\.tuned"):
         tuned.tuned("ista", config, 16)
 
 

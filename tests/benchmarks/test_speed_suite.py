@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmarks.cells import Cell
-from benchmarks.meta_training import LOOP, loop_costs
-from benchmarks.suite import Key, Request
-from benchmarks.suites.speed import SUITE
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.speed.meta_training import LOOP, loop_costs
+from benchmarks.suites.speed.suite import SUITE
 
 
 def test_periods_of_two_lengths_tell_a_step_from_the_end_of_a_period():

@@ -8,18 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import cells, comparison, contenders, report, runner, suites
 from benchmarks.commands import main
-from benchmarks.race import Budget, Case, case_jobs, summary
-from benchmarks.suite import Job, Key, Request, Suite
+from benchmarks.comparison import baselines, changes
+from benchmarks.comparison.report import race_sections
+from benchmarks.comparison.suite import Budget, Case, case_jobs, summary
+from benchmarks.harness import discovery, report, results, runner
+from benchmarks.harness.suite import Job, Key, Request, Suite
 from learned_opt import tasks, training
 
 USERS_SUITE = '''
 import jax.numpy as jnp
 import optax
 
-from benchmarks.contenders import solver, swept, untuned
-from benchmarks.race import Budget, Case, race
+from benchmarks.comparison.baselines import solver, swept, untuned
+from benchmarks.comparison.suite import Budget, Case, race
 from learned_opt import tasks
 from learned_opt.runs import Column
 
@@ -61,53 +63,53 @@ def test_suites_side_by_side_make_the_same_cells(users_file: Path, measured: Pat
     other = tmp_path / "other.py"
     other.write_text(users_file.read_text().replace('"mine"', '"other"'))
     sources = {"mine": str(users_file), "other": str(other)}
-    chosen = [suites.find(source) for source in sources.values()]
+    chosen = [discovery.find(source) for source in sources.values()]
     out = tmp_path / "out"
     request = Request("quick", ("sgd",))
     made = runner.run(chosen, request, out, command="c", quiet=True, processes=2, sources=sources)
     assert made == 2 * 4
     assert runner.run(chosen, request, out, command="c", quiet=True, processes=2, sources=sources) == 0
     key = Key("mine", "two", "sgd", 8, 0)
-    expected = cells.read(cells.path_of(measured, key)).result
+    expected = results.read(results.path_of(measured, key)).result
     for name in sources:
-        found = cells.read(cells.path_of(out, key._replace(suite=name))).result
+        found = results.read(results.path_of(out, key._replace(suite=name))).result
         np.testing.assert_allclose(found["final"], expected["final"], rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
 def measured(users_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of the user's suite, to be copied by whoever changes them."""
+    """The directory of the user's suite, to be copied by whoever changes them."""
     out = tmp_path_factory.mktemp("results")
-    assert runner.run([suites.find(str(users_file))], Request("quick"), out, command="c", quiet=True) == 10
+    assert runner.run([discovery.find(str(users_file))], Request("quick"), out, command="c", quiet=True) == 10
     return out
 
 
 @pytest.fixture
-def results(measured: Path, tmp_path: Path) -> Path:
+def directory(measured: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(measured, tmp_path / "results"))
 
 
 def again(users_file: Path, out: Path) -> int:
-    return runner.run([suites.find(str(users_file))], Request("quick"), out, command="c", quiet=True)
+    return runner.run([discovery.find(str(users_file))], Request("quick"), out, command="c", quiet=True)
 
 
 def race_file(out: Path, optimizer: str, seed: int) -> Path:
-    return cells.path_of(out, Key("mine", "two", optimizer, 8, seed))
+    return results.path_of(out, Key("mine", "two", optimizer, 8, seed))
 
 
-def test_cells_hold_what_was_measured(results: Path):
-    cell = cells.read(race_file(results, "newton", 0))
+def test_cells_hold_what_was_measured(directory: Path):
+    cell = results.read(race_file(directory, "newton", 0))
     assert len(cell.result["final"]) == 4
     assert max(cell.result["final"]) < 1e-8
     assert np.shape(cell.result["curves"]) == (4, 9)
     # Newton is at zero first, where the loss is the squared norm of y.
     assert min(cell.result["initial"]) > 0
     assert len(cell.result["metrics"]["norm"]) == 4
-    still = cells.read(race_file(results, "still", 0)).result
+    still = results.read(race_file(directory, "still", 0)).result
     np.testing.assert_array_equal(still["final"], still["initial"])
-    sweep = cells.read(cells.path_of(results, Key("mine", "two", "sgd", 8, None, "sweep"))).result
+    sweep = results.read(results.path_of(directory, Key("mine", "two", "sgd", 8, None, "sweep"))).result
     assert len(sweep["learning_rates"]) >= 13
-    rate = cells.read(race_file(results, "sgd", 1)).result["learning_rate"]
+    rate = results.read(race_file(directory, "sgd", 1)).result["learning_rate"]
     assert rate == sweep["learning_rate"]
     assert {"commit", "versions", "device"} <= cell.provenance.keys()
 
@@ -124,52 +126,52 @@ def test_chosen_tasks_come_with_the_cells_that_they_need(tmp_path: Path):
     suite = Suite("numbers", 1, "Numbers.", lambda request: jobs)
     request = Request("quick", tasks=("two",))
     assert runner.run([suite], request, tmp_path, command="c", quiet=True) == 2
-    assert cells.read(cells.path_of(tmp_path, key("two"))).result == {"value": 2}
-    assert not cells.path_of(tmp_path, key("other")).exists()
+    assert results.read(results.path_of(tmp_path, key("two"))).result == {"value": 2}
+    assert not results.path_of(tmp_path, key("other")).exists()
     with pytest.raises(ValueError, match=r"unknown task 'tow'.*did you mean 'two'"):
         runner.run([suite], Request("quick", tasks=("tow",)), tmp_path, command="c", quiet=True)
     # The rest is made by the command without --tasks.
     assert runner.run([suite], Request("quick"), tmp_path, command="c", quiet=True) == 1
 
 
-def test_finished_cells_are_not_made_again(users_file: Path, results: Path):
-    before = {p: p.stat().st_mtime_ns for p in results.rglob("*.json") if p.name != cells.SUITE_FILE}
-    assert again(users_file, results) == 0
+def test_finished_cells_are_not_made_again(users_file: Path, directory: Path):
+    before = {p: p.stat().st_mtime_ns for p in directory.rglob("*.json") if p.name != results.SUITE_FILE}
+    assert again(users_file, directory) == 0
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
 @pytest.mark.parametrize("damage", ["cut", "edited", "foreign", "other"])
 def test_damaged_cell_is_said_left_out_and_made_again(
-    users_file: Path, results: Path, damage: str, capsys: pytest.CaptureFixture[str]
+    users_file: Path, directory: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ):
-    path = race_file(results, "still", 1)
+    path = race_file(directory, "still", 1)
     whole = path.read_text()
     broken = {
         "cut": whole[:-40],
         "edited": whole.replace('"final": [', '"final": [0.0, ', 1),
         "foreign": json.dumps({"loss": 1}),
-        "other": race_file(results, "still", 0).read_text(),
+        "other": race_file(directory, "still", 0).read_text(),
     }[damage]
     path.write_text(broken)
-    found, problems = cells.read_all(results)
+    found, problems = results.read_all(directory)
     assert len(problems) == 1
     assert path.name in problems[0]
-    assert path_not_among(found, path, results)
-    assert again(users_file, results) == 1
+    assert path_not_among(found, path, directory)
+    assert again(users_file, directory) == 1
     assert path.name in capsys.readouterr().err
-    assert cells.read(path).result == cells.numbers(json.loads(whole)["result"])
+    assert results.read(path).result == results.numbers(json.loads(whole)["result"])
 
 
-def path_not_among(found: list[cells.Cell], path: Path, root: Path) -> bool:
-    return path not in {cells.path_of(root, cell.key) for cell in found}
+def path_not_among(found: list[results.Cell], path: Path, root: Path) -> bool:
+    return path not in {results.path_of(root, cell.key) for cell in found}
 
 
-def test_other_settings_make_a_cell_anew(results: Path, capsys: pytest.CaptureFixture[str]):
+def test_other_settings_make_a_cell_anew(directory: Path, capsys: pytest.CaptureFixture[str]):
     key = Key("mine", "two", "still", 8, 0)
-    stored = cells.read(cells.path_of(results, key))
+    stored = results.read(results.path_of(directory, key))
     job = Job(key, {**stored.settings, "optimizer": "new weights"}, lambda load: {})
-    with pytest.raises(cells.CellError, match=r"other settings \(optimizer\)"):
-        cells.finished(results, job)
+    with pytest.raises(results.CellError, match=r"other settings \(optimizer\)"):
+        results.finished(directory, job)
 
 
 def test_interrupted_run_goes_on_where_it_stopped(tmp_path: Path):
@@ -206,32 +208,34 @@ def test_failed_cell_is_named_and_the_others_are_made(tmp_path: Path, capsys: py
     suite = Suite("s", 1, "", lambda request: jobs)
     with pytest.raises(runner.Failed, match=r"2 of 3 cells.*\n.*bad.*no memory\n.*no JSON.*cannot be stored"):
         runner.run([suite], Request(), tmp_path, command="c", quiet=True)
-    assert cells.finished(tmp_path, jobs[2]) is not None
+    assert results.finished(tmp_path, jobs[2]) is not None
     assert "no memory" in capsys.readouterr().err
 
 
 def test_numbers_that_are_not_finite_survive():
     values = {"a": [1.5, float("inf"), -float("inf")], "b": jnp.array([0.1, jnp.nan])}
-    text = json.dumps(cells.plain(values), allow_nan=False)
-    back = cells.numbers(json.loads(text))
+    text = json.dumps(results.plain(values), allow_nan=False)
+    back = results.numbers(json.loads(text))
     assert back["a"] == values["a"]
     assert back["b"][0] == 0.1  # the shortest decimal of the float32
     assert np.isnan(back["b"][1])
 
 
-def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_report_is_drawn_from_the_files_alone(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Other numbers in the files are other numbers in the report, and nothing is run."""
     monkeypatch.setattr(training, "trajectories", None)
     monkeypatch.setattr(training, "tune", None)
-    still = race_file(results, "still", 0)
+    still = race_file(directory, "still", 0)
     for seed in (0, 1):
-        path = race_file(results, "still", seed)
-        cell = cells.read(path)
+        path = race_file(directory, "still", seed)
+        cell = results.read(path)
         changed = cell.result | {"final": [0.125] * 4}
-        cells.write(results, Job(cell.key, cell.settings, lambda load: {}), changed, 1.0)
-    assert cells.read(still).result["final"] == [0.125] * 4
+        results.write(directory, Job(cell.key, cell.settings, lambda load: {}), changed, 1.0)
+    assert results.read(still).result["final"] == [0.125] * 4
     out, markdown = tmp_path / "r.html", tmp_path / "r.md"
-    assert report.write(results, out, markdown) == []
+    assert report.write(directory, out, markdown, race_sections) == []
     table = markdown.read_text()
     assert "| still | **0.125** | **0.125** |" in table
     assert "squared norm" in table
@@ -242,57 +246,57 @@ def test_report_is_drawn_from_the_files_alone(results: Path, tmp_path: Path, mon
     assert "two, 8 steps" in page
 
 
-def test_unfinished_results_are_called_so(results: Path, tmp_path: Path):
-    race_file(results, "still", 0).unlink()
-    report.write(results, tmp_path / "r.html", tmp_path / "r.md")
+def test_unfinished_results_are_called_so(directory: Path, tmp_path: Path):
+    race_file(directory, "still", 0).unlink()
+    report.write(directory, tmp_path / "r.html", tmp_path / "r.md", race_sections)
     assert "UNFINISHED: 1 of 10" in (tmp_path / "r.html").read_text()
 
 
-def test_references_are_never_the_best(results: Path, tmp_path: Path):
-    report.write(results, tmp_path / "r.html", tmp_path / "r.md")
+def test_references_are_never_the_best(directory: Path, tmp_path: Path):
+    report.write(directory, tmp_path / "r.html", tmp_path / "r.md", race_sections)
     lines = (tmp_path / "r.md").read_text().splitlines()
     newton, sgd = (next(line for line in lines if line.startswith(f"| {n} |")) for n in ("newton", "sgd"))
     assert "**" not in newton
     assert "**" in sgd
     # A solver's time is measured too, and it has no state of its own.
-    cost = cells.read(cells.path_of(results, Key("mine", "two", "newton", 0, None, "cost"))).result
+    cost = results.read(results.path_of(directory, Key("mine", "two", "newton", 0, None, "cost"))).result
     assert cost["seconds"] > 0
     assert "state_bytes" not in cost
 
 
-def test_compare_finds_what_became_worse(results: Path, measured: Path, capsys: pytest.CaptureFixture[str]):
-    assert all(row["ratio"] == 1 and not row["verdict"] for row in comparison.rows(measured, results))
-    main(["compare", str(measured), str(results)])
+def test_compare_finds_what_became_worse(directory: Path, measured: Path, capsys: pytest.CaptureFixture[str]):
+    assert all(row["ratio"] == 1 and not row["verdict"] for row in changes.rows(measured, directory))
+    main(["compare", str(measured), str(directory)])
     assert "0 worse" in capsys.readouterr().out
     for seed in (0, 1):
-        cell = cells.read(race_file(results, "still", seed))
+        cell = results.read(race_file(directory, "still", seed))
         worse = cell.result | {"final": [1e3 + x for x in cell.result["final"]]}
-        cells.write(results, Job(cell.key, cell.settings, lambda load: {}), worse, 1.0)
-    verdicts = {row["optimizer"]: row["verdict"] for row in comparison.rows(measured, results)}
+        results.write(directory, Job(cell.key, cell.settings, lambda load: {}), worse, 1.0)
+    verdicts = {row["optimizer"]: row["verdict"] for row in changes.rows(measured, directory)}
     assert verdicts == {"still": "worse", "sgd": "", "newton": ""}
     with pytest.raises(SystemExit) as ended:
-        main(["compare", str(measured), str(results)])
+        main(["compare", str(measured), str(directory)])
     assert ended.value.code == 1
     assert "1 worse" in capsys.readouterr().out
     # The other way round it became better, and nothing fails.
-    main(["compare", str(results), str(measured)])
+    main(["compare", str(directory), str(measured)])
 
 
-def test_results_of_another_version_or_size_are_refused(users_file: Path, results: Path):
-    suite = suites.find(str(users_file))
+def test_results_of_another_version_or_size_are_refused(users_file: Path, directory: Path):
+    suite = discovery.find(str(users_file))
     newer = Suite(suite.name, suite.version + 1, suite.summary, suite.plan)
     with pytest.raises(ValueError, match=r"version 3 of mine, and this is version 4.*--out"):
-        runner.run([newer], Request("quick"), results, command="c", quiet=True)
+        runner.run([newer], Request("quick"), directory, command="c", quiet=True)
     with pytest.raises(ValueError, match="holds the quick size of mine, not full"):
-        runner.run([suite], Request("full"), results, command="c", quiet=True)
+        runner.run([suite], Request("full"), directory, command="c", quiet=True)
 
 
 def test_report_of_another_version_is_refused(tmp_path: Path):
-    speed = suites.find("speed")
+    speed = discovery.find("speed")
     record = {"suite": "speed", "suite_version": 1, "summary": "", "size": "quick", "cells": []}
-    cells.write_suite(tmp_path, record | {"commands": ["c"], "metrics": {}})
+    results.write_suite(tmp_path, record | {"commands": ["c"], "metrics": {}})
     with pytest.raises(ValueError, match=rf"version 1 of speed, and this is version {speed.version}.*--out"):
-        report.write(tmp_path, tmp_path / "report.html", tmp_path / "results.md")
+        report.write(tmp_path, tmp_path / "report.html", tmp_path / "results.md", race_sections)
 
 
 @pytest.mark.parametrize(
@@ -328,17 +332,17 @@ def test_errors_say_what_to_mend(
 def test_list_names_suites_and_optimizers(capsys: pytest.CaptureFixture[str]):
     main(["list"])
     shown = capsys.readouterr().out
-    for name in (*suites.names(), *contenders.FIELD, "lstm-quadratic"):
+    for name in (*discovery.names(), *baselines.FIELD, "lstm-quadratic"):
         assert name in shown
 
 
 @pytest.mark.parametrize("size", ["quick", "default", "full"])
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", discovery.names())
 def test_every_suite_plans_distinct_cells(name: str, size: str, tmp_path: Path):
-    jobs = suites.find(name).plan(Request(size))
-    paths = [cells.path_of(tmp_path, job.key) for job in jobs]
+    jobs = discovery.find(name).plan(Request(size))
+    paths = [results.path_of(tmp_path, job.key) for job in jobs]
     assert len(set(paths)) == len(paths) > 0
-    json.dumps(cells.plain([dict(job.settings) for job in jobs]), allow_nan=False)
+    json.dumps(results.plain([dict(job.settings) for job in jobs]), allow_nan=False)
     swept = {job.key for job in jobs if job.key.part == "sweep"}
     for job in jobs:
         assert job.key.suite == name
@@ -350,7 +354,7 @@ def test_contenders_run_where_they_suit():
     budget = Budget(seeds=1)
 
     def names(case: Case) -> set[str]:
-        chosen = list(contenders.FIELD.values())
+        chosen = list(baselines.FIELD.values())
         return {job.key.optimizer for job in case_jobs("s", case, chosen, budget)}
 
     quadratic = names(Case("q", lambda: tasks.quadratic(dim=2)))
@@ -368,7 +372,7 @@ def test_loss_scale_is_seen_by_the_optimizer_and_not_by_the_reader(tmp_path: Pat
     plain, scaled = (Case("q", lambda: task, (5,), loss_scale=scale) for scale in (1.0, 100.0))
     found = []
     for case, rate in ((plain, 1e-2), (scaled, 1e-4)):
-        c = contenders.untuned("sgd", lambda rate=rate: contenders.optax.sgd(rate))
+        c = baselines.untuned("sgd", lambda rate=rate: baselines.optax.sgd(rate))
         job = case_jobs("s", case, [c], Budget(seeds=1, problems=3))[0]
         found.append(job.run(lambda key: {})["final"])
     np.testing.assert_allclose(*found, rtol=1e-4)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.references import train
-from benchmarks.references.unrolled import alista, analytic_weights, lista
+from benchmarks.suites.sparse_coding import train
+from benchmarks.suites.sparse_coding.unrolled import alista, analytic_weights, lista
 from learned_opt.core import soft_threshold
 from learned_opt.tasks import sparse_coding
 

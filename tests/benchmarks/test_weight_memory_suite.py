@@ -4,9 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import classifiers, perceptrons
-from benchmarks.suite import Request
-from benchmarks.suites import weight_memory as suite
+from benchmarks.harness.suite import Request
+from benchmarks.suites.weight_memory import classifiers, perceptrons, suite
 from learned_opt import in_context
 
 
