@@ -13,6 +13,7 @@ from learned_opt.training.evaluate import (
 from learned_opt.training.full_unroll import full_unroll
 from learned_opt.training.horizons import growing, log_uniform
 from learned_opt.training.imitation import ImitationState, imitation
+from learned_opt.training.minimize import Minimized, minimize
 from learned_opt.training.nres import NRESState, nres
 from learned_opt.training.objectives import (
     Objective,
@@ -22,7 +23,7 @@ from learned_opt.training.objectives import (
     weighted_sum,
 )
 from learned_opt.training.pes import PESState, pes
-from learned_opt.training.tune import BASELINES, Tuned, loss_at, tune, with_prox
+from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune, with_prox
 from learned_opt.training.unroll import InnerState, start, unroll
 from learned_opt.training.walkers import TruncatedStep, Walkers, truncated_step
 
@@ -32,9 +33,11 @@ __all__ = [
     "Entry",
     "ImitationState",
     "InnerState",
+    "Minimized",
     "NRESState",
     "Objective",
     "PESState",
+    "Sweep",
     "TruncatedStep",
     "Tuned",
     "Walkers",
@@ -51,10 +54,12 @@ __all__ = [
     "initial_history",
     "log_uniform",
     "loss_at",
+    "minimize",
     "nres",
     "of_logarithms",
     "pes",
     "start",
+    "sweep",
     "trajectories",
     "truncated_bptt",
     "truncated_step",
