@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from benchmarks.comparison import baselines, changes
-from benchmarks.comparison.report import race_sections
+from benchmarks.comparison.report import sections
 from benchmarks.harness import discovery, report, runner
 from benchmarks.harness.suite import Request, Suite
 from learned_opt import runs, zoo
@@ -46,7 +46,7 @@ class Run:
         suites: names, or Python files with a SUITE; `all` for every suite.
         quick: a smaller size: minutes instead of hours.
         full: the whole size: days on a laptop; it can be stopped and goes on with the same command.
-        optimizers: names, .safetensors files, or Python files with CONTENDERS; the suite's own by default.
+        optimizers: names, .safetensors files, or Python files with OPTIMIZERS; the suite's own by default.
         seeds: cells for each optimizer and task; the size's own number by default.
         tasks: of these suites; all by default. A wrong name is met with those that there are.
         out: the result directory; runs/benchmarks/SIZE by default.
@@ -129,9 +129,9 @@ def list_command(words: Sequence[str]) -> int:
     found = [discovery.find(name) for name in discovery.names()]
     rows = [{"suite": s.name, "version": s.version, "what": s.summary} for s in found]
     console.print(runs.terminal_table(rows))
-    field = [{"optimizer": c.name, "kind": c.kind} for c in baselines.FIELD.values()]
+    known = [{"optimizer": c.name, "kind": c.kind} for c in baselines.BASELINES.values()]
     shipped = [{"optimizer": name, "kind": "learned"} for name in zoo.available()]
-    console.print(runs.terminal_table([*field, *shipped]))
+    console.print(runs.terminal_table([*known, *shipped]))
     return 0
 
 
@@ -166,7 +166,7 @@ def report_command(words: Sequence[str]) -> int:
     runs.require_plots()
     out = options.out or options.directory / "report.html"
     markdown = options.markdown or options.directory / "results.md"
-    for problem in report.write(options.directory, out, markdown, race_sections):
+    for problem in report.write(options.directory, out, markdown, sections):
         print(f"left out: {problem}", file=sys.stderr)
     print(f"report: {out}\ntables: {markdown}")
     return 0

@@ -1,4 +1,4 @@
-"""The cells of a race, pooled over seeds: what its tables and figures are made of."""
+"""Cells of losses aggregated over seeds: what tables and figures are made of."""
 
 import dataclasses
 import functools
@@ -11,15 +11,17 @@ from benchmarks.comparison import statistics
 from benchmarks.comparison.statistics import Interval
 from benchmarks.harness.results import Cell
 
+PART = "race"  # as cells of losses have been called since the first results
+
 Group = tuple[str, int]  # task and horizon
 
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
-    """One contender on one task and horizon, all its seeds together.
+class Aggregate:
+    """One optimizer on one task and horizon, all its seeds together.
 
     Attributes:
-        name: the contender.
+        name: the optimizer.
         cells: one a seed, by seed.
         cost: its step's cost on this task, if that was measured.
     """
@@ -81,6 +83,10 @@ class Pool:
         assert self.cost is not None
         return self.cost["seconds"] / self.cost["adam_seconds"]
 
+    def ratio(self, best: "Aggregate | None") -> float | None:
+        """Of its loss to another's."""
+        return None if best is None else self.loss.value / max(best.loss.value, 1e-300)
+
     def over_time(self) -> np.ndarray:
         """As `quantiles`, with the time in steps of Adam in the place of the steps; without the start."""
         steps, *values = self.quantiles()[:, 1:]
@@ -91,9 +97,9 @@ class Pool:
         low, middle, high = statistics.curve_quantiles(self.all("curves"))
         return np.stack([np.asarray(self.cells[0].result["steps"]), middle, low, high])
 
-    def speed_up(self, baseline: "Pool") -> Interval | None:
+    def speed_up(self, baseline: "Aggregate") -> Interval | None:
         """How many times fewer steps it needs than the baseline, over the seeds that both have."""
-        ours, theirs = ({c.key.seed: c.result for c in pool.cells} for pool in (self, baseline))
+        ours, theirs = ({c.key.seed: c.result for c in each.cells} for each in (self, baseline))
         values = [
             statistics.speed_up(
                 np.asarray(theirs[seed]["mean_steps"]),
@@ -108,48 +114,47 @@ class Pool:
         return statistics.interval(np.asarray(values)) if values else None
 
 
-Pools = dict[Group, dict[str, Pool]]
+Aggregates = dict[Group, dict[str, Aggregate]]
 
 
-def pooled(cells: Iterable[Cell]) -> Pools:
-    """The pools of a suite's cells, by task and horizon, then by contender."""
-    races: dict[tuple[str, int, str], list[Cell]] = {}
+def aggregated(cells: Iterable[Cell]) -> Aggregates:
+    """A suite's cells of losses, by task and horizon, then by optimizer."""
+    losses: dict[tuple[str, int, str], list[Cell]] = {}
     costs: dict[tuple[str, str], dict[str, Any]] = {}
     for cell in cells:
         key = cell.key
-        if key.part == "race":
-            races.setdefault((key.task, key.horizon, key.optimizer), []).append(cell)
+        if key.part == PART:
+            losses.setdefault((key.task, key.horizon, key.optimizer), []).append(cell)
         elif key.part == "cost":
             costs[key.task, key.optimizer] = cell.result
-    found: Pools = {}
-    for (task, horizon, name), group in sorted(races.items(), key=lambda item: (item[0][1], item[0][2])):
+    found: Aggregates = {}
+    for (task, horizon, name), group in sorted(losses.items(), key=lambda item: (item[0][1], item[0][2])):
         group.sort(key=lambda cell: cell.key.seed or 0)
-        pool = Pool(name, tuple(group), costs.get((task, name)))
-        found.setdefault((task, horizon), {})[name] = pool
+        found.setdefault((task, horizon), {})[name] = Aggregate(name, tuple(group), costs.get((task, name)))
     return found
 
 
-def baseline(group: dict[str, Pool]) -> Pool | None:
-    """What speed is compared with: tuned Adam, or else the best swept contender."""
+def baseline(group: dict[str, Aggregate]) -> Aggregate | None:
+    """What speed is compared with: tuned Adam, or else the best swept optimizer."""
     if "adam" in group:
         return group["adam"]
     return best_swept(group)
 
 
-def best_swept(group: dict[str, Pool]) -> Pool | None:
-    """The swept contender with the lowest loss."""
-    swept = [pool for pool in group.values() if pool.kind == "swept"]
-    return min(swept, key=lambda pool: pool.loss.value) if swept else None
+def best_swept(group: dict[str, Aggregate]) -> Aggregate | None:
+    """The swept optimizer with the lowest loss."""
+    swept = [a for a in group.values() if a.kind == "swept"]
+    return min(swept, key=lambda a: a.loss.value) if swept else None
 
 
-def common(pools: Pools) -> Pools:
-    """The tasks that the whole field ran on, with the contenders that ran on all of them.
+def common(aggregates: Aggregates) -> Aggregates:
+    """The tasks that the whole field ran on, with the optimizers that ran on all of them.
 
-    Tasks that only a few contenders ran on are left out, and so are references, since nobody competes with
+    Tasks that only a few optimizers ran on are left out, and so are references, since nobody competes with
     them: what is left can be compared.
     """
-    most = max((len(group) for group in pools.values()), default=0)
-    groups = {g: group for g, group in pools.items() if len(group) > 0.6 * most}
+    most = max((len(group) for group in aggregates.values()), default=0)
+    groups = {g: group for g, group in aggregates.items() if len(group) > 0.6 * most}
     names = [
         name
         for name in dict.fromkeys(name for group in groups.values() for name in group)
@@ -158,13 +163,13 @@ def common(pools: Pools) -> Pools:
     return {g: {name: group[name] for name in names} for g, group in groups.items()}
 
 
-def common_losses(pools: Pools) -> dict[str, np.ndarray]:
-    """Final losses by contender, problem by problem on the same problems, of what `common` gave."""
+def common_losses(aggregates: Aggregates) -> dict[str, np.ndarray]:
+    """Final losses by optimizer, problem by problem on the same problems, of what `common` gave."""
     losses: dict[str, list[np.ndarray]] = {}
-    for group in pools.values():
-        seeds = set.intersection(*(set(pool.seeds) for pool in group.values())) if group else set()
-        for name, pool in group.items():
+    for group in aggregates.values():
+        seeds = set.intersection(*(set(a.seeds) for a in group.values())) if group else set()
+        for name, aggregate in group.items():
             losses.setdefault(name, []).extend(
-                np.asarray(c.result["final"], np.float64) for c in pool.cells if c.key.seed in seeds
+                np.asarray(c.result["final"], np.float64) for c in aggregate.cells if c.key.seed in seeds
             )
     return {name: np.concatenate(parts) for name, parts in losses.items() if parts}

@@ -1,4 +1,4 @@
-"""Who competes: swept baselines, what people use untuned, references, shipped and users' optimizers."""
+"""What is compared: swept baselines, what people use untuned, references, shipped and users' optimizers."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ def everywhere(task: Task) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contender:
+class Optimizer:
     """An optimizer as a suite sees it; make one with `swept`, `untuned`, `learned` or `solver`.
 
     Attributes:
@@ -50,61 +50,33 @@ class Contender:
     fingerprint: str = "1"
 
 
-def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Contender:
-    """A baseline whose learning rate is swept.
+def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Optimizer:
+    """A baseline whose learning rate is swept: `factory(learning_rate)`, or of that and the number of steps.
 
-    Args:
-        name: in tables and files.
-        factory: `factory(learning_rate) -> tx`.
-        takes_num_steps: whether it is `factory(learning_rate, num_steps)`.
-        **fields: `suits`, `fingerprint`.
-
-    Returns:
-        The contender.
+    As all of these it takes the fields of `Optimizer` that are not its own.
     """
     build = factory if takes_num_steps else lambda learning_rate, num_steps: factory(learning_rate)
-    return Contender(name, "swept", build, **fields)
+    return Optimizer(name, "swept", build, **fields)
 
 
-def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **fields) -> Contender:
-    """An optimizer that is used as it is.
-
-    Args:
-        name: in tables and files.
-        factory: `factory() -> tx`.
-        kind: `"untuned"`, or `"reference"` for what is only compared with.
-        **fields: `suits`, `step_size`, `fingerprint`.
-
-    Returns:
-        The contender.
-    """
-    return Contender(name, kind, lambda num_steps: factory(), **fields)
+def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **fields) -> Optimizer:
+    """An optimizer that is used as `factory()` makes it; or as a `"reference"`, only compared with."""
+    return Optimizer(name, kind, lambda num_steps: factory(), **fields)
 
 
-def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Contender:
+def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Optimizer:
     """A solver with a loop of its own, as a reference.
 
-    Args:
-        name: in tables and files.
-        solve: `solve(task, problem, batch, num_steps)` gives the iterates, params stacked
-            [num_steps + 1, ...]; the batch is the first, and the only one where the loss is deterministic.
-        **fields: `suits`, `fingerprint`.
-
-    Returns:
-        The contender.
+    `solve(task, problem, batch, num_steps)` gives the iterates, params stacked [num_steps + 1, ...]; the
+    batch is the first, and the only one where the loss is deterministic.
     """
-    return Contender(name, "solver", solve, **fields)
+    return Optimizer(name, "solver", solve, **fields)
 
 
-def learned(name: str) -> Contender:
-    """A shipped optimizer, or one from a `.safetensors` file.
+def learned(name: str) -> Optimizer:
+    """A shipped optimizer by its name, or one from a `.safetensors` file.
 
-    Args:
-        name: a shipped optimizer's name or a file's path; with `:decay` behind it the updates decay to
-            zero over the run, whose length is then known to the optimizer.
-
-    Returns:
-        The contender.
+    With `:decay` behind it the updates decay to zero over the run, whose length the optimizer then knows.
     """
     plain, _, suffix = name.partition(":")
     if suffix not in ("", "decay"):
@@ -116,7 +88,7 @@ def learned(name: str) -> Contender:
     def build(num_steps: int) -> optax.GradientTransformation:
         return stored.lopt.build(stored.theta, num_steps=num_steps if suffix else None)
 
-    return Contender(
+    return Optimizer(
         name if card else f"{path.stem}{':' if suffix else ''}{suffix}",
         "learned",
         build,
@@ -162,25 +134,25 @@ UNTUNED = (
     untuned("schedule-free", optax.contrib.schedule_free_adamw),
 )
 REFERENCES = (untuned("lbfgs", optax.lbfgs, kind="reference", suits=smooth_and_deterministic),)
-FIELD: Mapping[str, Contender] = {c.name: c for c in (*SWEPT, *UNTUNED, *REFERENCES)}
+BASELINES: Mapping[str, Optimizer] = {c.name: c for c in (*SWEPT, *UNTUNED, *REFERENCES)}
 
 
-def find(name: str, own: Sequence[Contender] = ()) -> list[Contender]:
-    """The contenders behind a name.
+def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
+    """The optimizers behind a name.
 
     Args:
-        name: a contender of the suite or of `FIELD`, a shipped optimizer, a `.safetensors` file, or a
-            Python file with `CONTENDERS`.
+        name: one of the suite's own or of `BASELINES`, a shipped optimizer, a `.safetensors` file, or a
+            Python file with `OPTIMIZERS`.
         own: the suite's.
 
     Returns:
-        One contender, or those of a file.
+        One optimizer, or those of a file.
     """
-    known = {**FIELD, **{c.name: c for c in own}}
+    known = {**BASELINES, **{c.name: c for c in own}}
     if name in known:
         return [known[name]]
     if name.endswith(".py"):
-        return list(attribute(load_file(name), "CONTENDERS", Sequence))
+        return list(attribute(load_file(name), "OPTIMIZERS", Sequence))
     plain = name.partition(":")[0]
     if plain.endswith(".safetensors") or plain in zoo.available():
         return [_learned(name)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparison.statistics import interval
+from benchmarks.comparison.statistics import ends, interval
 from benchmarks.harness import results
 from benchmarks.harness.results import Cell
 from learned_opt.runs import Column
@@ -15,8 +15,8 @@ COLUMNS = {
     "task": Column("task"),
     "steps": Column("steps"),
     "optimizer": Column("optimizer"),
-    "old": Column("old loss (IQM)", digits=3, interval=("old_low", "old_high")),
-    "new": Column("new loss (IQM)", digits=3, interval=("new_low", "new_high")),
+    "old": Column("old loss (IQM)", digits=3, interval=ends("old")),
+    "new": Column("new loss (IQM)", digits=3, interval=ends("new")),
     "ratio": Column("new / old", digits=3),
     "verdict": Column("verdict"),
 }
@@ -64,12 +64,8 @@ def rows(old: Path, new: Path) -> list[dict[str, Any]]:
                 "task": task,
                 "steps": horizon,
                 "optimizer": optimizer,
-                "old": before.value,
-                "old_low": before.low,
-                "old_high": before.high,
-                "new": after.value,
-                "new_low": after.low,
-                "new_high": after.high,
+                **before.row("old"),
+                **after.row("new"),
                 "ratio": after.value / before.value if before.value else None,
                 "verdict": "" if not apart else "worse" if after.value > before.value else "better",
             }

@@ -5,80 +5,72 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import statistics
-from benchmarks.comparison.aggregates import Pools, best_swept
+from benchmarks.comparison.aggregates import Aggregates, best_swept
+from benchmarks.comparison.statistics import ends
 from learned_opt.runs import Column, Section, line_plot
 
 
-def sections(pools: Pools) -> list[Section]:
+def sections(groups: Aggregates) -> list[Section]:
     """The sections that the cells have something for."""
-    return [s for s in (_horizons(pools), _shifts(pools)) if s is not None]
+    return [s for s in (_horizons(groups), _shifts(groups)) if s is not None]
 
 
-def horizon_rows(pools: Pools) -> list[dict[str, Any]]:
-    """A row a learned contender, task and horizon of at least the one it was meta-trained for."""
+def horizon_rows(groups: Aggregates) -> list[dict[str, Any]]:
+    """A row a learned optimizer, task and horizon of at least the one it was meta-trained for."""
     rows = []
-    for (task, horizon), group in sorted(pools.items()):
-        for pool in group.values():
-            trained_for = pool.settings["trained_for"]
-            if pool.kind != "learned" or not trained_for or horizon < trained_for:
+    for (task, horizon), group in sorted(groups.items()):
+        for a in group.values():
+            trained_for = a.settings["trained_for"]
+            if a.kind != "learned" or not trained_for or horizon < trained_for:
                 continue
             worst = [
                 statistics.worst_after(
                     np.asarray(c.result["mean_steps"]), np.asarray(c.result["mean_curve"]), trained_for
                 )
-                for c in pool.cells
+                for c in a.cells
             ]
-            best = best_swept(group)
             rows.append(
                 {
-                    "optimizer": pool.name,
+                    "optimizer": a.name,
                     "task": task,
                     "steps": horizon,
                     "times": horizon / trained_for,
-                    "loss": pool.loss.value,
-                    "loss_low": pool.loss.low,
-                    "loss_high": pool.loss.high,
-                    "ratio": None if best is None else pool.loss.value / max(best.loss.value, 1e-300),
+                    **a.loss.row("loss"),
+                    "ratio": a.ratio(best_swept(group)),
                     "worst": float(max(worst)),
-                    "diverged": pool.diverged,
+                    "diverged": a.diverged,
                 }
             )
     return rows
 
 
-def shift_rows(pools: Pools) -> list[dict[str, Any]]:
-    """A row a learned contender and change: its ratio to the best swept baseline, before and after."""
+def shift_rows(groups: Aggregates) -> list[dict[str, Any]]:
+    """A row a learned optimizer and change: its ratio to the best swept baseline, before and after."""
     rows = []
-    for (_, horizon), group in sorted(pools.items()):
+    for (_, horizon), group in sorted(groups.items()):
         shift = next(iter(group.values())).settings["shift"]
-        if shift is None or (shift[0], horizon) not in pools:
+        if shift is None or (shift[0], horizon) not in groups:
             continue
-        base = pools[shift[0], horizon]
-        for pool in group.values():
-            if pool.kind != "learned" or pool.name not in base:
+        base = groups[shift[0], horizon]
+        for a in group.values():
+            if a.kind != "learned" or a.name not in base:
                 continue
-            before, after = (_ratio(g, pool.name) for g in (base, group))
             rows.append(
                 {
-                    "optimizer": pool.name,
+                    "optimizer": a.name,
                     "task": shift[0],
                     "change": shift[1],
                     "steps": horizon,
-                    "before": before,
-                    "after": after,
-                    "diverged": pool.diverged,
+                    "before": base[a.name].ratio(best_swept(base)),
+                    "after": a.ratio(best_swept(group)),
+                    "diverged": a.diverged,
                 }
             )
     return rows
 
 
-def _ratio(group: dict, name: str) -> float | None:
-    best = best_swept(group)
-    return None if best is None else group[name].loss.value / max(best.loss.value, 1e-300)
-
-
-def _horizons(pools: Pools) -> Section | None:
-    rows = horizon_rows(pools)
+def _horizons(groups: Aggregates) -> Section | None:
+    rows = horizon_rows(groups)
     if not any(row["times"] > 1 for row in rows):
         return None
     return Section(
@@ -92,7 +84,7 @@ def _horizons(pools: Pools) -> Section | None:
             "task": Column("task"),
             "steps": Column("steps"),
             "times": Column("x meta-training", digits=3),
-            "loss": Column("final loss (IQM)", digits=3, interval=("loss_low", "loss_high")),
+            "loss": Column("final loss (IQM)", digits=3, interval=ends("loss")),
             "ratio": Column("x best swept", digits=3),
             "worst": Column("highest after, x", digits=3),
             "diverged": Column("diverged", digits=2),
@@ -100,12 +92,12 @@ def _horizons(pools: Pools) -> Section | None:
     )
 
 
-def _shifts(pools: Pools) -> Section | None:
-    rows = shift_rows(pools)
+def _shifts(groups: Aggregates) -> Section | None:
+    rows = shift_rows(groups)
     if not rows:
         return None
     figures, captions = [], []
-    if (figure := _scale_figure(pools)) is not None:
+    if (figure := _scale_figure(groups)) is not None:
         figures.append(figure)
         captions.append("Losses are divided by the factor again; an optimizer that sees no scale is level.")
     return Section(
@@ -127,22 +119,22 @@ def _shifts(pools: Pools) -> Section | None:
     )
 
 
-def _scale_figure(pools: Pools) -> str | None:
+def _scale_figure(groups: Aggregates) -> str | None:
     """Final loss against the factor on the gradients, where a suite varied it."""
     points: dict[str, list[tuple[float, float, float, float]]] = {}
     learned = set()
-    groups = []
-    for (_, horizon), group in pools.items():
+    scaled = []
+    for (_, horizon), group in groups.items():
         first = next(iter(group.values())).settings
         if first["loss_scale"] != 1.0:
-            groups.append((first["loss_scale"], group))
-            if (first["shift"][0], horizon) in pools and all(scale != 1.0 for scale, _ in groups):
-                groups.append((1.0, pools[first["shift"][0], horizon]))
-    for scale, group in sorted(groups, key=lambda item: item[0]):
-        for name in set.intersection(*(set(g) for _, g in groups)):
+            scaled.append((first["loss_scale"], group))
+            if (first["shift"][0], horizon) in groups and all(scale != 1.0 for scale, _ in scaled):
+                scaled.append((1.0, groups[first["shift"][0], horizon]))
+    for scale, group in sorted(scaled, key=lambda item: item[0]):
+        for name in set.intersection(*(set(g) for _, g in scaled)):
             learned |= {name} if group[name].kind == "learned" else set()
             points.setdefault(name, []).append((scale, *group[name].loss))
-    if len(groups) < 3:
+    if len(scaled) < 3:
         return None
     return line_plot(
         {name: np.array(rows).T for name, rows in sorted(points.items())},

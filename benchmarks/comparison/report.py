@@ -1,12 +1,22 @@
-"""A race as sections of a report."""
+"""A comparison of optimizers as sections of a report."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.comparison import generalization, statistics
-from benchmarks.comparison.aggregates import Pool, Pools, baseline, best_swept, common, common_losses, pooled
+from benchmarks.comparison.aggregates import (
+    Aggregate,
+    Aggregates,
+    aggregated,
+    baseline,
+    best_swept,
+    common,
+    common_losses,
+)
+from benchmarks.comparison.statistics import ends
 from benchmarks.harness.results import Cell
 from learned_opt.runs import Column, Section, interval_plot, line_plot
 
@@ -14,61 +24,53 @@ DRAWN = 9  # lines of a figure of curves; more cannot be told apart
 RATIOS = np.geomspace(1, 1e4, 81)
 
 
-def race_sections(cells: Sequence[Cell], metrics: Mapping[str, Column]) -> list[Section]:
+def sections(cells: Sequence[Cell], metrics: Mapping[str, Column]) -> list[Section]:
     """The overview, the stress tests, and a section a task and horizon."""
-    pools = pooled(cells)
-    if not pools:
+    groups = aggregated(cells)
+    if not groups:
         return []
-    order = _in_order(pools)
-    strong = _learned(pools)
-    sections = [_overview(pools, strong), *generalization.sections(pools)]
-    for task, horizon in order:
-        sections.append(_task(task, horizon, pools[task, horizon], metrics, strong))
-    return sections
+    strong = _learned(groups)
+    tasks = [
+        _task(task, horizon, groups[task, horizon], metrics, strong) for task, horizon in _in_order(groups)
+    ]
+    return [_overview(groups, strong), *generalization.sections(groups), *tasks]
 
 
-def task_rows(group: dict[str, Pool], metrics: Mapping[str, Column]) -> list[dict[str, Any]]:
+def task_rows(group: dict[str, Aggregate], metrics: Mapping[str, Column]) -> list[dict[str, Any]]:
     """The table of a task, the lowest loss first and references last."""
     reference = baseline(group)
     rows = []
-    for pool in sorted(group.values(), key=lambda p: (p.is_reference, p.loss.value, p.name)):
+    for a in sorted(group.values(), key=lambda a: (a.is_reference, a.loss.value, a.name)):
         row: dict[str, Any] = {
-            "optimizer": pool.name,
-            "on_edge": pool.on_edge,
-            "unranked": pool.is_reference,
-            "loss": pool.loss.value,
-            "loss_low": pool.loss.low,
-            "loss_high": pool.loss.high,
-            "mean": float(statistics.nan_last(pool.final).mean()),
-            "diverged": pool.diverged,
-            "learning_rate": pool.learning_rate,
+            "optimizer": a.name,
+            "on_edge": a.on_edge,
+            "unranked": a.is_reference,
+            **a.loss.row("loss"),
+            "mean": float(statistics.nan_last(a.final).mean()),
+            "diverged": a.diverged,
+            "learning_rate": a.learning_rate,
         }
-        if reference is not None and (speed := pool.speed_up(reference)) is not None:
-            row |= {"speed": speed.value, "speed_low": speed.low, "speed_high": speed.high}
-        for name in metrics:
-            if (metric := pool.metric(name)) is not None:
-                row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
-        if pool.cost is not None:
-            row["time"] = pool.time
-            if "state_bytes" in pool.cost:
-                row["bytes"] = pool.cost["state_bytes"] / pool.cost["adam_state_bytes"]
+        found = {name: a.metric(name) for name in metrics}
+        found["speed"] = None if reference is None else a.speed_up(reference)
+        for name, interval in found.items():
+            row |= {} if interval is None else interval.row(name)
+        if a.cost is not None:
+            row["time"] = a.time
+            if "state_bytes" in a.cost:
+                row["bytes"] = a.cost["state_bytes"] / a.cost["adam_state_bytes"]
         rows.append(row)
     return rows
 
 
 def task_columns(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Column]) -> dict[str, Column]:
     """The columns that the rows have something in."""
-    speed = ("speed_low", "speed_high")
     columns = {
         "optimizer": Column("optimizer"),
-        "loss": Column("final loss (IQM)", "low", 3, ("loss_low", "loss_high")),
+        "loss": Column("final loss (IQM)", "low", 3, ends("loss")),
         "mean": Column("mean", "low", 3),
         "diverged": Column("diverged", digits=2),
-        "speed": Column("speed-up", "high", 3, speed),
-        **{
-            name: Column(c.label, c.best, c.digits, (f"{name}_low", f"{name}_high"))
-            for name, c in metrics.items()
-        },
+        "speed": Column("speed-up", "high", 3, ends("speed")),
+        **{name: dataclasses.replace(c, interval=ends(name)) for name, c in metrics.items()},
         "learning_rate": Column("rate", digits=2),
         "time": Column("time", digits=2),
         "bytes": Column("state", digits=2),
@@ -77,61 +79,36 @@ def task_columns(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Column
 
 
 def _task(
-    task: str, horizon: int, group: dict[str, Pool], metrics: Mapping[str, Column], strong: Sequence[str]
+    task: str,
+    horizon: int,
+    group: dict[str, Aggregate],
+    metrics: Mapping[str, Column],
+    strong: Sequence[str],
 ) -> Section:
     rows = task_rows(group, metrics)
     first = next(iter(group.values()))
-    problems = first.final.size
-    shown = _shown(group, strong)
-    figure = line_plot(
-        {name: group[name].quantiles() for name in shown},
-        title=f"{task}: loss over {horizon:,} steps",
-        x_label="inner step",
-        y_label="loss",
-        x_log=horizon > 200,
-        y_limits=_limits([group[name] for name in shown]),
-        highlight=strong,
-    )
-    left_out = len(group) - len(shown)
-    timed = {name: group[name].over_time() for name in shown if group[name].cost is not None}
-    caption = f"Lines are medians over {problems} problems ({len(first.seeds)} seeds), bands the quartiles."
-    if left_out:
-        caption += f" With the highest final losses, {left_out} of the contenders are left out."
-    figures, captions = [figure], [caption]
-    if len(timed) > 1:
-        figures.append(
-            line_plot(
-                timed,
-                title=f"{task}: loss over time",
-                x_label="time, in steps of Adam",
-                y_label="loss",
-                x_log=True,
-                y_limits=_limits([group[name] for name in timed]),
-                highlight=strong,
-            )
-        )
-        captions.append("The same over the time that the steps take on one problem, in units of Adam's.")
+    shown = sorted(group, key=lambda n: (n not in strong, n != "adam", group[n].loss.value))[:DRAWN]
+    drawn = _curves(task, horizon, {name: group[name] for name in shown}, len(group) - len(shown), strong)
     speeds = {r["optimizer"]: (r["speed"], r["speed_low"], r["speed_high"]) for r in rows if "speed" in r}
     if len(speeds) > 1:
-        figures.append(
-            interval_plot(
-                speeds,
-                title=f"{task}: speed-up over tuned Adam at step {horizon:,}",
-                x_label="times fewer steps to tuned Adam's final loss",
-                x_log=True,
-                level=1.0,
-                highlight=strong,
-            )
+        figure = interval_plot(
+            speeds,
+            title=f"{task}: speed-up over tuned Adam at step {horizon:,}",
+            x_label="times fewer steps to tuned Adam's final loss",
+            x_log=True,
+            level=1.0,
+            highlight=strong,
         )
-        captions.append("A cross: that loss was never reached within the horizon.")
+        drawn.append((figure, "A cross: that loss was never reached within the horizon."))
     window = first.settings["window"]
     around = f", averaged over {window} steps" if window > 1 else ""
     explained = (
-        f"Losses at step {horizon:,}{around}: the interquartile mean over {problems} problems, with 95 % "
-        "bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, 0 "
-        "if it never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept "
+        f"Losses at step {horizon:,}{around}: the interquartile mean over {first.final.size} problems, with "
+        "95 % bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, "
+        "0 if it never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept "
         "learning rate."
     )
+    figures, captions = zip(*drawn, strict=True)
     return Section(
         f"{task}, {horizon:,} steps",
         prose=f"{first.settings['summary']}\n\n{explained}",
@@ -142,9 +119,40 @@ def _task(
     )
 
 
-def _limits(shown: Sequence[Pool]) -> tuple[float, float] | None:
+def _curves(
+    task: str, horizon: int, shown: dict[str, Aggregate], left_out: int, strong: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Figures and captions: losses over steps, and over the time that these take."""
+
+    def figure(lines: dict[str, np.ndarray], over: str, x_label: str, x_log: bool) -> str:
+        return line_plot(
+            lines,
+            title=f"{task}: loss over {over}",
+            x_label=x_label,
+            y_label="loss",
+            x_log=x_log,
+            y_limits=_limits([shown[name] for name in lines]),
+            highlight=strong,
+        )
+
+    first = next(iter(shown.values()))
+    caption = (
+        f"Lines are medians over {first.final.size} problems ({len(first.seeds)} seeds), bands the quartiles."
+    )
+    if left_out:
+        caption += f" With the highest final losses, {left_out} of the optimizers are left out."
+    lines = {name: a.quantiles() for name, a in shown.items()}
+    drawn = [(figure(lines, f"{horizon:,} steps", "inner step", horizon > 200), caption)]
+    timed = {name: a.over_time() for name, a in shown.items() if a.cost is not None}
+    if len(timed) > 1:
+        caption = "The same over the time that the steps take on one problem, in units of Adam's."
+        drawn.append((figure(timed, "time", "time, in steps of Adam", True), caption))
+    return drawn
+
+
+def _limits(shown: Sequence[Aggregate]) -> tuple[float, float] | None:
     """The losses that an axis has to show: a reference that is at once at the solution leaves the picture."""
-    curves = [pool.quantiles()[1] for pool in shown if not pool.is_reference]
+    curves = [a.quantiles()[1] for a in shown if not a.is_reference]
     values = np.concatenate(curves) if curves else np.zeros(0)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
@@ -153,33 +161,10 @@ def _limits(shown: Sequence[Pool]) -> tuple[float, float] | None:
     return float(max(values.min() / 2, 1e-12 * top)), float(max(top, values.min() * 1.1))
 
 
-def _overview(pools: Pools, strong: Sequence[str]) -> Section:
-    pools = common(pools)
-    losses = common_losses(pools)
-    rows = []
-    for name in dict.fromkeys(n for group in pools.values() for n in group):
-        groups = [g for g in pools.values() if name in g]
-        ratios, wins, speeds = [], 0, []
-        for group in groups:
-            best = best_swept({n: p for n, p in group.items() if n != name})
-            if best is not None and best.loss.value > 0 and np.isfinite(group[name].loss.value):
-                ratios.append(group[name].loss.value / best.loss.value)
-                wins += group[name].loss.high < best.loss.low
-            reference = baseline(group)
-            if reference is not None and (speed := group[name].speed_up(reference)) is not None:
-                speeds.append(speed.value)
-        rows.append(
-            {
-                "optimizer": name,
-                "kind": groups[0][name].kind,
-                "ratio": float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-30))))) if ratios else None,
-                "wins": wins,
-                "speed": float(np.median(speeds)) if speeds else None,
-                "diverged": float(np.mean([g[name].diverged for g in groups])),
-            }
-        )
-    rows.sort(key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
+def _overview(groups: Aggregates, strong: Sequence[str]) -> Section:
+    groups = common(groups)
     figures, captions = [], []
+    losses = common_losses(groups)
     if len(losses) > 1:
         profile = statistics.performance_profile(losses, RATIOS)
         kept = sorted(profile, key=lambda n: (n not in strong, -profile[n].mean()))[:DRAWN]
@@ -195,19 +180,18 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
                 highlight=strong,
             )
         )
-        count = next(iter(losses.values())).size
         captions.append(
-            f"{count} problems of these tasks; higher is better, the left end is how often a contender is "
-            "the best."
+            f"{next(iter(losses.values())).size} problems of these tasks; higher is better, the left end is "
+            "how often an optimizer is the best."
         )
     return Section(
         "Overview",
-        prose="Tasks and horizons that all of these contenders ran on: "
-        f"{', '.join(f'{task} ({horizon:,})' for task, horizon in sorted(pools))}. References are in the "
+        prose="Tasks and horizons that all of these optimizers ran on: "
+        f"{', '.join(f'{task} ({horizon:,})' for task, horizon in sorted(groups))}. References are in the "
         "sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
         "best other swept baseline, as a geometric mean over tasks and horizons. A win is an interval "
         "that lies below that baseline's. Speed-ups are medians over tasks.",
-        rows=rows,
+        rows=_overview_rows(groups),
         columns={
             "optimizer": Column("optimizer"),
             "kind": Column("kind"),
@@ -221,22 +205,42 @@ def _overview(pools: Pools, strong: Sequence[str]) -> Section:
     )
 
 
-def _in_order(pools: Pools) -> list[tuple[str, int]]:
+def _overview_rows(groups: Aggregates) -> list[dict[str, Any]]:
+    rows = []
+    for name in dict.fromkeys(n for group in groups.values() for n in group):
+        own = [group for group in groups.values() if name in group]
+        ratios, wins, speeds = [], 0, []
+        for group in own:
+            best = best_swept({n: a for n, a in group.items() if n != name})
+            if best is not None and best.loss.value > 0 and np.isfinite(group[name].loss.value):
+                ratios.append(group[name].loss.value / best.loss.value)
+                wins += group[name].loss.high < best.loss.low
+            reference = baseline(group)
+            if reference is not None and (speed := group[name].speed_up(reference)) is not None:
+                speeds.append(speed.value)
+        rows.append(
+            {
+                "optimizer": name,
+                "kind": own[0][name].kind,
+                "ratio": float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-30))))) if ratios else None,
+                "wins": wins,
+                "speed": float(np.median(speeds)) if speeds else None,
+                "diverged": float(np.mean([group[name].diverged for group in own])),
+            }
+        )
+    return sorted(rows, key=lambda row: np.inf if row["ratio"] is None else row["ratio"])
+
+
+def _in_order(groups: Aggregates) -> list[tuple[str, int]]:
     """Plain tasks first, then those with a single thing changed, each by horizon."""
 
-    def place(group: tuple[str, int]):
-        shift = next(iter(pools[group].values())).settings["shift"]
+    def position(group: tuple[str, int]):
+        shift = next(iter(groups[group].values())).settings["shift"]
         return (shift is not None, group[0], group[1])
 
-    return sorted(pools, key=place)
+    return sorted(groups, key=position)
 
 
-def _learned(pools: Pools) -> list[str]:
-    """The learned contenders, in the order of their names, so that each has one colour throughout."""
-    return sorted({p.name for group in pools.values() for p in group.values() if p.kind == "learned"})
-
-
-def _shown(group: dict[str, Pool], strong: Sequence[str]) -> list[str]:
-    """The contenders of a figure: learned ones and Adam, then by loss."""
-    ranked = sorted(group, key=lambda n: (n not in strong, n != "adam", group[n].loss.value))
-    return ranked[:DRAWN]
+def _learned(groups: Aggregates) -> list[str]:
+    """The learned optimizers, in the order of their names, so that each has one colour throughout."""
+    return sorted({p.name for group in groups.values() for p in group.values() if p.kind == "learned"})

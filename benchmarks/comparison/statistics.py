@@ -11,11 +11,20 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """A statistic with its bootstrap confidence interval."""
+    """A statistic with its bootstrap confidence interval, or with its range."""
 
     value: float
     low: float
     high: float
+
+    def row(self, name: str) -> dict[str, float]:
+        """What a table's row has of it: the value, `name`, and its ends, `name_low` and `name_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+def ends(name: str) -> tuple[str, str]:
+    """The keys of the ends that `Interval.row` gives."""
+    return f"{name}_low", f"{name}_high"
 
 
 def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -55,6 +64,11 @@ def interval(values: np.ndarray, statistic: Callable[..., np.ndarray] = iqm) -> 
     # Existing values and no interpolation, which between two infinite ones is NaN.
     low, high = np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
     return Interval(value, float(low), float(high))
+
+
+def median_and_range(values: np.ndarray) -> Interval:
+    """The median, with the least and the greatest value."""
+    return Interval(float(np.median(values)), float(np.min(values)), float(np.max(values)))
 
 
 def curve_quantiles(curves: np.ndarray, levels: Sequence[float] = (0.25, 0.5, 0.75)) -> np.ndarray:
@@ -110,7 +124,7 @@ def divergence_rate(curves_finite: np.ndarray, first: np.ndarray, final: np.ndar
 
 
 def performance_profile(losses: Mapping[str, np.ndarray], ratios: np.ndarray) -> dict[str, np.ndarray]:
-    r"""The share of problems on which a contender ends within a factor of the best of all.
+    r"""The share of problems on which an optimizer ends within a factor of the best of all.
 
     .. math::
 

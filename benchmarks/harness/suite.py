@@ -15,10 +15,10 @@ class Key(NamedTuple):
     Attributes:
         suite: its suite.
         task: the task, as the suite calls it.
-        optimizer: the contender.
+        optimizer: what is compared.
         horizon: inner steps; 0 where they mean nothing.
         seed: of the problems; `None` for what all seeds share.
-        part: `"race"`, `"sweep"`, `"cost"`, or what else a suite measures.
+        part: what is measured, such as `"sweep"` or `"cost"`.
     """
 
     suite: str
@@ -26,7 +26,7 @@ class Key(NamedTuple):
     optimizer: str
     horizon: int
     seed: int | None
-    part: str = "race"
+    part: str
 
 
 Load = Callable[[Key], dict[str, Any]]  # the result of a cell that was made before
@@ -68,6 +68,12 @@ class Request:
     optimizers: tuple[str, ...] = ()
     seeds: int | None = None
     tasks: tuple[str, ...] = ()
+
+    def without_optimizers(self, suite: str, why: str) -> "Request":
+        """The request, or an error if it asks for optimizers; `why` the suite has no use for them."""
+        if self.optimizers:
+            raise ValueError(f"the suite {suite} {why}: run it without --optimizers, or leave it out")
+        return self
 
     def __post_init__(self):
         if self.size not in SIZES:

@@ -1,11 +1,13 @@
-"""What is measured of each shipped optimizer, and what its card says beside the figures."""
+"""What is measured of each shipped weight, and what its card says beside the figures."""
 
 import dataclasses
+
+from learned_opt import in_context
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One measurement: the words of a `learned-opt evaluate` command after the optimizer's name.
+    """One measurement of an optimizer: the words of a `learned-opt evaluate` command after its name.
 
     Attributes:
         what: the measurement in words.
@@ -17,31 +19,35 @@ class Claim:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
+class Claims:
     """The hand-written part of a card.
 
     Attributes:
-        summary: one sentence on what the optimizer is.
-        num_coordinates: the sizes that it was tried on.
-        claims: what is measured.
+        summary: one sentence on what it is.
         known_failures: one sentence each, read off the measurements.
+        measured: what is measured of an optimizer.
+        lengths: examples of a function that a function learner is measured on.
+        num_coordinates: the sizes that it was tried on.
+        objective: what it was trained for, where that is said in words.
     """
 
     summary: str
-    num_coordinates: str
-    claims: tuple[Claim, ...]
     known_failures: tuple[str, ...]
+    measured: tuple[Claim, ...] = ()
+    lengths: tuple[int, ...] = ()
+    num_coordinates: str = ""
+    objective: str = ""
 
 
 _RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"
 
 _TWO_LAYERS = "--task.hidden-sizes 32 32 --task.activation relu"
 
-SHEETS: dict[str, Sheet] = {
-    "lstm-quadratic": Sheet(
+OPTIMIZERS = {
+    "lstm-quadratic": Claims(
         summary="Coordinatewise LSTM on quasi-Newton steps of memory two, for Gaussian quadratics.",
         num_coordinates="10 to 20",
-        claims=(
+        measured=(
             Claim("10-d quadratics, step 100 (the horizon it was trained for)"),
             Claim("10-d quadratics, step 200", "--num-steps 200"),
             Claim("10-d quadratics, step 1,000", "--num-steps 1000 --num-problems 256"),
@@ -57,10 +63,10 @@ SHEETS: dict[str, Sheet] = {
             "The mean loss is carried by the few worst-conditioned problems; the standard error is large.",
         ),
     ),
-    "lstm-sparse-coding": Sheet(
+    "lstm-sparse-coding": Claims(
         summary="Coordinatewise LSTM that sets the sizes of proximal steps, for sparse coding objectives.",
         num_coordinates="50",
-        claims=(
+        measured=(
             Claim("LASSO 25x50, step 100"),
             Claim("LASSO 25x50, step 1,000", "--num-steps 1000"),
             Claim("25x50 with the l0 penalty, step 100", "--task.penalty l0"),
@@ -75,10 +81,10 @@ SHEETS: dict[str, Sheet] = {
             "It needs the proximal operator: without `prox=` it knows nothing of the penalty.",
         ),
     ),
-    "lstm-sparse-recovery": Sheet(
+    "lstm-sparse-recovery": Claims(
         summary="Coordinatewise LSTM that recovers sparse codes in 16 steps from dictionaries new to it.",
         num_coordinates="128 to 512",
-        claims=(
+        measured=(
             Claim("recovery 64x128 in 16 steps", "--num-steps 16"),
             Claim("recovery 256x512 in 16 steps", _RECOVERY),
             Claim("the same at an SNR of 20 dB", f"{_RECOVERY} --task.snr-db 20"),
@@ -96,10 +102,10 @@ SHEETS: dict[str, Sheet] = {
             "With noise the error no longer falls after about 16 steps, and rises slowly after 50.",
         ),
     ),
-    "lstm-mnist": Sheet(
+    "lstm-mnist": Claims(
         summary="Coordinatewise LSTM on normalised gradients for small MLPs on MNIST.",
         num_coordinates="15,910 to 31,810",
-        claims=(
+        measured=(
             Claim("MNIST, 20 sigmoid units, step 100", "--extra-steps 100"),
             Claim("MNIST, 20 sigmoid units, step 200", "--num-steps 200"),
             Claim("MNIST, 40 sigmoid units, step 100", "--task.hidden-sizes 40"),
@@ -119,10 +125,10 @@ SHEETS: dict[str, Sheet] = {
             "On Rosenbrock's function it diverges at learning_rate=1.",
         ),
     ),
-    "lstm-general": Sheet(
+    "lstm-general": Claims(
         summary="Coordinatewise LSTM on normalised gradients, trained under random scaling: the default.",
         num_coordinates="1,510 to 15,910",
-        claims=(
+        measured=(
             Claim("digits, 20 sigmoid units, step 100"),
             Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
             Claim("digits, 20 ReLU units, step 100", "--task.activation relu"),
@@ -137,10 +143,10 @@ SHEETS: dict[str, Sheet] = {
             "digits and to 100 on MNIST.",
         ),
     ),
-    "mlp-general": Sheet(
+    "mlp-general": Claims(
         summary="Small MLP on moments of the gradient, evolved on digits: four numbers of state a parameter.",
         num_coordinates="1,510 to 15,910",
-        claims=(
+        measured=(
             Claim("digits, 20 sigmoid units, step 100"),
             Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
             Claim("digits, 20 ReLU units, step 100", "--task.activation relu"),
@@ -164,3 +170,58 @@ SHEETS: dict[str, Sheet] = {
         ),
     ),
 }
+
+
+def _learner(name: str, lengths: tuple[int, ...], *known_failures: str) -> Claims:
+    summary = in_context.learner_recipe(name).summary
+    return Claims(summary[0].upper() + summary[1:], known_failures, lengths=lengths)
+
+
+LEARNERS = {
+    "boolean-16": _learner(
+        "boolean-16",
+        (256, 64, 1000),
+        "Six cells learn it from about a third of all starts; its recipe keeps the best of eight. With two "
+        "other seeds the recipe ends at mean squared errors of 0.00415 and 0.00399.",
+        "Inputs and targets are 0 or 1; it was never shown noise.",
+    ),
+    "boolean-14": _learner(
+        "boolean-14",
+        (64, 256),
+        "It says 1/2 for a pair until it is shown the answer. On 64 examples its mean squared error is at "
+        "least 0.0156, above the Bayes-optimal predictor's, which rules functions out.",
+        "Its figures on held-out functions are those of one split of the functions, split 0; the suite "
+        "held_out has others.",
+    ),
+    "semilinear": _learner(
+        "semilinear",
+        (64, 1000),
+        "By distillation: it was not trained on the functions' values, but on what the Bayes-optimal "
+        "predictor says of 24 examples of each function.",
+        "What it loses to the Bayes-optimal predictor it loses mostly in the first ten examples.",
+    ),
+    "quadratic": _learner(
+        "quadratic",
+        (100, 1000),
+        "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
+    ),
+}
+
+MEMORIES = {
+    "weight-memory": Claims(
+        summary="LSTM whose 193 cells are the weights of a perceptron; learns noisy binary problems of 4 "
+        "inputs in one pass.",
+        num_coordinates="193",
+        objective="mean cross entropy over all samples of a data set, those with a target too",
+        known_failures=(
+            "It expects two half-spaces combined by XOR, seen through noise: without any noise an RBF "
+            "support vector machine is better.",
+            "Of a problem of more than 4 inputs it sees four principal components only.",
+            "The loss rises slightly while it goes on without targets, because it goes on changing the "
+            "weights; predict uses those that it has when the targets end.",
+            "More than 180 samples do not help one order: each shows 180 of them.",
+        ),
+    ),
+}
+
+CLAIMS: dict[str, Claims] = {**OPTIMIZERS, **LEARNERS, **MEMORIES}

@@ -4,7 +4,7 @@ They come from the shipped cards, and from the cells of suites that lie in `benc
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,81 +18,51 @@ from learned_opt.in_context.prediction import MEMORY_WEIGHTS
 README = Path(__file__).parents[2] / "README.md"
 IN_CONTEXT = README.parent / "docs" / "recipes" / "in_context.md"
 RESULTS = Path(__file__).parents[1] / "results"
-HEADER = (
-    "| task | ours | best swept baseline | ratio | steps to tuned Adam's loss |",
-    "|---|---|---|---|---|",
-)
+HEAD = ("task", "ours", "best swept baseline", "ratio", "steps to tuned Adam's loss")
 
 
 def optimizers() -> str:
-    """The results on the optimizers' cards as Markdown, an optimizer after another.
-
-    Returns:
-        The text that stands between the markers.
-    """
+    """The results on the optimizers' cards as Markdown, an optimizer after another."""
     blocks = []
     for name, card in zoo.available().items():
-        rows = "\n".join((*HEADER, *(_row(result) for result in card.results)))
-        blocks.append(f"**`{name}`**: {card.summary}\n\n{rows}")
+        table = _table(HEAD, map(_row, card.results))
+        blocks.append(f"**`{name}`**: {card.summary}\n\n{table}")
     return "\n\n".join(blocks)
 
 
 def learners() -> str:
-    """The results on the cards of function learners as Markdown.
-
-    Returns:
-        The text that stands between the markers.
-    """
-    rows = [
-        "| functions | mean squared error | the least possible | from the 11th example on | accuracy |",
-        "|---|---|---|---|---|",
-    ]
+    """The results on the cards of function learners as Markdown."""
+    rows = []
     for name, card in in_context.available_learners().items():
         for r in card.results:
             accuracy = "" if "accuracy" not in r else f"{r['accuracy']:.2%} of {r['bayes_accuracy']:.2%}"
-            rows.append(
-                f"| `{name}`: {r['what']} | {_number(r['mse'])} | {_number(r['bayes_mse'])} "
-                f"| {_number(r['settled_mse'])} | {accuracy} |"
-            )
-    return "\n".join(rows)
+            errors = (_number(r[key]) for key in ("mse", "bayes_mse", "settled_mse"))
+            rows.append((f"`{name}`: {r['what']}", *errors, accuracy))
+    head = "functions", "mean squared error", "the least possible", "from the 11th example on", "accuracy"
+    return _table(head, rows)
 
 
 def memories() -> str:
-    """The results on the card of the weight memory as Markdown.
-
-    Returns:
-        The text that stands between the markers.
-    """
-    rows = [
-        "| binary problems | cross-entropy | against one pass, with a 95 % interval |",
-        "|---|---|---|",
-    ]
+    """The results on the card of the weight memory as Markdown."""
+    rows = []
     for r in json.loads((MEMORY_WEIGHTS / "weight-memory.json").read_text())["results"]:
         what = r["what"].removeprefix("mean cross entropy on the test samples of 500 data sets: ")
         above = (
             f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""
         )
-        rows.append(f"| {what} | {r['loss']:.3f} | {above} |")
-    return "\n".join(rows)
+        rows.append((what, f"{r['loss']:.3f}", above))
+    return _table(("binary problems", "cross-entropy", "against one pass, with a 95 % interval"), rows)
 
 
 def who_learns_what() -> str:
-    """The table of the suite `in_context` as Markdown, and what made it.
-
-    Returns:
-        The text that stands between the markers.
-    """
+    """The table of the suite `in_context` as Markdown, and what made it."""
     cells, command = _results(function_learners.SUITE.name)
     rows = function_learners.rows(cells)
     return f"{report.markdown_table(rows, function_learners.COLUMNS)}\n\nMade by `{command}`."
 
 
 def held_out() -> str:
-    """The tables of the suite `held_out` as Markdown, and what made them.
-
-    Returns:
-        The text that stands between the markers.
-    """
+    """The tables of the suite `held_out` as Markdown, and what made them."""
     cells, command = _results(splits.SUITE.name)
     tables = (
         f"**{section.heading}**\n\n{report.markdown_table(section.rows, section.columns)}"
@@ -134,15 +104,22 @@ def with_tables(page: Path) -> str:
     return text
 
 
-def _row(result: dict[str, Any]) -> str:
+def _row(result: dict[str, Any]) -> tuple[str, ...]:
     ours, baseline = (_number(result[k]) for k in ("ours", "baseline"))
     ours, baseline = (f"**{ours}**", baseline) if result["ratio"] < 1 else (ours, f"**{baseline}**")
     steps = result["steps_to_adam"]
     return (
-        f"| {result['what']} | {ours} ± {_number(result['standard_error'])} "
-        f"| {baseline} ({result['best_baseline']}) | {_number(result['ratio'])} "
-        f"| {'never' if steps is None else steps} |"
+        result["what"],
+        f"{ours} ± {_number(result['standard_error'])}",
+        f"{baseline} ({result['best_baseline']})",
+        _number(result["ratio"]),
+        "never" if steps is None else str(steps),
     )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
 def _number(value: float) -> str:

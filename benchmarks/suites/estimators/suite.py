@@ -90,8 +90,7 @@ def theta_of(task: str) -> Theta:
 
 
 def plan(request: Request) -> list[Job]:
-    if request.optimizers:
-        raise ValueError("the suite estimators has its own optimizer: run it without --optimizers")
+    request.without_optimizers("estimators", "has its own optimizer")
     budget = BUDGETS[request.size]
     recorded = {k: v for k, v in dataclasses.asdict(budget).items() if k != "horizons"} | {"sigma": SIGMA}
     jobs = []

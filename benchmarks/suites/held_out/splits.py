@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learned_opt import in_context
+from learned_opt import in_context, training
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context import evaluation, families, learning
+from learned_opt.in_context import families, learning
 from learned_opt.in_context.bayes import row_of
 from learned_opt.in_context.learners import FunctionLearner
 
@@ -44,45 +44,24 @@ def train(learner: FunctionLearner, settings: in_context.LearnerSettings, splits
     Returns:
         The thetas, stacked.
     """
-    optimizer = settings.optimizer()
 
     def one(key: Key, tables: Array) -> Theta:
         theta_key, step_key = jax.random.split(key)
         loss = learning.training_loss(learner, families.among(tables, tables), settings)
-        state = in_context.first_state(theta_key, learner.init, optimizer)
-        return in_context.training_steps(step_key, state, loss, optimizer, settings.num_steps)[0].theta
+        return training.minimize(
+            lambda theta, step: loss(theta, jax.random.fold_in(step_key, step)),
+            learner.init(theta_key),
+            settings.optimizer(),
+            num_steps=settings.num_steps,
+        ).params
 
     keys = jax.random.split(jax.random.key(settings.seed), len(splits.training))
     return jax.jit(jax.vmap(one))(keys, splits.training)
 
 
-def judge(
-    learner: FunctionLearner, thetas: Theta, splits: Splits, part: str, *, length: int, num_sequences: int
-) -> list[dict[str, float | None]]:
-    """The figures of each split's learner on fresh sequences.
-
-    Args:
-        learner: the network.
-        thetas: stacked, one a split.
-        splits: of the functions.
-        part: the functions that are drawn, `"training"` or `"held_out"`.
-        length: examples of a function.
-        num_sequences: of each split.
-
-    Returns:
-        As `Evaluation.summary`, one a split.
-    """
-    known = splits.training
-    if part == "held_out":
-        known = np.concatenate([splits.training, splits.held_out], axis=1)
-
-    def one(theta: Theta, key: Key, tables: Array, known: Array) -> tuple[Array, ...]:
-        keys = jax.random.split(key, num_sequences)
-        return evaluation.judge(learner, theta, families.among(tables, known), keys, length)
-
-    keys = jax.random.split(jax.random.key(evaluation.EVALUATION_STREAM), len(known))
-    found = map(np.asarray, jax.jit(jax.vmap(one))(thetas, keys, getattr(splits, part), known))
-    return [in_context.Evaluation(*fields, binary=True).summary() for fields in zip(*found, strict=True)]
+def known_functions(splits: Splits, part: str) -> np.ndarray:
+    """The functions that a Bayes-optimal predictor of a part reckons with, f32[num_splits, n, 4]."""
+    return splits.training if part == "training" else np.concatenate(splits, axis=1)
 
 
 def probe(learner: FunctionLearner, thetas: Theta, splits: Splits) -> np.ndarray:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.comparison.learners import judge
+from benchmarks.comparison.statistics import ends, median_and_range
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.held_out import splits
 from learned_opt import in_context
-from learned_opt.in_context import learners
+from learned_opt.in_context import families, learners
 from learned_opt.in_context.learners import FunctionLearner
 from learned_opt.runs import Column, Section, interval_plot, line_plot, scatter_plot
 
@@ -68,6 +70,7 @@ VARIANTS: dict[str, Variant] = {
 # Written by hand: what a learner of either kind does in its purest form.
 STORES, EXCLUDES = "stores answers, by hand", "rules out functions, by hand"
 BY_HAND = {STORES: splits.storing, EXCLUDES: splits.excluding}
+DRAWN = (BASE, "4 times the training", "4 functions", "recall", RECIPE, EXCLUDES)
 
 # By name: the number of functions and the examples of each that learners are judged on; the variants.
 SETS: dict[str, tuple[int, int, tuple[str, ...]]] = {
@@ -113,8 +116,7 @@ def settings_of(variant: Variant, num_steps: int) -> in_context.LearnerSettings:
 
 
 def plan(request: Request) -> list[Job]:
-    if request.optimizers:
-        raise ValueError("the suite held_out has its own networks: run it without --optimizers")
+    request.without_optimizers("held_out", "has its own networks")
     budget = BUDGETS[request.size]
     if request.seeds is not None:
         budget = dataclasses.replace(budget, num_splits=request.seeds)
@@ -147,8 +149,9 @@ def _run(name: str, variant: str, budget: Budget, load: Load) -> dict[str, Any]:
         thetas, epochs = splits.train(learner, settings, drawn), settings.num_epochs
     result: dict[str, Any] = {"epochs": epochs, "as_shown": splits.probe(learner, thetas, drawn)}
     for part in drawn._fields:
-        result[part] = splits.judge(
-            learner, thetas, drawn, part, length=length, num_sequences=budget.num_sequences
+        tables = getattr(drawn, part), splits.known_functions(drawn, part)
+        result[part] = judge(
+            learner, thetas, families.among, *tables, length=length, num_sequences=budget.num_sequences
         )
     return result
 
@@ -167,7 +170,7 @@ def row_of(name: str, result: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "epochs": None if epochs is None else round(epochs)}
     for key, values in columns.items():
         if values.size:
-            row |= {key: float(np.median(values)), f"{key}_low": values.min(), f"{key}_high": values.max()}
+            row |= median_and_range(values).row(key)
     return row
 
 
@@ -185,53 +188,16 @@ def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
     rows.sort(key=lambda row: -row["held_out"])
     bayes = float(np.mean([s["bayes_accuracy"] for result in results.values() for s in result["held_out"]]))
     least = float(np.mean([s["bayes_mse"] for result in results.values() for s in result["training"]]))
-    points: dict[str, list[np.ndarray]] = {}
-    for variant, result in results.items():
-        shown = np.asarray(result["as_shown"], np.float64)[:, 1]
-        accuracy = [summary["accuracy"] for summary in result["held_out"]]
-        factor = VARIANTS[variant].factor if variant in VARIANTS else "by hand"
-        points.setdefault(factor, []).append(np.stack([shown, accuracy]))
-    curves = {}
-    for variant in results:
-        table = np.asarray(results[variant]["as_shown"], np.float64)
-        table = table[np.isfinite(table).all(1)]
-        if len(table) and variant in CURVES:
-            low, middle, high = np.quantile(table, (0.25, 0.5, 0.75), axis=0)
-            curves[variant] = np.stack([np.arange(len(middle)), middle, low, high])
     strong = [variant for variant in ("recall, 4 functions", RECIPE) if variant in results]
-    figures = [
-        interval_plot(
-            {row["name"]: (row["held_out"], row["held_out_low"], row["held_out_high"]) for row in rows},
-            title=f"{name}: functions that training held out",
-            x_label="accuracy (the line: Bayes-optimal)",
-            level=bayes,
-            highlight=strong,
-        ),
-        scatter_plot(
-            {factor: np.concatenate(tables, axis=1) for factor, tables in points.items()},
-            title=f"{name}: to store answers or to rule out functions",
-            x_label="share answered as shown, after one contradiction",
-            y_label="accuracy on held-out functions",
-            highlight=[factor for factor in ("base", "recall and switching") if factor in points],
-        ),
-    ]
-    captions = [
-        "Median and range over splits.",
-        "A point is a split. Left are learners that rule out functions, right those that store.",
-    ]
-    if curves:
-        figures.append(
-            line_plot(
-                curves,
-                title=f"{name}: an answer that contradicts every training function",
-                x_label="times that this answer was shown",
-                y_label="share answered as shown",
-                y_log=False,
-                y_limits=(0.0, 1.02),
-                highlight=[variant for variant in (BASE, *strong) if variant in curves],
-            )
-        )
-        captions.append("Median and quartiles over splits.")
+    accuracies = interval_plot(
+        {row["name"]: (row["held_out"], row["held_out_low"], row["held_out_high"]) for row in rows},
+        title=f"{name}: functions that training held out",
+        x_label="accuracy (the line: Bayes-optimal)",
+        level=bayes,
+        highlight=strong,
+    )
+    drawn = [(accuracies, "Median and range over splits."), *_probe_figures(name, results, strong)]
+    figures, captions = zip(*drawn, strict=True)
     return Section(
         f"{name}, {NUM_HELD_OUT} held out",
         prose=f"{PROSE}\n\nThe Bayes-optimal predictor reaches {bayes:.1%} on held-out functions, and a mean "
@@ -240,17 +206,55 @@ def _section(name: str, results: dict[str, dict[str, Any]]) -> Section:
         columns={
             "name": Column("setting"),
             "epochs": Column("epochs", digits=4),
-            "mse": Column("error in training", "low", 3, ("mse_low", "mse_high")),
-            "training": Column("accuracy in training", "high", 3, ("training_low", "training_high")),
-            "held_out": Column("held-out accuracy", "high", 3, ("held_out_low", "held_out_high")),
-            "as_shown": Column("answered as shown", "high", 2, ("as_shown_low", "as_shown_high")),
+            "mse": Column("error in training", "low", 3, ends("mse")),
+            "training": Column("accuracy in training", "high", 3, ends("training")),
+            "held_out": Column("held-out accuracy", "high", 3, ends("held_out")),
+            "as_shown": Column("answered as shown", "high", 2, ends("as_shown")),
         },
         figures=figures,
         captions=captions,
     )
 
 
-CURVES = (BASE, "4 times the training", "4 functions", "recall", RECIPE, EXCLUDES)
+def _probe_figures(
+    name: str, results: dict[str, dict[str, Any]], strong: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Figures and captions of what the probe tells."""
+    points: dict[str, list[np.ndarray]] = {}
+    curves = {}
+    for variant, result in results.items():
+        shown = np.asarray(result["as_shown"], np.float64)
+        accuracy = [summary["accuracy"] for summary in result["held_out"]]
+        factor = VARIANTS[variant].factor if variant in VARIANTS else "by hand"
+        points.setdefault(factor, []).append(np.stack([shown[:, 1], accuracy]))
+        shown = shown[np.isfinite(shown).all(1)]
+        if len(shown) and variant in DRAWN:
+            low, middle, high = np.quantile(shown, (0.25, 0.5, 0.75), axis=0)
+            curves[variant] = np.stack([np.arange(len(middle)), middle, low, high])
+    scatter = scatter_plot(
+        {factor: np.concatenate(tables, axis=1) for factor, tables in points.items()},
+        title=f"{name}: to store answers or to rule out functions",
+        x_label="share answered as shown, after one contradiction",
+        y_label="accuracy on held-out functions",
+        highlight=[factor for factor in ("base", "recall and switching") if factor in points],
+    )
+    drawn = [
+        (scatter, "A point is a split. Left are learners that rule out functions, right those that store.")
+    ]
+    if curves:
+        figure = line_plot(
+            curves,
+            title=f"{name}: an answer that contradicts every training function",
+            x_label="times that this answer was shown",
+            y_label="share answered as shown",
+            y_log=False,
+            y_limits=(0.0, 1.02),
+            highlight=[variant for variant in (BASE, *strong) if variant in curves],
+        )
+        drawn.append((figure, "Median and quartiles over splits."))
+    return drawn
+
+
 SUITE = Suite(
     "held_out",
     1,

@@ -1,22 +1,21 @@
-"""Function learners of several seeds, trained and judged side by side in one program."""
+"""Function learners of several seeds, trained side by side in one program."""
 
 import dataclasses
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from learned_opt import in_context
+from learned_opt import in_context, training
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context import evaluation, learning
+from learned_opt.in_context import learning
 from learned_opt.in_context.families import Family
 from learned_opt.in_context.learners import FunctionLearner
-from learned_opt.in_context.training import TrainingState
 
 RATES_SEED = 0x5EED  # of the trial of learning rates
-WIDER, MAX_WIDER = 3.0, 3  # a sweep whose best lies on its edge goes on by two such factors, so many times
+WIDER = 3.0  # a sweep whose best lies on its edge goes on by two such factors
 
 
 def train(
@@ -48,78 +47,42 @@ def train(
     # The steps of a schedule with peak 1 are scaled, so that one program serves all learning rates.
     schedule = dataclasses.replace(settings, learning_rate=1.0).optimizer()
 
-    def start(key: Key, rate: Array) -> TrainingState:
-        return in_context.first_state(key, learner.init, _scaled(schedule, rate))
+    def optimizer(rate: Array) -> optax.GradientTransformation:
+        return optax.chain(schedule, optax.scale(rate))
 
-    def advance(key: Key, rate: Array, state: TrainingState) -> tuple[TrainingState, Array]:
-        optimizer = _scaled(schedule, rate)
-        state, (losses, _) = in_context.training_steps(key, state, loss, optimizer, settings.steps_per_call)
-        return state, losses
+    def start(key: Key, rate: Array) -> tuple[Theta, optax.OptState]:
+        theta = learner.init(key)
+        return theta, optimizer(rate).init(theta)
 
-    started, advanced = jax.jit(jax.vmap(start)), jax.jit(jax.vmap(advance), donate_argnums=2)
+    def advance(key: Key, rate: Array, theta: Theta, opt_state: Any, first: Array) -> training.Minimized:
+        return training.minimize(
+            lambda theta, step: loss(theta, jax.random.fold_in(key, step)),
+            theta,
+            optimizer(rate),
+            num_steps=settings.steps_per_call,
+            opt_state=opt_state,
+            first_step=first,
+        )
 
-    def run(seed: int, rates: Array, num_steps: int) -> tuple[TrainingState, np.ndarray]:
-        key = jax.random.key(seed)
-        theta_keys, step_keys = jax.random.split(key, (2, len(rates)))
-        state, losses = started(theta_keys, rates), []
-        for _ in range(0, num_steps, settings.steps_per_call):
-            state, found = advanced(step_keys, rates, state)
+    started, advanced = jax.jit(jax.vmap(start)), jax.jit(jax.vmap(advance, (0, 0, 0, 0, None)))
+
+    def run(seed: int, rates: Any, num_steps: int) -> tuple[Theta, np.ndarray]:
+        """The thetas, and the losses f32[len(rates), num_steps]; in calls that can be interrupted."""
+        rates = jnp.asarray(rates, jnp.float32)
+        theta_keys, step_keys = jax.random.split(jax.random.key(seed), (2, len(rates)))
+        theta, opt_state = started(theta_keys, rates)
+        losses = []
+        for first in range(0, num_steps, settings.steps_per_call):
+            theta, opt_state, found, _ = advanced(step_keys, rates, theta, opt_state, first)
             losses.append(np.asarray(found))
-        return state, np.concatenate(losses, axis=1)
+        return theta, np.concatenate(losses, axis=1)
 
-    tried: dict[float, float] = {}
+    def trial(rates: np.ndarray) -> np.ndarray:
+        _, losses = run(RATES_SEED, rates, settings.num_steps // 4)
+        return losses[:, losses.shape[1] // 2 :].mean(axis=1)
 
-    def trial(rates: Sequence[float]) -> None:
-        _, losses = run(RATES_SEED, jnp.asarray(rates, jnp.float32), settings.num_steps // 4)
-        means = losses[:, losses.shape[1] // 2 :].mean(axis=1)
-        tried.update(zip(rates, np.nan_to_num(means, nan=np.inf).tolist(), strict=True))
-
-    best = rates[0]
+    best, tried = rates[0], list(rates)
     if len(rates) > 1:
-        trial(rates)
-        best = min(tried, key=tried.__getitem__)
-        for _ in range(MAX_WIDER):
-            if min(tried) < best < max(tried):
-                break
-            factor = WIDER if best == max(tried) else 1 / WIDER
-            trial((best * factor, best * factor**2))
-            best = min(tried, key=tried.__getitem__)
-    state, _ = run(settings.seed, jnp.full(num_seeds, best, jnp.float32), settings.num_steps)
-    return state.theta, best, sorted(tried or rates)
-
-
-def judge(
-    learner: FunctionLearner,
-    thetas: Theta,
-    family: Family,
-    *,
-    length: int,
-    num_sequences: int,
-) -> list[dict[str, float | None]]:
-    """The figures of each seed's learner on fresh sequences of its own.
-
-    Args:
-        learner: the network.
-        thetas: stacked, one a seed.
-        family: of the functions.
-        length: examples of a function.
-        num_sequences: of each seed.
-
-    Returns:
-        As `Evaluation.summary`, one a seed.
-    """
-
-    def one(theta: Theta, key: Key) -> tuple[Array, ...]:
-        keys = jax.random.split(key, num_sequences)
-        return evaluation.judge(learner, theta, family, keys, length)
-
-    num_seeds = len(jax.tree.leaves(thetas)[0])
-    keys = jax.random.split(jax.random.key(evaluation.EVALUATION_STREAM), num_seeds)
-    found = map(np.asarray, jax.jit(jax.vmap(one))(thetas, keys))
-    return [
-        in_context.Evaluation(*fields, binary=family.binary).summary() for fields in zip(*found, strict=True)
-    ]
-
-
-def _scaled(schedule: optax.GradientTransformation, rate: Array) -> optax.GradientTransformation:
-    return optax.chain(schedule, optax.scale(rate))
+        found = training.sweep(trial, rates, factors=(WIDER, WIDER**2))
+        best, tried = found.best, found.points.tolist()
+    return run(settings.seed, np.full(num_seeds, best), settings.num_steps)[0], best, tried

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.comparison.learners import judge
+from benchmarks.comparison.statistics import ends, median_and_range
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.in_context import ensembles
@@ -89,11 +91,7 @@ sequences."""
 
 
 def plan(request: Request) -> list[Job]:
-    if request.optimizers:
-        raise ValueError(
-            "the suite in_context meta-trains networks and has no optimizers: run it without --optimizers, "
-            "or leave it out"
-        )
+    request.without_optimizers("in_context", "meta-trains networks and has no optimizers")
     budget = BUDGETS[request.size]
     budget = dataclasses.replace(budget, seeds=request.seeds or budget.seeds)
     jobs = []
@@ -146,7 +144,7 @@ def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) ->
     thetas, rate, tried = ensembles.train(
         learner, family, settings, num_seeds=budget.seeds, rates=budget.rates
     )
-    figures = ensembles.judge(learner, thetas, family, length=what.length, num_sequences=budget.num_sequences)
+    figures = judge(learner, thetas, what.make, length=what.length, num_sequences=budget.num_sequences)
     return {"epochs": settings.num_epochs, "learning_rate": rate, "tried": tried, "seeds": figures}
 
 
@@ -159,24 +157,18 @@ def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
     """The row of a network: medians over seeds, with the least and the greatest.
 
-    Args:
-        network: its name.
-        result: of its cell; whether the best learning rate lies on the edge of those tried is said.
-
-    Returns:
-        The numbers by column.
+    It says whether the best learning rate lies on the edge of those tried.
     """
     figures = {key: np.array([f[key] for f in result["seeds"]], np.float64) for key in result["seeds"][0]}
     errors, accuracies = figures["mse"], figures["accuracy"]
+    mse = median_and_range(errors)
     bayes = float(figures["bayes_mse"].mean())
     tried = result.get("tried", ())  # nothing was, for what is shipped
     row = {
         "network": network,
-        "mse": float(np.median(errors)),
-        "mse_low": float(errors.min()),
-        "mse_high": float(errors.max()),
+        **mse.row("mse"),
         "bayes_mse": bayes,
-        "ratio": float(np.median(errors)) / bayes,
+        "ratio": mse.value / bayes,
         "settled_mse": float(np.median(figures["settled_mse"])),
         "learned": f"{sum(errors <= LEARNED * figures['bayes_mse'])} of {len(errors)}",
         "epochs": round(result["epochs"]),
@@ -184,23 +176,19 @@ def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
         "on_edge": len(tried) > 1 and result["learning_rate"] in (tried[0], tried[-1]),
     }
     if np.isfinite(accuracies).all():
-        row |= {
-            "accuracy": float(np.median(accuracies)),
-            "accuracy_low": accuracies.min(),
-            "accuracy_high": accuracies.max(),
-            "bayes_accuracy": float(figures["bayes_accuracy"].mean()),
-        }
+        row |= median_and_range(accuracies).row("accuracy")
+        row["bayes_accuracy"] = float(figures["bayes_accuracy"].mean())
     return row
 
 
 COLUMNS = {
     "task": Column("functions"),
     "network": Column("network"),
-    "mse": Column("mean squared error", digits=3, interval=("mse_low", "mse_high")),
+    "mse": Column("mean squared error", digits=3, interval=ends("mse")),
     "bayes_mse": Column("Bayes-optimal", digits=3),
     "ratio": Column("ratio", digits=3),
     "settled_mse": Column("from example 11 on", digits=2),
-    "accuracy": Column("accuracy", digits=4, interval=("accuracy_low", "accuracy_high")),
+    "accuracy": Column("accuracy", digits=4, interval=ends("accuracy")),
     "bayes_accuracy": Column("Bayes-optimal accuracy", digits=4),
     "learned": Column("learned"),
     "epochs": Column("epochs", digits=4),

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 
-from benchmarks.comparison.baselines import FIELD, Contender, learned
-from benchmarks.comparison.suite import Budget, Case, race
+from benchmarks.comparison.baselines import BASELINES, Optimizer, learned
+from benchmarks.comparison.suite import Budget, Case, comparison
 from learned_opt import datasets, tasks
 from learned_opt.runs import Column
 
@@ -85,12 +85,12 @@ def cases(size: str) -> list[Case]:
     return found
 
 
-def contenders(size: str) -> tuple[Contender, ...]:
+def optimizers(size: str) -> tuple[Optimizer, ...]:
     decaying = () if size == "quick" else tuple(f"{name}:decay" for name in LEARNED)
-    return (*FIELD.values(), *(learned(name) for name in (*LEARNED, *decaying)))
+    return (*BASELINES.values(), *(learned(name) for name in (*LEARNED, *decaying)))
 
 
-SUITE = race(
+SUITE = comparison(
     "mnist",
     cases,
     version=1,
@@ -101,7 +101,7 @@ SUITE = race(
         "default": Budget(seeds=5, problems=2, tuning_problems=2, chunk=4),
         "full": Budget(seeds=5, problems=4, tuning_problems=4, rates=33, chunk=4),
     },
-    contenders=contenders,
+    optimizers=optimizers,
     metrics={
         "test_accuracy": Column("test accuracy", best="high", digits=4),
         "test_loss": Column("test loss", best="low", digits=3),

@@ -10,7 +10,9 @@ import jax
 import numpy as np
 
 from benchmarks.comparison import statistics
-from benchmarks.comparison.suite import FIRST_SEED, summary
+from benchmarks.comparison.curves import summary
+from benchmarks.comparison.statistics import ends
+from benchmarks.comparison.suite import FIRST_SEED
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from learned_opt import meta, optimizers, tasks, training
@@ -84,10 +86,7 @@ def settings(size: str) -> list[Setting]:
 
 
 def plan(request: Request) -> list[Job]:
-    if request.optimizers:
-        raise ValueError(
-            "the suite objective meta-trains its own optimizers: run it without --optimizers, or leave it out"
-        )
+    request.without_optimizers("objective", "meta-trains its own optimizers")
     budget = BUDGETS[request.size]
     jobs = []
     for task, setting in itertools.product(budget.tasks, settings(request.size)):
@@ -162,12 +161,8 @@ def _rows(own: Sequence[Cell]) -> list[dict[str, Any]]:
             {
                 **group[0].settings["setting"],
                 "order": "second" if group[0].settings["setting"]["second_order"] else "first",
-                "loss": loss.value,
-                "loss_low": loss.low,
-                "loss_high": loss.high,
-                "rate": rate.value,
-                "rate_low": rate.low,
-                "rate_high": rate.high,
+                **loss.row("loss"),
+                **rate.row("rate"),
                 "spread": max(by_seed) / min(by_seed) if len(by_seed) > 1 and min(by_seed) > 0 else None,
                 "skipped": int(sum(r["skipped"] for r in results)),
                 "norm": max(norms) if norms else None,
@@ -239,8 +234,8 @@ def _section(task: str, rows: list[dict[str, Any]]) -> Section:
             "rate_weight": Column("lambda", digits=2),
             "order": Column("order"),
             "truncation": Column("truncation"),
-            "loss": Column("final loss (IQM)", "low", 3, ("loss_low", "loss_high")),
-            "rate": Column("measured rate", digits=3, interval=("rate_low", "rate_high")),
+            "loss": Column("final loss (IQM)", "low", 3, ends("loss")),
+            "rate": Column("measured rate", digits=3, interval=ends("rate")),
             "spread": Column("spread", digits=3),
             "norm": Column("largest gradient norm", digits=3),
             "skipped": Column("skipped"),

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 
-from benchmarks.comparison.baselines import FIELD, Contender, learned
-from benchmarks.comparison.suite import Budget, Case, race
+from benchmarks.comparison.baselines import BASELINES, Optimizer, learned
+from benchmarks.comparison.suite import Budget, Case, comparison
 from learned_opt import tasks
 
 LEARNED = ("lstm-quadratic", "lstm-general")
@@ -68,12 +68,12 @@ def cases(size: str) -> list[Case]:
     return found + [noisy(n, few) for n in noises] + [scaled(s) for s in scales]
 
 
-def contenders(size: str) -> tuple[Contender, ...]:
+def optimizers(size: str) -> tuple[Optimizer, ...]:
     decaying = () if size == "quick" else ("lstm-quadratic:decay",)
-    return (*FIELD.values(), *(learned(name) for name in (*LEARNED, *decaying)))
+    return (*BASELINES.values(), *(learned(name) for name in (*LEARNED, *decaying)))
 
 
-SUITE = race(
+SUITE = comparison(
     "quadratics",
     cases,
     version=1,
@@ -84,5 +84,5 @@ SUITE = race(
         "default": Budget(seeds=5, problems=128, tuning_problems=128, rates=33),
         "full": Budget(seeds=10, problems=128, tuning_problems=128, rates=33),
     },
-    contenders=contenders,
+    optimizers=optimizers,
 )

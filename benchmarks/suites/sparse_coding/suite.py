@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from benchmarks.comparison.baselines import FIELD, Contender, learned, solver
-from benchmarks.comparison.suite import Budget, Case, race
+from benchmarks.comparison.baselines import BASELINES, Optimizer, learned, solver
+from benchmarks.comparison.suite import Budget, Case, comparison
 from benchmarks.suites.sparse_coding.iterative import (
     approximate_message_passing,
     fista,
@@ -69,7 +69,7 @@ def cases(size: str) -> list[Case]:
                     functools.partial(penalized, penalty, "subgradient"),
                     horizons[-1:],
                     summary=f"{PENALIZED}, {SUMMARIES[penalty]}; a subgradient of the whole.",
-                    only=tuple(FIELD),
+                    only=tuple(BASELINES),
                 )
             )
     for kind in ("gaussian",) if quick else RECOVERY:
@@ -136,12 +136,12 @@ def _trained(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
     return trained_codes(name, task.config, batch, num_steps)
 
 
-def contenders(size: str) -> tuple[Contender, ...]:
+def optimizers(size: str) -> tuple[Optimizer, ...]:
     """Swept baselines with the proximal operator, the references, and what is shipped."""
     l1, l0, group = (functools.partial(_is, penalty) for penalty in ("l1", "l0", "group"))
-    swept = [c for c in FIELD.values() if c.kind == "swept" or c.name == "adam-1e-3"]
+    swept = [c for c in BASELINES.values() if c.kind == "swept" or c.name == "adam-1e-3"]
     if size == "quick":
-        swept = [FIELD["sgd"], FIELD["adam"]]
+        swept = [BASELINES["sgd"], BASELINES["adam"]]
     references = (
         solver("ista", functools.partial(_thresholding, "ista", proximal_gradient), suits=l1),
         solver("fista", functools.partial(_thresholding, "fista", fista), suits=l1),
@@ -167,7 +167,7 @@ def _has_network(name: str, task: Task) -> bool:
     return _is_recovery(task) and path_of(name, task.config).exists()
 
 
-SUITE = race(
+SUITE = comparison(
     "sparse_coding",
     cases,
     version=1,
@@ -178,7 +178,7 @@ SUITE = race(
         "default": Budget(seeds=5, problems=64, tuning_problems=64),
         "full": Budget(seeds=10, problems=128, tuning_problems=128, rates=33),
     },
-    contenders=contenders,
+    optimizers=optimizers,
     metrics={
         "nmse_db": Column("NMSE (dB)", best="low"),
         "support_f1": Column("support F1", best="high"),

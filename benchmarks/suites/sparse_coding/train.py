@@ -18,6 +18,7 @@ import optax
 import tyro
 
 from benchmarks.suites.sparse_coding.unrolled import NETWORKS, Network, Theta
+from learned_opt import training
 from learned_opt.core.types import Array, Key, Task
 from learned_opt.runs import Checkpoints, load_weights, progress, save_weights
 from learned_opt.tasks import sparse_coding
@@ -112,32 +113,25 @@ def train(settings: Settings, directory: Path) -> tuple[Theta, np.ndarray]:
         return jax.tree.map(jnp.asarray, theta), np.array(metadata["nmse_db"])
 
     network, task = make_network(settings), settings.task()
-    run_chunk = functools.partial(_run_chunk, network.codes, task._replace(data=(), config=None), settings)
+    what = task._replace(data=(), config=None), network.codes, settings
     checkpoints = Checkpoints(directory / "checkpoints", keep=1)
     theta = network.init()
-    state = (theta, optax.adam(0.0).init(theta))
-    done = 0
+    state, done = (theta, optimizer(settings, 1).init(theta)), 0
     if checkpoints.steps():
         done, state = checkpoints.restore(like=state)
-    key = jax.random.key(settings.seed)
     first, total = 0, sum(steps for _, steps in settings.stages())
     with progress(total, "steps") as bar:
         for layers, steps in settings.stages():
             while first <= done < first + steps:
                 if done == first:
-                    state = _new_layer(state[0], layers)
-                state, error = run_chunk(
-                    layers,
-                    steps,
-                    state,
-                    jnp.int32(done - first),
-                    jax.random.fold_in(key, done),
-                    network.fixed,
-                    task.data,
+                    theta = _with_layer(state[0], layers)
+                    state = theta, optimizer(settings, steps).init(theta)
+                *state, errors, _ = _run_chunk(
+                    what, (layers, steps), jnp.int32(done), *state, network.fixed, task.data
                 )
                 done = min(done + CHUNK, first + steps)
-                checkpoints.save(done, state)
-                bar.update(done, layers=layers, nmse_db=float(error))
+                checkpoints.save(done, tuple(state))
+                bar.update(done, layers=layers, nmse_db=float(errors.mean()))
             first += steps
     errors = np.asarray(final_errors(settings, network, state[0], NUM_TEST_PROBLEMS))
     metadata = {"settings": dataclasses.asdict(settings), "nmse_db": [round(float(e), 3) for e in errors]}
@@ -159,8 +153,8 @@ def final_errors(settings: Settings, network: Network, theta: Theta, num_problem
     return errors(theta, network.fixed, task.data)
 
 
-def _new_layer(theta: Theta, layers: int) -> tuple[Theta, Any]:
-    """The new layer starts as a copy of the last one with a lower threshold; Adam starts anew."""
+def _with_layer(theta: Theta, layers: int) -> Theta:
+    """A new layer starts as a copy of the last one with a lower threshold."""
     if layers > 1:
         k = layers - 1
         drifts = {"log_threshold": DRIFT, "log_step": 0.0}
@@ -169,7 +163,17 @@ def _new_layer(theta: Theta, layers: int) -> tuple[Theta, Any]:
             for name, drift in drifts.items()
             if name in theta
         }
-    return theta, optax.adam(0.0).init(theta)
+    return theta
+
+
+def optimizer(settings: Settings, steps: int) -> optax.GradientTransformation:
+    """Adam with a learning rate for vectors and one for matrices, decaying to 0 over the steps of a stage."""
+    rates = settings.learning_rate, settings.matrix_learning_rate
+    return optax.chain(
+        optax.scale_by_adam(b2=0.99),
+        optax.stateless(lambda updates, _: jax.tree.map(lambda u: rates[u.ndim - 1] * u, updates)),
+        optax.scale_by_learning_rate(optax.cosine_decay_schedule(1.0, steps)),
+    )
 
 
 def _draw(task: Task, key: Key, number: int, data: Any) -> tuple[Array, Array]:
@@ -182,28 +186,19 @@ def _draw(task: Task, key: Key, number: int, data: Any) -> tuple[Array, Array]:
     return jax.vmap(one)(jax.random.split(key, number))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _run_chunk(network_codes, task, settings, layers, steps, state, first, key, fixed, data):
-    tx = optax.scale_by_adam(b2=0.99)
-    size = settings.batch_size
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run_chunk(what, stage, done, theta, opt_state, fixed, data) -> training.Minimized:
+    task, network_codes, settings = what
+    layers, steps = stage
+    key = jax.random.key(settings.seed)
 
-    def loss(theta: Theta, codes: Array, y: Array) -> Array:
+    def loss(theta: Theta, step: Array) -> Array:
+        codes, y = _draw(task, jax.random.fold_in(key, step), settings.batch_size, data)
         # The logarithm, so that Adam sees gradients of one size while the error falls by six decades.
         return nmse_db(network_codes(theta, fixed, y, layers)[-1], codes)
 
-    def step(state, batch):
-        (theta, opt_state), i = state
-        error, grad = jax.value_and_grad(loss)(theta, *batch)
-        updates, opt_state = tx.update(grad, opt_state)
-        decay = (1 + jnp.cos(jnp.pi * i.astype(jnp.float32) / steps)) / 2
-        rates = settings.learning_rate, settings.matrix_learning_rate
-        theta = jax.tree.map(lambda t, u: t - decay * rates[t.ndim - 1] * u, theta, updates)
-        return ((theta, opt_state), i + 1), error
-
-    opt_state = state[1][0]
-    batches = jax.tree.map(lambda leaf: leaf.reshape(CHUNK, size, -1), _draw(task, key, CHUNK * size, data))
-    (((theta, opt_state), _), errors) = jax.lax.scan(step, ((state[0], opt_state), first), batches)
-    return (theta, (opt_state, *state[1][1:])), jnp.mean(errors)
+    tx = optimizer(settings, steps)
+    return training.minimize(loss, theta, tx, num_steps=CHUNK, opt_state=opt_state, first_step=done)
 
 
 def main(settings: Settings, directory: Path) -> None:

@@ -22,6 +22,7 @@ from benchmarks.suites.sparse_coding.iterative import (
     proximal_gradient,
 )
 from benchmarks.suites.sparse_coding.problems import RECOVERY, RECOVERY_STEPS, recovery
+from learned_opt import training
 from learned_opt.core import soft_threshold
 from learned_opt.core.types import Array, Task
 from learned_opt.tasks import SparseCoding
@@ -79,22 +80,23 @@ def tune(task: Task, num_steps: int) -> dict[str, Any]:
     for solver, grid in GRIDS.items():
 
         @jax.jit
-        def losses(problems: SparseCoding, arguments: Array, solver: str = solver) -> Array:
-            def one(code: Array, measurement: Array) -> Array:
+        def losses(points: Array, problems: SparseCoding, solver: str = solver) -> Array:
+            def one(arguments: Array, code: Array, measurement: Array) -> Array:
                 problem = SparseCoding(problems.dictionary, code, measurement)
                 x = _last_iterate(solver, problem, num_steps, arguments, largest)
                 return task.loss(x, problem, problem)
 
-            return jax.vmap(one)(problems.code, problems.measurement)
+            several = jax.vmap(one, (None, 0, 0))
+            return jax.lax.map(lambda p: several(p, problems.code, problems.measurement).mean(), points)
 
-        points = list(itertools.product(*grid))
-        means = [float(np.mean(losses(problems, jnp.float32(point)))) for point in points]
-        best = int(np.nanargmin(np.where(np.isfinite(means), means, np.inf)))
-        edges = [(values[0], values[-1]) for values in grid]
+        best = training.sweep(
+            lambda points, losses=losses: losses(jnp.float32(points), problems),
+            list(itertools.product(*grid)),
+        )
         found[solver] = {
-            "arguments": points[best],
-            "loss": round(means[best], 6),
-            "on_edge": any(x in edge for x, edge in zip(points[best], edges, strict=True)),
+            "arguments": best.best.tolist(),
+            "loss": round(best.loss, 6),
+            "on_edge": best.on_edge,
         }
     return found
 

@@ -176,13 +176,9 @@ def _shortest_period(lopt, task: Task, period: int) -> float:
 
 
 def loop_costs(seconds: Mapping[int, float]) -> dict[str, float]:
-    """What a meta-step and what the end of a period costs.
+    """What a meta-step costs, and the validation, metrics and checkpoint at the end of a period.
 
-    Args:
-        seconds: of a period, by its meta-steps, for two lengths.
-
-    Returns:
-        `loop_seconds` a meta-step, and `end_seconds` for validation, metrics and checkpoint.
+    From the seconds of a period by its meta-steps, for two lengths.
     """
     (short, short_seconds), (long, long_seconds) = sorted(seconds.items())
     step = (long_seconds - short_seconds) / (long - short)

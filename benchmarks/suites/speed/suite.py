@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.comparison import baselines as field
+from benchmarks.comparison import baselines
 from benchmarks.comparison.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
@@ -27,7 +27,7 @@ MACHINE = "limits"
 
 def plan(request: Request) -> list[Job]:
     names = request.optimizers or ("adam-1e-3", *zoo.available())
-    chosen = [c for n in names for c in field.find(n) if c.kind not in ("swept", "solver", "reference")]
+    chosen = [c for n in names for c in baselines.find(n) if c.kind not in ("swept", "solver", "reference")]
     jobs = []
     for decade in SIZES[request.size]:
         for layout, leaves in LAYOUTS.items():
@@ -55,7 +55,7 @@ def params(number: int, leaves: int) -> dict[str, jax.Array]:
     return {f"w{i}": jnp.full(shape, 0.1, jnp.float32) for i in range(leaves)}
 
 
-def _update(c: field.Contender, number: int, leaves: int, load: Load) -> dict[str, Any]:
+def _update(c: baselines.Optimizer, number: int, leaves: int, load: Load) -> dict[str, Any]:
     tx, x = c.build(100), params(number, leaves)
     expected = state_bytes(tx, x)
     row = {

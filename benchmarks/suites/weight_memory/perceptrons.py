@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learned_opt import training
 from learned_opt.in_context import Dataset, WeightMemory
 
 OPTIMIZERS = {"adam": optax.adam, "sgd": optax.sgd}
@@ -46,8 +47,8 @@ def curves(
         num_train: i32[num_datasets].
 
     Returns:
-        f32[num_datasets, num_steps], mean cross entropy over the test samples. The steps of
-        one pass beyond the training samples change nothing.
+        f32[num_datasets, num_steps], mean cross entropy over the test samples; after the last training
+        sample of one pass it stays as it is.
     """
     tx = OPTIMIZERS[optimizer](rate)
 
@@ -57,27 +58,23 @@ def curves(
         return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(weights), 1)
 
     def train(key: Any, one: Dataset, n: jax.Array) -> jax.Array:
-        is_train = (jnp.arange(one.targets.shape[0]) < n).astype(jnp.float32)
+        num_samples = one.targets.shape[0]
+        is_train = (jnp.arange(num_samples) < n).astype(jnp.float32)
 
-        def step(carry: Any, i: jax.Array) -> tuple[Any, jax.Array]:
-            if one_pass:
-                sample = Dataset(one.inputs[i][None], one.targets[i][None])
-                weights = is_train[i][None]
-            else:
-                sample, weights = one, is_train
-            cells, state = carry
-            gradient = jax.grad(loss)(cells, sample, weights)
-            # optax counts on int and float promoting, whatever the user has set.
-            with jax.numpy_dtype_promotion("standard"):
-                updates, new_state = tx.update(gradient, state, cells)
-            new: Any = (optax.apply_updates(cells, updates), new_state)
-            if one_pass:  # Adam moves without a gradient too
-                new = jax.tree.map(lambda a, b: jnp.where(i < n, a, b), new, carry)
-            return new, loss(new[0], one, 1 - is_train)
+        def training_loss(cells: jax.Array, step: jax.Array) -> jax.Array:
+            if not one_pass:
+                return loss(cells, one, is_train)
+            return loss(cells, Dataset(one.inputs[step][None], one.targets[step][None]), is_train[step][None])
 
-        cells = memory.init(key)["initial"]["cells"]
-        steps = jnp.arange(one.targets.shape[0] if one_pass else FULL_BATCH_STEPS)
-        return jax.lax.scan(step, (cells, tx.init(cells)), steps)[1]
+        found = training.minimize(
+            training_loss,
+            memory.init(key)["initial"]["cells"],
+            tx,
+            num_steps=num_samples if one_pass else FULL_BATCH_STEPS,
+            report=lambda cells: loss(cells, one, 1 - is_train),
+        )
+        # Adam moves without a gradient too: one pass ends with the last training sample.
+        return found.reports[jnp.minimum(jnp.arange(num_samples), n - 1)] if one_pass else found.reports
 
     num = num_train.shape[0]
     return jax.vmap(train)(jax.random.split(key, num), data, num_train)
@@ -92,36 +89,19 @@ def sweep(
     num_train: Any,
     grid: Sequence[float] = GRID,
 ) -> np.ndarray:
-    """The mean test loss for every learning rate, after every step.
-
-    Args:
-        memory: as in `curves`.
-        optimizer: as in `curves`.
-        one_pass: as in `curves`.
-        key: as in `curves`.
-        data: other data sets than those that are compared on.
-        num_train: of them.
-        grid: learning rates, ascending.
+    """The mean of `curves` over other data sets than those that are compared on, for each learning rate.
 
     Returns:
         f32[len(grid), num_steps], infinite where it is not a number.
     """
-    rates = (curves(memory, optimizer, one_pass, rate, key, data, num_train) for rate in grid)
-    means = np.stack([np.asarray(found).mean(0) for found in rates])
-    return np.where(np.isfinite(means), means, np.inf)
+    found = jax.vmap(lambda rate: curves(memory, optimizer, one_pass, rate, key, data, num_train).mean(0))(
+        jnp.asarray(grid, jnp.float32)
+    )
+    return np.nan_to_num(found, nan=np.inf)
 
 
 def best(means: np.ndarray, stop_early: bool, grid: Sequence[float] = GRID) -> Tuned:
-    """The best learning rate of a sweep, and with `stop_early` the best number of steps.
-
-    Args:
-        means: that `sweep` gave.
-        stop_early: whether the number of steps is tuned too.
-        grid: the sweep's.
-
-    Returns:
-        What was found.
-    """
+    """The best learning rate of what `sweep` gave, and with `stop_early` the best number of steps."""
     steps = means.argmin(1) if stop_early else np.full(len(grid), means.shape[1] - 1)
-    chosen = int(means[np.arange(len(grid)), steps].argmin())
-    return Tuned(grid[chosen], int(steps[chosen]), chosen in (0, len(grid) - 1))
+    found = training.sweep(lambda grid: means[np.arange(len(grid)), steps], grid)
+    return Tuned(found.best, int(steps[np.argmin(found.losses)]), found.on_edge)

@@ -70,14 +70,23 @@ def _measure(name: str, seed: int, num: int, num_tuning: int, load: Load) -> dic
     del load
     stored = in_context.load_memory("weight-memory")
     data, num_train = in_context.comparison_datasets(stored, num, seed=seed)
-    if name in classifiers.CLASSIFIERS:
-        found = classifiers.losses(name, *map(np.asarray, (*data, num_train)))
-        return {"losses": found, "num_train": num_train}
     if name in PERCEPTRONS:
-        return _perceptron(name, seed, num_tuning, stored, data, num_train)
+        found = _perceptron(name, seed, num_tuning, stored, data, num_train)
+    else:
+        found = {"losses": losses(name, stored, data, num_train)}
+    return found | {"num_train": num_train}
+
+
+def losses(
+    name: str, stored: in_context.StoredMemory, data: in_context.Dataset, num_train: jax.Array
+) -> np.ndarray:
+    """The losses of a memory or a classifier on each data set, f[num_datasets]."""
+    if name in classifiers.CLASSIFIERS:
+        return classifiers.losses(name, *map(np.asarray, (*data, num_train)))
     num_orders = NUM_ORDERS if name == AVERAGED else None
-    found = in_context.memory_losses(stored.memory, stored.theta, data, num_train, num_orders=num_orders)
-    return {"losses": found, "num_train": num_train}
+    return np.asarray(
+        in_context.memory_losses(stored.memory, stored.theta, data, num_train, num_orders=num_orders)
+    )
 
 
 def _perceptron(
@@ -91,8 +100,8 @@ def _perceptron(
     optimizer, one_pass, stop_early = PERCEPTRONS[name]
     tuned = perceptrons.best(_sweep(optimizer, one_pass, seed, num_tuning), stop_early)
     key = jax.random.key(seed)
-    losses = perceptrons.curves(stored.memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
-    return {"losses": np.asarray(losses)[:, tuned.step], "num_train": num_train, **tuned._asdict()}
+    curves = perceptrons.curves(stored.memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
+    return {"losses": np.asarray(curves)[:, tuned.step], **tuned._asdict()}
 
 
 @functools.cache
@@ -104,22 +113,18 @@ def _sweep(optimizer: str, one_pass: bool, seed: int, num_tuning: int) -> np.nda
 
 
 def rows(losses: Mapping[str, np.ndarray], tuned: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a learning algorithm: its losses, and how far they are above the memory's on the same data sets.
+    """A row a learning algorithm, the best first: its losses, and how far they are above the memory's.
 
     Args:
-        losses: f[num_datasets] by name.
+        losses: f[num_datasets] by name, on the same data sets.
         tuned: by name, what a sweep found, where there was one.
-
-    Returns:
-        The rows, the best first.
     """
     found = []
     for name, values in losses.items():
         row = {"name": name, "loss": float(np.mean(values)), "std": float(np.std(values))}
         if name != MEMORY and MEMORY in losses:
             difference = np.asarray(values) - losses[MEMORY]
-            interval = statistics.interval(difference, np.mean)
-            row |= {"difference": interval.value, "low": interval.low, "high": interval.high}
+            row |= statistics.interval(difference, np.mean).row("difference")
             p = stats.ttest_1samp(difference, 0.0).pvalue  # type: ignore[attr-defined]
             row["p"] = float(p) if np.any(difference) else 1.0
         if name in tuned:
@@ -151,7 +156,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
                 "name": Column("algorithm"),
                 "loss": Column("loss", "low"),
                 "std": Column("standard deviation", digits=3),
-                "difference": Column("above the memory", digits=2, interval=("low", "high")),
+                "difference": Column("above the memory", digits=2, interval=statistics.ends("difference")),
                 "p": Column("p", digits=2),
                 "learning_rate": Column("learning rate", digits=2),
                 "step": Column("step", digits=4),

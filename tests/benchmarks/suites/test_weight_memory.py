@@ -75,14 +75,14 @@ def test_rows_are_paired_with_the_memory():
         row["name"]: row
         for row in suite.rows(losses, {"worse": {"learning_rate": 1, "step": 2, "on_edge": False}})
     }
-    assert rows["worse"]["low"] < 0.05 < rows["worse"]["high"]
+    assert rows["worse"]["difference_low"] < 0.05 < rows["worse"]["difference_high"]
     assert rows["worse"]["p"] < 1e-6
     assert rows["same"]["difference"] == 0
     assert rows["same"]["p"] == 1
     assert rows["worse"]["learning_rate"] == 1
 
 
-def test_plan_has_a_cell_a_contender_and_the_memory_beats_lines():
+def test_plan_has_a_cell_an_algorithm_and_the_memory_beats_lines():
     jobs = {job.key.optimizer: job for job in suite.plan(Request(size="quick"))}
     assert list(jobs) == list(suite.NAMES)
     assert [j.key.optimizer for j in suite.plan(Request(optimizers=("RBF SVM",)))] == ["RBF SVM"]

@@ -4,14 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.comparison.suite import _solve
+from benchmarks.comparison.curves import solver_curves
 from benchmarks.suites.sparse_coding import suite, trained, tuned
 from benchmarks.suites.sparse_coding.iterative import fista, proximal_gradient
 from learned_opt import tasks, training
 
 
 def competing(task) -> set[str]:
-    return {c.name for c in suite.contenders("quick") if c.suits(task) and c.kind == "solver"}
+    return {c.name for c in suite.optimizers("quick") if c.suits(task) and c.kind == "solver"}
 
 
 def test_references_compete_where_they_suit():
@@ -43,12 +43,12 @@ def test_untuned_cases_say_how_to_tune():
         tuned.tuned("ista", config, 16)
 
 
-def test_solvers_run_through_the_race():
+def test_solvers_run_on_the_problems_of_a_comparison():
     task = tasks.sparse_coding(8, 12, weight=0.1)
-    by_name = {c.name: c for c in suite.contenders("quick")}
+    by_name = {c.name: c for c in suite.optimizers("quick")}
     keys = training.evaluation_keys(0, 3)
     for name, method in (("ista", proximal_gradient), ("fista", fista)):
-        curves, metrics = _solve(by_name[name].build, task, 20, keys, chunk=2)
+        curves, metrics = solver_curves(by_name[name].build, task, 20, keys, chunk=2)
         problem = task.sample(jax.random.split(keys[1], 3)[0])
         iterates = method(problem, 20, task.prox)
         expected = [float(task.loss(x, problem, problem)) for x in iterates]
@@ -60,9 +60,9 @@ def test_solvers_run_through_the_race():
 def test_trained_networks_run_in_one_compiled_program_after_another(network: str):
     trained._load.cache_clear()  # so that the first program is what reads the weights
     task = suite.recovery("gaussian")
-    by_name = {c.name: c for c in suite.contenders("quick")}
+    by_name = {c.name: c for c in suite.optimizers("quick")}
     keys = training.evaluation_keys(0, 2)
-    first, _ = _solve(by_name[network].build, task, 16, keys, chunk=1)
-    second, _ = _solve(by_name[network].build, task, 8, keys, chunk=1)
+    first, _ = solver_curves(by_name[network].build, task, 16, keys, chunk=1)
+    second, _ = solver_curves(by_name[network].build, task, 8, keys, chunk=1)
     np.testing.assert_allclose(second, first[:, :9], rtol=1e-4)
     assert np.all(first[:, 16] < 1e-2 * first[:, 0])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.comparison.learners import judge
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key, Request
 from benchmarks.suites.held_out import splits
@@ -16,6 +17,7 @@ from benchmarks.suites.held_out.suite import (
     row_of,
     settings_of,
 )
+from learned_opt.in_context import families
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def test_the_probe_has_no_share_where_no_training_function_is_near():
 
 def test_storing_serves_for_every_function_and_ruling_out_for_those_of_training(drawn):
     def accuracy(learner, part: str) -> float:
-        figures = splits.judge(learner, drawn.training, drawn, part, length=32, num_sequences=50)
+        tables = getattr(drawn, part), splits.known_functions(drawn, part)
+        figures = judge(learner, drawn.training, families.among, *tables, length=32, num_sequences=50)
         return float(np.mean([f["accuracy"] for f in figures]))  # type: ignore[arg-type]
 
     stores, excludes = splits.storing(), splits.excluding()

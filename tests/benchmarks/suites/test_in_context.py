@@ -4,6 +4,7 @@ import chex
 import jax
 import pytest
 
+from benchmarks.comparison.learners import judge
 from benchmarks.harness.suite import Request
 from benchmarks.suites.in_context import ensembles, suite
 from learned_opt import in_context
@@ -44,7 +45,7 @@ def test_a_trial_chooses_the_learning_rate_that_learns():
 def test_judging_is_that_of_the_package():
     learner, family = learners.gru(num_units=2), families.semilinear()
     thetas = jax.vmap(learner.init)(jax.random.split(jax.random.key(0), 2))
-    first, second = ensembles.judge(learner, thetas, family, length=12, num_sequences=200)
+    first, second = judge(learner, thetas, lambda: family, length=12, num_sequences=200)
     theta = jax.tree.map(lambda leaf: leaf[0], thetas)
     alone = in_context.evaluate_learner(learner, theta, family, length=12, num_sequences=200).summary()
     assert first["mse"] == pytest.approx(alone["mse"], rel=0.2)
