@@ -20,20 +20,20 @@ def classification(**arguments):
     return tasks.classification(**arguments)
 
 
-def case(dataset: str, kind: str, what: str, note: str, horizons=(100,), **arguments) -> Case:
+def case(dataset: str, kind: str, what: str, stand_in: str, horizons=(100,), **arguments) -> Case:
     return Case(
         f"{dataset}-{kind}",
         functools.partial(classification, dataset=dataset, **arguments),
         horizons,
         window=9,
-        summary=f"{dataset}, {what}.{note}",
+        summary=f"{dataset}, {what}.{stand_in}",
     )
 
 
 def cases(size: str) -> list[Case]:
     dataset = "mnist" if datasets.is_prepared("mnist") else "digits"
-    note = "" if dataset == "mnist" else IN_PLACE.format("MNIST")
-    make = functools.partial(case, dataset, note=note)
+    stand_in = "" if dataset == "mnist" else IN_PLACE.format("MNIST")
+    make = functools.partial(case, dataset, stand_in=stand_in)
     base_horizons = {"quick": (100,), "default": (100, 1000), "full": (100, 1000, 2000, 10_000)}[size]
     base = make("mlp20", "one hidden layer of 20 sigmoid units, batches of 128", horizons=base_horizons)
     horizons = (100,) if size != "full" else (100, 1000, 10_000)

@@ -254,9 +254,9 @@ def _lines(rows: Sequence[dict[str, Any]], x: str) -> dict[str, np.ndarray]:
     for row in sorted(rows, key=lambda row: row[x]):
         if row[fixed] == base:
             # Zero has no place on a logarithmic axis: half a decade left of the smallest lambda.
-            place = 3e-4 if x == "rate_weight" and row[x] == 0 else row[x]
+            x_value = 3e-4 if x == "rate_weight" and row[x] == 0 else row[x]
             groups.setdefault(f"{row['weights']}, {row['order']}", []).append(
-                (place, row["loss"], row["loss_low"], row["loss_high"])
+                (x_value, row["loss"], row["loss_low"], row["loss_high"])
             )
     return {name: np.array(points).T for name, points in groups.items() if len(points) > 1}
 

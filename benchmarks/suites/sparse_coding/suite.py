@@ -8,17 +8,9 @@ and ALISTA have been trained for the dictionary (`train.py`).
 import functools
 from typing import Any
 
-import jax
-
 from benchmarks.comparison.baselines import BASELINES, Optimizer, learned, solver
 from benchmarks.comparison.suite import Budget, Case, comparison
-from benchmarks.suites.sparse_coding.iterative import (
-    approximate_message_passing,
-    fista,
-    iterative_hard_thresholding,
-    lipschitz,
-    proximal_gradient,
-)
+from benchmarks.suites.sparse_coding.iterative import iterative_hard_thresholding
 from benchmarks.suites.sparse_coding.problems import (
     RECOVERY,
     RECOVERY_STEPS,
@@ -27,9 +19,8 @@ from benchmarks.suites.sparse_coding.problems import (
     recovery,
 )
 from benchmarks.suites.sparse_coding.trained import path_of, trained_codes
-from benchmarks.suites.sparse_coding.tuned import tuned
+from benchmarks.suites.sparse_coding.tuned import SOLVERS, recover, tuned
 from learned_opt import zoo
-from learned_opt.core import soft_threshold
 from learned_opt.core.types import Task
 from learned_opt.runs import Column
 
@@ -102,37 +93,19 @@ def _is_recovery(task: Task) -> bool:
     return task.config.objective == "recovery"
 
 
-def _thresholding(name: str, method: Any, task: Task, problem: Any, batch: Any, num_steps: int):
-    """ISTA or FISTA: for the task's objective, or with the weight and step size that recover best."""
-    del problem
-    if not _is_recovery(task):
-        return method(batch, num_steps, task.prox)
-    weight, factor = tuned(name, task.config, num_steps)
-
-    def prox(x: jax.Array, step_size: jax.Array) -> jax.Array:
-        return soft_threshold(x, weight * step_size)
-
-    return method(batch, num_steps, prox, factor / lipschitz(batch.dictionary))
-
-
-def _message_passing(task: Task, problem: Any, batch: Any, num_steps: int):
-    del problem
-    (factor,) = tuned("amp", task.config, num_steps)
-    return approximate_message_passing(batch, num_steps, factor)
+def _solve(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
+    """ISTA and its kin: for the task's objective, or as they recover best."""
+    if _is_recovery(task):
+        return recover(name, batch, num_steps, tuned(name, task.config, num_steps))
+    prox: Any = task.prox
+    return SOLVERS[name](batch, num_steps, prox)
 
 
 def _keep_largest(task: Task, problem: Any, batch: Any, num_steps: int):
-    del problem
     return iterative_hard_thresholding(batch, num_steps, round(task.config.sparsity * task.config.num_atoms))
 
 
-def _plain(method: Any, task: Task, problem: Any, batch: Any, num_steps: int):
-    del problem
-    return method(batch, num_steps, task.prox)
-
-
 def _trained(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
-    del problem
     return trained_codes(name, task.config, batch, num_steps)
 
 
@@ -143,13 +116,13 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
     if size == "quick":
         swept = [BASELINES["sgd"], BASELINES["adam"]]
     references = (
-        solver("ista", functools.partial(_thresholding, "ista", proximal_gradient), suits=l1),
-        solver("fista", functools.partial(_thresholding, "fista", fista), suits=l1),
-        solver("amp", _message_passing, suits=lambda task: l1(task) and _is_recovery(task)),
-        solver("iht", functools.partial(_plain, proximal_gradient), suits=l0),
+        solver("ista", functools.partial(_solve, "ista"), suits=l1),
+        solver("fista", functools.partial(_solve, "fista"), suits=l1),
+        solver("amp", functools.partial(_solve, "amp"), suits=lambda task: l1(task) and _is_recovery(task)),
+        solver("iht", functools.partial(_solve, "ista"), suits=l0),
         solver("iht-k", _keep_largest, suits=l0),
-        solver("block-ista", functools.partial(_plain, proximal_gradient), suits=group),
-        solver("block-fista", functools.partial(_plain, fista), suits=group),
+        solver("block-ista", functools.partial(_solve, "ista"), suits=group),
+        solver("block-fista", functools.partial(_solve, "fista"), suits=group),
         *(
             solver(
                 name,

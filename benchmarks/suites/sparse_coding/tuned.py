@@ -39,6 +39,7 @@ GRIDS: dict[str, tuple[list[float], ...]] = {
     "fista": (WEIGHTS, STEP_SIZES),
     "amp": (THRESHOLD_FACTORS,),
 }
+SOLVERS = {"ista": proximal_gradient, "fista": fista}
 
 
 def kind(config: Any) -> str:
@@ -83,7 +84,7 @@ def tune(task: Task, num_steps: int) -> dict[str, Any]:
         def losses(points: Array, problems: SparseCoding, solver: str = solver) -> Array:
             def one(arguments: Array, code: Array, measurement: Array) -> Array:
                 problem = SparseCoding(problems.dictionary, code, measurement)
-                x = _last_iterate(solver, problem, num_steps, arguments, largest)
+                x = recover(solver, problem, num_steps, arguments, largest)[-1]
                 return task.loss(x, problem, problem)
 
             several = jax.vmap(one, (None, 0, 0))
@@ -101,18 +102,19 @@ def tune(task: Task, num_steps: int) -> dict[str, Any]:
     return found
 
 
-def _last_iterate(
-    solver: str, problem: SparseCoding, num_steps: int, arguments: Any, largest: Array
+def recover(
+    solver: str, problem: SparseCoding, num_steps: int, arguments: Any, largest: Array | None = None
 ) -> Array:
+    """The iterates of a solver with such arguments; `largest` is the dictionary's Lipschitz constant."""
     if solver == "amp":
-        return approximate_message_passing(problem, num_steps, arguments[0])[-1]
-    method = {"ista": proximal_gradient, "fista": fista}[solver]
+        return approximate_message_passing(problem, num_steps, arguments[0])
     weight, factor = arguments
 
     def prox(x: Array, step_size: Array) -> Array:
         return soft_threshold(x, weight * step_size)
 
-    return method(problem, num_steps, prox, factor / largest)[-1]
+    largest = lipschitz(problem.dictionary) if largest is None else largest
+    return SOLVERS[solver](problem, num_steps, prox, factor / largest)
 
 
 def main() -> None:
