@@ -14,12 +14,13 @@ from learned_opt.core.types import LearnedOptimizer, Task, Theta
 from learned_opt.meta.diagnosis.checks import diverged
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import replicated, use_mesh
-from learned_opt.training.estimators.settings import UnrollSettings
+from learned_opt.training.estimators.settings import UnrollSettings, registry
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, mean_loss, tune, with_prox
 
 # Theta is selected on problems that neither meta-training nor evaluation of the same seed draws.
 VALIDATION_STREAM = 0x5E1
+DEFAULT = "tbptt"
 
 
 def trainable(
@@ -86,6 +87,11 @@ def _validation(
     return validate
 
 
+def _names() -> list[str]:
+    """All that are registered and unroll a learned optimizer."""
+    return [name for name, settings in registry.configs.items() if issubclass(settings, UnrollSettings)]
+
+
 KIND = register_kind(
     Kind(
         name="optimizer",
@@ -93,7 +99,7 @@ KIND = register_kind(
         model=LearnedOptimizer,
         models=optimizers.registry,
         tasks=tasks.registry,
-        estimators=("tbptt", "full", "es", "pes", "nres", "blend", "imitation"),
+        estimators=(DEFAULT, *(name for name in _names() if name != DEFAULT)),
         trainable=trainable,
     )
 )

@@ -1,6 +1,7 @@
 """What a meta-training run is told, beside its model and its task."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import optax
@@ -73,7 +74,8 @@ class Settings:
                 decay_steps=self.num_meta_steps,
                 end_value=self.final_fraction * self.learning_rate,
             )
-            step = optax.adamw(schedule, weight_decay=self.weight_decay)
+            decay = self.weight_decay
+            step = optax.adamw(schedule, weight_decay=decay) if decay else optax.adam(schedule)
         return optax.apply_if_finite(
             optax.chain(optax.clip_by_global_norm(self.clip_norm), step),
             max_consecutive_errors=self.num_meta_steps + 1,
@@ -125,11 +127,11 @@ class Settings:
         if not isinstance(estimator, dict):
             estimator = registry.to_json(estimator)
         if estimator["name"] not in kind.estimators:
-            raise unknown_name(f"estimator of a {kind.name}", estimator["name"], kind.estimators)
+            raise unknown_name(f"estimator for {kind.plural}", estimator["name"], kind.estimators)
         known = {f.name for f in dataclasses.fields(registry.get(estimator["name"]))}
         for name in inner:
             if name not in known:
-                raise unknown_name("field of settings", name, (*own, *known))
+                raise _unknown_field(name, kind, estimator["name"], (*own, *known))
         made = registry.from_json(estimator | inner)
         return validated(cls, {**outer, "estimator": made}, "settings")
 
@@ -152,3 +154,13 @@ def settings_of(config: Config) -> Settings:
         100
     """
     return Settings.of(kind_named(config.kind), config.settings or {})
+
+
+def _unknown_field(name: str, kind: Kind, estimator: str, known: Iterable[str]) -> ValueError:
+    having = [e for e in kind.estimators if name in {f.name for f in dataclasses.fields(registry.get(e))}]
+    if having:
+        return ValueError(
+            f"{name} has no meaning for estimator={estimator!r}: leave it out, or choose one of "
+            f"{', '.join(having)}"
+        )
+    return unknown_name("field of settings", name, known)

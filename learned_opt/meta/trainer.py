@@ -317,11 +317,15 @@ def _compiled(
     def begin(theta_key: Key, problem_key: Key, data: Data) -> MetaState:
         return initial_state(theta_key, problem_key, _init(trainable, start), outer, estimator, data)
 
-    def steps(key: Key, state: MetaState, data: Data, num_steps: int):
+    def several_meta_steps(key: Key, state: MetaState, data: Data, num_steps: int):
         return meta_steps(key, state, data, outer, estimator, num_steps)
 
+    def begin_one(key: Key, data: Data) -> MetaState:
+        theta_key, problem_key = jax.random.split(key)
+        return begin(theta_key, problem_key, data)
+
     if settings.num_starts == 1:
-        return compiled(mesh, lambda key, data: begin(*jax.random.split(key), data), steps, key, data)
+        return compiled(mesh, begin_one, several_meta_steps, key, data)
 
     def of_starts(key: Key) -> Key:
         others = (jax.random.fold_in(key, i) for i in range(1, settings.num_starts))
@@ -332,11 +336,13 @@ def _compiled(
         states = jax.vmap(begin, (0, 0, None), _STARTS._replace(best_theta=0))(theta_key, problem_key, data)
         return states._replace(best_theta=jax.tree.map(lambda x: x[0], states.best_theta))
 
-    def all_steps(key: Key, states: MetaState, data: Data, num_steps: int):
-        several = jax.vmap(lambda key, state: steps(key, state, data, num_steps), (0, _STARTS), (_STARTS, 0))
-        return several(of_starts(key), states)
+    def meta_steps_of_all(key: Key, states: MetaState, data: Data, num_steps: int):
+        def of_one(key: Key, state: MetaState):
+            return several_meta_steps(key, state, data, num_steps)
 
-    return compiled(None, begin_all, all_steps, key, data)
+        return jax.vmap(of_one, (0, _STARTS), (_STARTS, 0))(of_starts(key), states)
+
+    return compiled(None, begin_all, meta_steps_of_all, key, data)
 
 
 def _run(
@@ -411,10 +417,10 @@ def _each_start(theta: Theta, num_starts: int) -> list[Theta]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], theta) for i in range(num_starts)]
 
 
-def _joined(reports: Sequence[StepMetrics], start: int | None) -> StepMetrics:
+def _joined(reports: Sequence[StepMetrics], start: int | None) -> Any:
     """A period's meta-steps; of one start, if there are several."""
     each = [jax.tree.map(lambda x: x if start is None else x[start], report) for report in reports]
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *each)
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *each)  # numpy arrays now
 
 
 def _progress_figures(report: StepMetrics, rows: list[dict[str, Any]]) -> dict[str, float | None]:
@@ -426,7 +432,7 @@ def _progress_figures(report: StepMetrics, rows: list[dict[str, Any]]) -> dict[s
     return figures | ({"tuned adam": last["adam_loss"]} if "adam_loss" in last else {})
 
 
-def _means(report: StepMetrics) -> dict[str, float | None]:
+def _means(report: Any) -> dict[str, float | None]:
     """The means of a period's meta-steps, those that were not finite left out."""
     return {
         "meta_loss": _finite_mean(report.meta_loss),

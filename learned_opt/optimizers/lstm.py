@@ -8,24 +8,24 @@ References:
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.coordinatewise import (
+from learned_opt.optimizers.leaves import (
     coordinates,
     finite_gradient,
-    keep_unless,
-    lstm_stack,
+    keep_all_unless,
+    layers_like,
     map_unzipped,
+    split,
     zeros_like,
 )
+from learned_opt.optimizers.lstm_stack import lstm_stack
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -110,6 +110,7 @@ def lstm(
         ValueError: if an argument is out of its range.
 
     Example:
+        >>> import jax
         >>> lopt = lstm(hidden_sizes=(8,))
         >>> theta = lopt.init(jax.random.key(0))
         >>> tx = lopt.build(theta)
@@ -137,21 +138,18 @@ def lstm(
     normalized = inputs in ("normalized", "normalized_and_size")
     dtype = jnp.dtype(state_dtype)
     stack = lstm_stack(hidden_sizes, INPUTS[inputs])
+    sizes = (len(hidden_sizes), len(hidden_sizes), 2 if normalized else 0)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
-        check_same_structure(theta, jax.eval_shape(stack.init, jax.random.key(0)), "theta", "lstm's theta")
+        check_same_structure(theta, stack.shapes(), "theta", "lstm's theta")
         factor = cosine_factor(num_steps)
 
         def init_fn(params: Params) -> LSTMState:
             check_floating(params, "params")
 
-            def layers() -> tuple[Params, ...]:
-                return tuple(zeros_like(params, (n,), dtype) for n in hidden_sizes)
-
-            def moments() -> Params:
-                return zeros_like(params) if normalized else ()
-
-            return LSTMState(jnp.zeros([], jnp.int32), layers(), layers(), moments(), moments())
+            hidden, cell = (layers_like(params, hidden_sizes, dtype) for _ in range(2))
+            moments = (zeros_like(params) if normalized else () for _ in range(2))
+            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, *moments)
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
@@ -162,24 +160,22 @@ def lstm(
             moments = (state.mu, state.nu) if normalized else ()
 
             def leaf_update(g, *leaf_state):
-                hidden, cell, *m_v = _split(leaf_state, len(hidden_sizes))
+                hidden, cell, m_v = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g)
                 if normalized:
-                    ((m, v),) = m_v
-                    z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
+                    z, m_v = _normalized(g32, *m_v, betas, count, INPUTS[inputs])
                 else:
-                    z, m_v = _log_sign(g32), ()
+                    z = _log_sign(g32)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 out = jnp.tanh(out[..., 0]) if normalized else out[..., 0]
                 update = jnp.where(finite, output_scale * factor(state.count) * out, 0)
-                new = (*hidden, *cell, *m_v)
-                new = [keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
+                new = keep_all_unless(finite, (*hidden, *cell, *m_v), leaf_state)
                 return (update.astype(g.dtype), *new)
 
             trees = (*state.hidden, *state.cell, *moments)
             updates, *new = map_unzipped(leaf_update, updates, *trees)
-            hidden, cell, *m_v = _split(new, len(hidden_sizes))
-            mu, nu = m_v[0] if normalized else ((), ())
+            hidden, cell, moments = split(new, sizes)
+            mu, nu = moments or ((), ())
             return updates, LSTMState(count, hidden, cell, mu, nu)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -205,10 +201,3 @@ def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count:
     root = jnp.where(v_hat > 0, jnp.sqrt(jnp.where(v_hat > 0, v_hat, 1)), 0) + NORMALIZED_EPS
     inputs = [m_hat / root, g / root, jnp.log(root) / LOG_SIGN_P][:num_inputs]
     return jnp.stack(inputs, axis=-1), (m, v)
-
-
-def _split(trees: Sequence[Any], num_layers: int) -> list[tuple[Any, ...]]:
-    """(hidden..., cell..., moments...) as a tuple each; without moments the last is missing."""
-    trees = tuple(trees)
-    parts = [trees[:num_layers], trees[num_layers : 2 * num_layers], trees[2 * num_layers :]]
-    return [p for p in parts if p]

@@ -7,7 +7,7 @@ References:
     second moments.
 """
 
-import itertools
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,13 +17,8 @@ import jax.numpy as jnp
 import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure
-from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.coordinatewise import (
-    finite_gradient,
-    keep_unless,
-    map_unzipped,
-    zeros_like,
-)
+from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
+from learned_opt.optimizers.leaves import finite_gradient, keep_unless, map_unzipped, split, zeros_like
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -123,21 +118,8 @@ def mlp_rule(
     for name, value in (("output_scale", output_scale), ("magnitude_scale", magnitude_scale)):
         if not value > 0:
             raise ValueError(f"{name}={value!r}: it must be positive")
-    num_decays, num_inputs = len(decays), 3 + 8 * len(decays)
-
-    def network(z: Array, progress: Array) -> Array:
-        x = hk.Linear(hidden_sizes[0])(z)
-        x = x + hk.Linear(hidden_sizes[0], with_bias=False, name="progress")(progress)
-        for size in (*hidden_sizes[1:], 2):
-            x = hk.Linear(size)(jax.nn.relu(x))
-        return x
-
-    transformed = hk.without_apply_rng(hk.transform(network))
-
-    def init(key) -> Theta:
-        # float32 by name: with x64 enabled the default is another.
-        zeros = (jnp.zeros(n, jnp.float32) for n in (num_inputs, len(TIMESCALES)))
-        return transformed.init(key, *zeros)
+    init = functools.partial(_init, hidden_sizes=hidden_sizes, num_inputs=3 + 8 * len(decays))
+    sizes = (len(decays), 1, len(decays), len(decays))
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(theta, jax.eval_shape(init, jax.random.key(0)), "theta", "mlp_rule's theta")
@@ -147,14 +129,14 @@ def mlp_rule(
         def init_fn(params: Params) -> MLPState:
             check_floating(params, "params")
 
-            def means(axis: int) -> tuple[Params, ...]:
+            def factors(axis: int) -> tuple[Params, ...]:
                 def zeros(p: Any) -> Array:
                     return jnp.zeros(_without(jnp.shape(p), axis), jnp.float32)
 
                 return tuple(jax.tree.map(zeros, params) for _ in decays)
 
             mu = tuple(zeros_like(params) for _ in decays)
-            return MLPState(jnp.zeros([], jnp.int32), mu, zeros_like(params), means(-1), means(-2))
+            return MLPState(jnp.zeros([], jnp.int32), mu, zeros_like(params), factors(-1), factors(-2))
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
@@ -167,14 +149,12 @@ def mlp_rule(
 
             def leaf_update(g, *leaf_state):
                 g32, finite = finite_gradient(g)
-                mu, (nu,), row, col = _split(leaf_state, num_decays)
+                mu, (nu,), row, col = split(leaf_state, sizes)
                 square = jnp.square(g32)
                 mu = [_mean(finite, m, g32, b) for m, b in zip(mu, decays, strict=True)]
                 nu = _mean(finite, nu, square, second_decay)
-                row, col = (
-                    [_factor(finite, m, square, b, axis) for m, b in zip(old, decays, strict=True)]
-                    for old, axis in ((row, -1), (col, -2))
-                )
+                row = [_factor(finite, r, square, b, -1) for r, b in zip(row, decays, strict=True)]
+                col = [_factor(finite, q, square, b, -2) for q, b in zip(col, decays, strict=True)]
                 x = _first_layer(first["w"], bias, _inputs(g32, mu, nu, row, col))
                 for layer in later:
                     x = _linear(layer["w"], layer["b"], [jax.nn.relu(unit) for unit in x])
@@ -183,7 +163,7 @@ def mlp_rule(
                 return (jnp.where(finite, update, 0).astype(g.dtype), *mu, nu, *row, *col)
 
             updates, *new = map_unzipped(leaf_update, updates, *state.mu, state.nu, *state.row, *state.col)
-            mu, (nu,), row, col = _split(new, num_decays)
+            mu, (nu,), row, col = split(new, sizes)
             return updates, MLPState(count, mu, nu, row, col)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -191,10 +171,19 @@ def mlp_rule(
     return LearnedOptimizer(init, build)
 
 
-def _split(trees: Sequence[Any], num_decays: int) -> list[tuple[Any, ...]]:
-    """(mu..., nu, row..., col...) as a tuple each."""
-    ends = itertools.accumulate((num_decays, 1, num_decays, num_decays), initial=0)
-    return [tuple(trees[start:end]) for start, end in itertools.pairwise(ends)]
+def _init(key: Key, hidden_sizes: tuple[int, ...], num_inputs: int) -> Theta:
+    """Fresh weights of the network, which `build` takes apart."""
+
+    def network(z: Array, progress: Array) -> Array:
+        x = hk.Linear(hidden_sizes[0])(z)
+        x = x + hk.Linear(hidden_sizes[0], with_bias=False, name="progress")(progress)
+        for size in (*hidden_sizes[1:], 2):
+            x = hk.Linear(size)(jax.nn.relu(x))
+        return x
+
+    # float32 by name: with x64 enabled the default is another.
+    zeros = (jnp.zeros(n, jnp.float32) for n in (num_inputs, len(TIMESCALES)))
+    return hk.transform(network).init(key, *zeros)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

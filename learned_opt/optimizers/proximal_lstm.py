@@ -7,8 +7,6 @@ References:
     of past residuals and thresholds that follow their size, equations 1 and 2.
 """
 
-import itertools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,13 +15,19 @@ import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.coordinatewise import (
+from learned_opt.optimizers.leaves import (
+    copies_like,
     finite_gradient,
+    keep_all_unless,
     keep_unless,
-    lstm_stack,
+    layers_like,
     map_unzipped,
+    positive,
+    root_mean_square,
+    split,
     zeros_like,
 )
+from learned_opt.optimizers.lstm_stack import lstm_stack
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -141,19 +145,14 @@ def proximal_lstm(
     sizes = (len(hidden_sizes), len(hidden_sizes), 9)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
-        shapes = jax.eval_shape(stack.init, jax.random.key(0))
-        check_same_structure(theta, shapes, "theta", "proximal_lstm's theta")
+        check_same_structure(theta, stack.shapes(), "theta", "proximal_lstm's theta")
         factor = cosine_factor(num_steps)
 
         def init_fn(params: Params) -> ProximalLSTMState:
             check_floating(params, "params")
-
-            def layers() -> tuple[Params, ...]:
-                return tuple(zeros_like(params, (n,)) for n in hidden_sizes)
-
-            start = jax.tree.map(lambda zero, p: zero + p.astype(jnp.float32), zeros_like(params), params)
+            hidden, cell = (layers_like(params, hidden_sizes) for _ in range(2))
             rest = (zeros_like(params) for _ in range(8))
-            return ProximalLSTMState(jnp.zeros([], jnp.int32), layers(), layers(), start, *rest)
+            return ProximalLSTMState(jnp.zeros([], jnp.int32), hidden, cell, copies_like(params), *rest)
 
         def update_fn(updates, state, params=None, *, prox=None, **extra_args):
             del extra_args
@@ -164,11 +163,11 @@ def proximal_lstm(
             first = state.count == 0
 
             def leaf_update(g, x, *leaf_state):
-                hidden, cell, (x_before, step, g_before, m, first_size, *guard) = _split(leaf_state, sizes)
+                hidden, cell, (x_before, step, g_before, m, first_size, *guard) = split(leaf_state, sizes)
                 g, finite = finite_gradient(g)
                 x = x.astype(jnp.float32)
                 s = jnp.where(first, 0, x - x_before)
-                size = _root_mean_square(g)
+                size = root_mean_square(g)
                 first_size = jnp.where(first, size, first_size)
                 z = _inputs(g, m, s, x, g - g_before, size, first_size)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
@@ -178,7 +177,7 @@ def proximal_lstm(
                 p = step_size * factor(state.count) * jnp.exp(o3) * 2.0 ** -guard[-1]
                 q = p if tied else factor(state.count) * size * jnp.exp(o4)
                 new = (*hidden, *cell, x, step, g, m, first_size, *guard)
-                new = [keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
+                new = keep_all_unless(finite, new, leaf_state)
                 return (x, x - p * m + factor(state.count) * o2 * s, q, finite, *new)
 
             flat = (*state.hidden, *state.cell, *state[3:])
@@ -187,7 +186,7 @@ def proximal_lstm(
             # x + (0 - x) is 0 to the bit, so that what the operator sets to zero is zero.
             u = jax.tree.map(lambda z, x, ok: jnp.where(ok, z - x, 0), moved, x, finite)
             updates = jax.tree.map(lambda u, g: u.astype(g.dtype), u, updates)
-            hidden, cell, (x, step, *rest, turns, halvings) = _split(new, sizes)
+            hidden, cell, (x, step, *rest, turns, halvings) = split(new, sizes)
             turned = jax.tree.map(lambda n, u, s: n + _cosine(u, s), turns, u, state.step)
             turns = jax.tree.map(keep_unless, finite, turned, turns)
             step = jax.tree.map(keep_unless, finite, u, step)
@@ -203,11 +202,11 @@ def _inputs(g, m, s, x, y, size, first_size) -> Array:
     """f32[...] -> f32[..., 8]: a coordinate's numbers in units of `size`, and the tensor's."""
     own = [jnp.sign(v) * jnp.log1p(jnp.abs(v / size)) for v in (g, m, s, x)]
     s_s, s_y = jnp.sum(s * s), jnp.sum(s * y)
-    curved = s_y > MIN_COSINE * jnp.sqrt(_positive(s_s)) * jnp.sqrt(_positive(jnp.sum(y * y)))
+    curved = s_y > MIN_COSINE * jnp.sqrt(positive(s_s)) * jnp.sqrt(positive(jnp.sum(y * y)))
     common = [
         jnp.log(size / first_size) / MAX_LOG,
         _cosine(g, s),
-        jnp.where(curved, jnp.log(_positive(s_s) / jnp.where(curved, s_y, 1)), 0),
+        jnp.where(curved, jnp.log(positive(s_s) / jnp.where(curved, s_y, 1)), 0),
         jnp.sum(x != 0, dtype=jnp.float32) / max(x.size, 1),
     ]
     return jnp.stack([*own, *(jnp.broadcast_to(c, g.shape) for c in common)], axis=-1)
@@ -215,7 +214,7 @@ def _inputs(g, m, s, x, y, size, first_size) -> Array:
 
 def _guard(count, s, shortest, before, turns, halvings) -> tuple[Array, Array, Array, Array]:
     """The safeguard's state after a step s, all of it the same for the coordinates of a tensor."""
-    length = jax.lax.stop_gradient(_root_mean_square(s))
+    length = jax.lax.stop_gradient(root_mean_square(s))
     decide = count % WINDOW == 1  # the first step is made before there is a length
     stuck = decide & (count > 2 * WINDOW) & (shortest > 0.99 * before) & (turns < 0.5 * WINDOW)
     return (
@@ -228,20 +227,4 @@ def _guard(count, s, shortest, before, turns, halvings) -> tuple[Array, Array, A
 
 def _cosine(u: Array, v: Array) -> Array:
     """f32[], of the angle between two tensors."""
-    return jnp.sum(u * v) / (_root_mean_square(u) * _root_mean_square(v) * max(u.size, 1))
-
-
-def _root_mean_square(v: Array) -> Array:
-    """f32[], never 0."""
-    return jnp.sqrt(_positive(jnp.sum(v * v) / max(v.size, 1)))
-
-
-def _positive(value: Array) -> Array:
-    """The value, or the smallest number with which dividing and taking roots is safe."""
-    return jnp.maximum(value, 1e-30)
-
-
-def _split(values: Any, sizes: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Cuts a sequence into tuples of these sizes."""
-    ends = list(itertools.accumulate(sizes))
-    return [tuple(values[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+    return jnp.sum(u * v) / (root_mean_square(u) * root_mean_square(v) * max(u.size, 1))

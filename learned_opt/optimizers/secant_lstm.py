@@ -8,7 +8,6 @@ References:
     Barzilai, Borwein, Two-point step size gradient methods, IMA Journal of Numerical Analysis 8, 1988.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,13 +17,18 @@ import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.coordinatewise import (
+from learned_opt.optimizers.leaves import (
+    copies_like,
     finite_gradient,
-    keep_unless,
-    lstm_stack,
+    keep_all_unless,
+    layers_like,
     map_unzipped,
+    positive,
+    root_mean_square,
+    split,
     zeros_like,
 )
+from learned_opt.optimizers.lstm_stack import lstm_stack
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -125,23 +129,18 @@ def secant_lstm(
     if memory < 1:
         raise ValueError(f"memory={memory!r}: keep at least one pair")
     stack = lstm_stack(hidden_sizes, NUM_INPUTS, NUM_OUTPUTS)
+    sizes = (len(hidden_sizes), len(hidden_sizes), 4, memory, memory)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
-        shapes = jax.eval_shape(stack.init, jax.random.key(0))
-        check_same_structure(theta, shapes, "theta", "secant_lstm's theta")
+        check_same_structure(theta, stack.shapes(), "theta", "secant_lstm's theta")
         factor = cosine_factor(num_steps)
 
         def init_fn(params: Params) -> SecantState:
             check_floating(params, "params")
-
-            def layers() -> tuple[Params, ...]:
-                return tuple(zeros_like(params, (n,)) for n in hidden_sizes)
-
-            start = jax.tree.map(lambda zero, p: zero + p.astype(jnp.float32), zeros_like(params), params)
-            count = jnp.zeros([], jnp.int32)
-            step, grad, step_size = (zeros_like(params) for _ in range(3))
-            steps, changes = (tuple(zeros_like(params) for _ in range(memory)) for _ in range(2))
-            return SecantState(count, layers(), layers(), start, step, grad, step_size, steps, changes)
+            hidden, cell = (layers_like(params, hidden_sizes) for _ in range(2))
+            rest = (zeros_like(params) for _ in range(3))
+            pairs = (tuple(zeros_like(params) for _ in range(memory)) for _ in range(2))
+            return SecantState(jnp.zeros([], jnp.int32), hidden, cell, copies_like(params), *rest, *pairs)
 
         def update_fn(updates, state, params=None, **extra_args):
             del extra_args
@@ -150,21 +149,17 @@ def secant_lstm(
             if params is None:
                 params = jax.tree.map(jnp.add, state.params, state.step)
             first = state.count == 0
-            sizes = (len(hidden_sizes), len(hidden_sizes), 4, memory, memory)
 
             def leaf_update(g, x, *leaf_state):
-                hidden, cell, (x_before, _, g_before, gamma), steps, changes = _split(leaf_state, sizes)
+                hidden, cell, (x_before, _, g_before, gamma), steps, changes = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g)
                 g32 = jnp.where(finite, g32, g_before)
                 x = x.astype(jnp.float32)
                 # Nothing is known before the first step.
                 s = jnp.where(first, 0, x - x_before)
                 curved, gamma = _step_size(s, g32 - g_before, gamma)
-                gamma = jnp.where(first, first_step / _root_mean_square(g32), gamma)
-                steps, changes = (
-                    [jnp.where(curved, new, old) for new, old in zip((newest, *kept), kept, strict=False)]
-                    for newest, kept in ((s, steps), (g32 - g_before, changes))
-                )
+                gamma = jnp.where(first, first_step / root_mean_square(g32), gamma)
+                steps, changes = _remember(curved, s, steps), _remember(curved, g32 - g_before, changes)
                 d, gamma_g = _direction(g32, gamma, steps, changes), gamma * g32
                 z = _inputs(d, gamma_g, s, g32, g_before)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
@@ -172,15 +167,13 @@ def secant_lstm(
                 u = -jnp.exp(o[..., 0]) * d - o[..., 1] * gamma_g + o[..., 2] * s
                 u = jnp.where(finite, factor(state.count) * u, 0)
                 new = (*hidden, *cell, x, u, g32, gamma, *steps, *changes)
-                new = [keep_unless(finite, n, old) for n, old in zip(new, leaf_state, strict=True)]
-                return (u.astype(g.dtype), *new)
+                return (u.astype(g.dtype), *keep_all_unless(finite, new, leaf_state))
 
             flat = (*state.hidden, *state.cell, *state[3:7], *state.steps, *state.changes)
             updates, *new = map_unzipped(leaf_update, updates, params, *flat)
-            hidden, cell, rest, steps, changes = _split(new, sizes)
+            hidden, cell, rest, steps, changes = split(new, sizes)
             count = jnp.asarray(optax.safe_increment(state.count))
-            x, step, grad, gamma = rest
-            return updates, SecantState(count, hidden, cell, x, step, grad, gamma, steps, changes)
+            return updates, SecantState(count, hidden, cell, *rest, steps, changes)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -190,8 +183,13 @@ def secant_lstm(
 def _step_size(s: Array, y: Array, gamma: Array) -> tuple[Array, Array]:
     """Whether a step showed positive curvature, bool[], and the new gamma, the old one where it did not."""
     s_y, s_s, y_y = jnp.sum(s * y), jnp.sum(s * s), jnp.sum(y * y)
-    curved = s_y > MIN_COSINE * jnp.sqrt(_positive(s_s)) * jnp.sqrt(_positive(y_y))
+    curved = s_y > MIN_COSINE * jnp.sqrt(positive(s_s)) * jnp.sqrt(positive(y_y))
     return curved, jnp.where(curved, s_y / jnp.where(curved, y_y, 1), gamma)
+
+
+def _remember(whether: Array, newest: Array, kept: Sequence[Array]) -> list[Array]:
+    """The memory with a newest entry in the place of its oldest, or as it was."""
+    return [jnp.where(whether, new, old) for new, old in zip((newest, *kept), kept, strict=False)]
 
 
 def _direction(g: Array, gamma: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
@@ -211,25 +209,9 @@ def _direction(g: Array, gamma: Array, steps: Sequence[Array], changes: Sequence
 
 def _inputs(d: Array, gamma_g: Array, s: Array, g: Array, g_before: Array) -> Array:
     """f32[...] -> f32[..., 6]: three directions without their scale, and what the tensor has in common."""
-    roots = [_root_mean_square(v) for v in (d, gamma_g, s, g, g_before)]
+    roots = [root_mean_square(v) for v in (d, gamma_g, s, g, g_before)]
     d, gamma_g, s, g = (v / root for v, root in zip((d, gamma_g, s, g), roots, strict=False))
     size = max(d.size, 1)
     common = [jnp.sum(g * s) / size, jnp.sum(g * d) / size, jnp.log(roots[3] / roots[4])]
     common = [jnp.broadcast_to(jnp.clip(c, -MAX_LOG, MAX_LOG), d.shape) for c in common]
     return jnp.stack([d, gamma_g, s, *common], axis=-1)
-
-
-def _root_mean_square(v: Array) -> Array:
-    """f32[], never 0."""
-    return jnp.sqrt(_positive(jnp.sum(v * v) / max(v.size, 1)))
-
-
-def _positive(value: Array) -> Array:
-    """The value, or the smallest number with which dividing and taking roots is safe."""
-    return jnp.maximum(value, 1e-30)
-
-
-def _split(values: Any, sizes: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Cuts a sequence into tuples of these sizes."""
-    ends = list(itertools.accumulate(sizes))
-    return [tuple(values[end - size : end]) for size, end in zip(sizes, ends, strict=True)]

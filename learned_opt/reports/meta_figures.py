@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from learned_opt.reports.figures import ADAM, STRONG
-from learned_opt.reports.style import house_style, loss_axis, new_figure, set_title, step_axis, to_png, to_svg
+from learned_opt.reports.axes import loss_axis, set_title, step_axis
+from learned_opt.reports.lines import ADAM, STRONG
+from learned_opt.reports.style import house_style, new_figure, to_png, to_svg
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ T = TypeVar("T")
 def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> str:
     """Draws validation loss and meta-loss against meta-step, beside tuned Adam.
 
-    They have a panel each, since a meta-loss is on a scale of its own; the best validation is marked.
+    Each has a panel of its own, since a meta-loss has its own scale; the lowest validation loss is marked.
 
     Args:
         metrics: a run's rows: "step", "validation_loss", "meta_loss" (or "training_loss") and "adam_loss";
@@ -43,7 +45,7 @@ def meta_training_curve(metrics: Sequence[Mapping[str, Any]], *, title: str) -> 
 
 
 def meta_training_png(metrics: Sequence[Mapping[str, Any]], *, title: str) -> bytes:
-    """The same figure as `meta_training_curve` as a PNG file.
+    """The figure of `meta_training_curve` as a PNG file.
 
     Args:
         metrics: a run's rows.
@@ -66,12 +68,12 @@ def meta_training_png(metrics: Sequence[Mapping[str, Any]], *, title: str) -> by
 def _meta_training(metrics: Sequence[Mapping[str, Any]], title: str, write: Callable[["Figure"], T]) -> T:
     if not metrics:
         raise ValueError("there are no metrics to draw yet; the first come with the first validation")
-    meta = any("meta_loss" in row for row in metrics)
-    seen, label, unit = (
-        ("meta_loss", "meta-loss", "meta-step") if meta else ("training_loss", "training loss", "step")
-    )
+    if any("meta_loss" in row for row in metrics):
+        key, label, unit = "meta_loss", "meta-loss", "meta-step"
+    else:
+        key, label, unit = "training_loss", "training loss", "step"
     step, validation, training, adam = (
-        column(metrics, key) for key in ("step", "validation_loss", seen, "adam_loss")
+        column(metrics, name) for name in ("step", "validation_loss", key, "adam_loss")
     )
     with house_style():
         figure = new_figure(3.9)
@@ -79,19 +81,7 @@ def _meta_training(metrics: Sequence[Mapping[str, Any]], title: str, write: Call
         set_title(top, title)
         points = {"marker": "o", "markersize": 2.5} if len(step) <= 60 else {}
         top.plot(step, validation, color=STRONG[0], lw=1.6, label="validation loss", **points)
-        if np.isfinite(validation).any():
-            best = int(np.nanargmin(validation))
-            top.plot(
-                step[best],
-                validation[best],
-                ls="none",
-                marker="o",
-                markersize=8,
-                clip_on=False,
-                mfc="none",
-                mec=STRONG[0],
-                label=f"best: {validation[best]:.3g} at {unit} {int(step[best]):,}",
-            )
+        _mark_best(top, step, validation, unit)
         if np.isfinite(adam).any():
             level = adam[np.isfinite(adam)][-1]
             top.axhline(level, color=ADAM, lw=1.2, dashes=(5, 1.5), label=f"tuned Adam: {level:.3g}")
@@ -107,8 +97,25 @@ def _meta_training(metrics: Sequence[Mapping[str, Any]], title: str, write: Call
         return write(figure)
 
 
+def _mark_best(axes: "Axes", step: np.ndarray, validation: np.ndarray, unit: str) -> None:
+    if not np.isfinite(validation).any():
+        return
+    best = int(np.nanargmin(validation))
+    axes.plot(
+        step[best],
+        validation[best],
+        ls="none",
+        marker="o",
+        markersize=8,
+        clip_on=False,
+        mfc="none",
+        mec=STRONG[0],
+        label=f"best: {validation[best]:.3g} at {unit} {int(step[best]):,}",
+    )
+
+
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """The range of what is finite, without the one per cent of highest values if they stand far off."""
+    """The range of the finite values, without the highest per cent of them if they lie far above the rest."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.1, 1.0

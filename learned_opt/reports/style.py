@@ -1,16 +1,12 @@
-"""The paper that figures are drawn on: fonts, axes, and SVG text that is the same every time."""
+"""The plot style: fonts and colours, and SVG text that is the same every time."""
 
 import contextlib
 import html
 import io
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 5.6  # inches: a page's text width, and still readable when a phone scales it down
@@ -106,97 +102,6 @@ def new_figure(height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH, height), layout="constrained")
-
-
-def set_title(axes: "Axes", title: str, label_below: bool = False) -> None:
-    """Sets a title, in several lines if it is long.
-
-    Args:
-        axes: below the title.
-        title: plain text.
-        label_below: whether to leave room for a small label between the axes and the title.
-
-    Example:
-        >>> axes = new_figure(2.0).add_subplot()
-        >>> set_title(axes, "long " * 20)
-        >>> axes.get_title().count("long")
-        20
-    """
-    axes.set_title(textwrap.fill(title, 62), pad=15 if label_below else 6)
-
-
-def step_axis(axes: "Axes", first: float, last: float) -> None:
-    """Makes the horizontal axis one of steps: linear, with whole numbers.
-
-    Args:
-        axes: whose axis it is.
-        first: step at the left end.
-        last: step at the right end.
-
-    Example:
-        >>> axes = new_figure(2.0).add_subplot()
-        >>> step_axis(axes, 0, 100)
-        >>> axes.get_xlim()[1].item()
-        100.0
-    """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axes.set_xlim(first, max(last, first + 1))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-
-
-def loss_axis(axes: "Axes", low: float, high: float) -> None:
-    """Makes the vertical axis one of losses: logarithmic, with labels as dense as its range allows.
-
-    Args:
-        axes: whose axis it is.
-        low: the lowest loss to be seen; the axis is linear if it is not positive.
-        high: the highest.
-
-    Example:
-        >>> axes = new_figure(2.0).add_subplot()
-        >>> loss_axis(axes, 0.01, 1.0)
-        >>> axes.get_yscale()
-        'log'
-    """
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    if low <= 0:
-        margin = 0.05 * (high - low) or 1.0
-        axes.set_ylim(low - margin, high + margin)
-        return
-    decades = np.log10(high / low)
-    margin = 10 ** max(0.05 * decades, 0.02)
-    axes.set_yscale("log")
-    axes.set_ylim(low / margin, high * margin)
-    if decades < 0.9:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    else:
-        subs = (1, 2, 5) if decades < 2.2 else (1,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
-        axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10), numticks=9))
-    plain = low >= 5e-4 and high < 2e4
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def power(value: float) -> str:
-    """A positive number as a power of ten, with a factor before it where it is none.
-
-    Args:
-        value: such as an axis's tick.
-
-    Returns:
-        The text, without markup.
-
-    Example:
-        >>> power(1e4), power(2e-3)
-        ('10⁴', '2×10⁻³')
-    """
-    mantissa, exponent = f"{value:.2e}".split("e")
-    tens = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return tens if float(mantissa) == 1 else f"{float(mantissa):g}\N{MULTIPLICATION SIGN}{tens}"
 
 
 def to_svg(figure: "Figure", title: str) -> str:

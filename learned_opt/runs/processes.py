@@ -92,10 +92,10 @@ def gather_to_host(tree: Any) -> Any:
         >>> gather_to_host({"step": 3})
         {'step': 3}
     """
-    return jax.tree.map(_readable, tree)
+    return jax.tree.map(_on_host, tree)
 
 
-def _readable(leaf: Any) -> Any:
+def _on_host(leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
         return leaf
     assert isinstance(leaf.sharding, NamedSharding)

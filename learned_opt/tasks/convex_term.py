@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.types import Array, Batch, Data, Key, Params, Problem, Task
+from learned_opt.core.types import Array, Batch, Key, Params, Task
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.wrapping import wrap
 
 
 class WithConvexTerm(NamedTuple):
@@ -76,31 +77,27 @@ def convex_term(task: Task, dim: int = 10, weight: float = 1.0) -> Task:
         given_key, convex_key = jax.random.split(key)
         return WithConvexTerm(task.init(given_key, problem.given), uniform(convex_key))
 
-    def batch(key: Key, problem: WithConvexTerm, data: Data) -> Batch:
-        return task.batch(key, problem.given, data)
+    given = wrap(
+        task,
+        params_of=lambda params, problem: params.given,
+        problem_of=lambda problem: problem.given,
+        sample=sample,
+        init=init,
+    )
 
     def with_term(function):
         def total(params: WithConvexTerm, problem: WithConvexTerm, batch: Batch) -> Array:
             term = weight * jnp.mean(jnp.square(params.convex - problem.convex))
-            return function(params.given, problem.given, batch) + term
+            return function(params, problem, batch) + term
 
         return total
-
-    def metrics(params: WithConvexTerm, problem: Problem, data: Data) -> dict[str, Array]:
-        assert task.metrics is not None
-        return task.metrics(params.given, problem.given, data)
 
     def prox(params: WithConvexTerm, step_size: Any) -> Params:
         assert task.prox is not None
         return WithConvexTerm(task.prox(params.given, step_size), params.convex)
 
-    return Task(
-        sample,
-        init,
-        batch,
-        loss=with_term(task.loss),
-        data=task.data,
-        metrics=metrics if task.metrics else None,
-        smooth=with_term(task.smooth) if task.smooth else None,
+    return given._replace(
+        loss=with_term(given.loss),
+        smooth=with_term(given.smooth) if given.smooth else None,
         prox=prox if task.prox else None,
     )

@@ -47,6 +47,20 @@ def sample_code(key: Key, n: int, sparsity: float, entries: int) -> Array:
     return jnp.where(jnp.repeat(active, entries), jax.random.normal(value_key, (n,)), 0)
 
 
+def draw_dictionary(key: Key, m: int, n: int, condition_number: float | None = None) -> Array:
+    """A Gaussian matrix, or one of this condition number, whose columns are then divided by their norms."""
+    if condition_number is None:
+        return normalized(jax.random.normal(key, (m, n)))
+    return normalized(ill_conditioned(key, m, n, condition_number))
+
+
+def patch_dictionary(patches: Array) -> Array:
+    """Patches u8[n, m] as the columns of a matrix f32[m, n], each of mean 0 and norm 1."""
+    columns = patches.astype(jnp.float32)
+    columns = columns - jnp.mean(columns, axis=1, keepdims=True)
+    return normalized(columns.T)
+
+
 def ill_conditioned(key: Key, m: int, n: int, condition_number: float) -> Array:
     """A Gaussian matrix's singular vectors, which are Haar distributed, with other singular values."""
     u_key, v_key = jax.random.split(key)

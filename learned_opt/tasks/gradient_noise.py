@@ -5,6 +5,7 @@ import optax
 
 from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.wrapping import wrap
 
 
 @registry.register
@@ -59,9 +60,9 @@ def gradient_noise(task: Task, deviation: float = 1.0) -> Task:
 
         return noisy
 
-    return task._replace(
+    return wrap(
+        task,
         batch=batch,
         loss=with_noise(task.loss),
         smooth=None if task.smooth is None else with_noise(task.smooth),
-        config=None,
     )

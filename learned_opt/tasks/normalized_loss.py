@@ -6,6 +6,7 @@ import numpy as np
 
 from learned_opt.core.types import Array, Batch, Data, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.wrapping import wrap
 
 NUM_STARTS = 64  # problems whose first losses a scale is the mean of
 
@@ -64,7 +65,7 @@ def normalized_loss(task: Task, scale: float | None = None) -> Task:
     def loss(params: Params, problem: Problem, batch: Batch) -> Array:
         return task.loss(params, problem, batch) / divisor
 
-    return task._replace(loss=loss, smooth=task.smooth or task.loss, config=None)
+    return wrap(task, loss=loss, smooth=task.smooth or task.loss)
 
 
 def _first_loss(task: Task) -> float:

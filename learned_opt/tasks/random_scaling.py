@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.types import Array, Batch, Data, Key, Params, Problem, Task
+from learned_opt.core.types import Array, Batch, Key, Params, Problem, Task
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.wrapping import wrap
 
 
 class Scaled(NamedTuple):
@@ -113,29 +114,17 @@ def random_scaling(
     def init(key: Key, scaled: Scaled) -> Params:
         return jax.tree.map(jnp.divide, task.init(key, scaled.problem), scaled.scales)
 
-    def batch(key: Key, scaled: Scaled, data: Data) -> Batch:
-        return task.batch(key, scaled.problem, data)
-
-    def given(function):
-        """A function of the given task's params and problem, as one of the scaled ones."""
-
-        def of_scaled(params: Params, scaled: Scaled, other: Any) -> Any:
-            return function(jax.tree.map(jnp.multiply, params, scaled.scales), scaled.problem, other)
-
-        return of_scaled
-
-    visible = given(task.smooth or task.loss)
+    scaled_task = wrap(
+        task,
+        params_of=lambda params, scaled: jax.tree.map(jnp.multiply, params, scaled.scales),
+        problem_of=lambda scaled: scaled.problem,
+        sample=sample,
+        init=init,
+    )
+    visible = scaled_task.smooth or scaled_task.loss
 
     def smooth(params: Params, scaled: Scaled, batch: Batch) -> Array:
         return scaled.loss_scale * visible(params, scaled, batch)
 
     # Where the loss is not scaled it is what the optimizer sees, unless the given task says otherwise.
-    return Task(
-        sample,
-        init,
-        batch,
-        loss=given(task.loss),
-        data=task.data,
-        metrics=given(task.metrics) if task.metrics else None,
-        smooth=smooth if task.smooth or loss_log_range else None,
-    )
+    return scaled_task._replace(smooth=smooth if task.smooth or loss_log_range else None)

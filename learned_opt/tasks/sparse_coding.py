@@ -24,16 +24,20 @@ from learned_opt.tasks.dictionaries import (
     PatchCoding,
     SparseCoding,
     choose_patches,
-    ill_conditioned,
+    draw_dictionary,
     measure,
-    normalized,
     patch_data,
+    patch_dictionary,
     sample_code,
 )
 from learned_opt.tasks.registry import registry
 
-DICTIONARIES = ("gaussian", "ill_conditioned", "natural_images")
-PENALTIES = ("l1", "l0", "group")
+CHOICES = {
+    "dictionary": ("gaussian", "ill_conditioned", "natural_images"),
+    "penalty": ("l1", "l0", "group"),
+    "form": ("proximal", "subgradient"),
+    "objective": ("penalized", "recovery"),
+}
 SUPPORT_LEVEL = 1e-3  # an entry below it counts as zero; the entries of a code have deviation 1
 LEAST_NMSE = 1e-15
 
@@ -132,7 +136,15 @@ def sparse_coding(
         benchmark of Chen et al., Learning to optimize: a primer and a benchmark, JMLR 23, 2022.
     """
     m, n = num_measurements, num_atoms
-    _check(m, n, dictionary, condition_number, sparsity, penalty, weight, group_size, form, objective)
+    _check_choices(dictionary=dictionary, penalty=penalty, form=form, objective=objective)
+    _check_at_least(
+        1, num_measurements=m, num_atoms=n, condition_number=condition_number, group_size=group_size
+    )
+    _check_at_least(0, weight=weight)
+    if not 0 < sparsity <= 1:
+        raise ValueError(f"sparsity={sparsity!r}: it must be above 0 and at most 1")
+    if penalty == "group" and n % group_size:
+        raise ValueError(f"group_size={group_size!r}: it must divide num_atoms={n}")
     if optimum_steps < 0 or (optimum_steps and penalty == "l0"):
         raise ValueError(
             f"optimum_steps={optimum_steps!r}: it must not be negative, and 0 with penalty='l0', whose "
@@ -149,52 +161,36 @@ def sparse_coding(
         noise = jax.random.normal(noise_key, (m,))
         if data is not None:
             return PatchCoding(choose_patches(dictionary_key, data.shape[0], n), code, noise)
-        if dictionary == "gaussian":
-            a = jax.random.normal(dictionary_key, (m, n))
-        else:
-            a = ill_conditioned(dictionary_key, m, n, condition_number)
-        return measure(normalized(a), code, noise, snr_db)
+        a = draw_dictionary(dictionary_key, m, n, None if dictionary == "gaussian" else condition_number)
+        return measure(a, code, noise, snr_db)
 
     def batch(key: Key, problem: SparseCoding | PatchCoding, data: Data) -> SparseCoding:
         del key
         if isinstance(problem, SparseCoding):
             return problem
-        columns = data[problem.patches].astype(jnp.float32)
-        columns = columns - jnp.mean(columns, axis=1, keepdims=True)
-        return measure(normalized(columns.T), problem.code, problem.noise, snr_db)
+        return measure(patch_dictionary(data[problem.patches]), problem.code, problem.noise, snr_db)
 
-    def quadratic_part(params: Array, problem: Any, batch: SparseCoding) -> Array:
-        del problem
-        return 0.5 * jnp.sum(jnp.square(batch.dictionary @ params - batch.measurement))
-
-    def penalized(params: Array, problem: Any, batch: SparseCoding) -> Array:
-        return quadratic_part(params, problem, batch) + weight * _penalty(params, penalty, group_size)
-
-    def recovery(params: Array, problem: Any, batch: SparseCoding) -> Array:
-        del problem
-        return jnp.sum(jnp.square(params - batch.code)) / jnp.sum(jnp.square(batch.code))
-
+    penalized = functools.partial(_penalized, penalty=penalty, weight=weight, group_size=group_size)
     prox = proximal_operator(penalty, weight, group_size)
 
     def metrics(params: Array, problem: SparseCoding | PatchCoding, data: Data) -> dict[str, Array]:
         seen = batch(jax.random.key(0), problem, data)
-        value = penalized(params, problem, seen)
         found = {
-            "nmse_db": 10 * jnp.log10(jnp.maximum(recovery(params, problem, seen), LEAST_NMSE)),
+            "nmse_db": 10 * jnp.log10(jnp.maximum(_recovery(params, problem, seen), LEAST_NMSE)),
             "support_f1": _support_f1(params, seen.code, entries),
-            "objective": value,
+            "objective": penalized(params, problem, seen),
         }
         if optimum_steps:
             optimum = penalized(_solve(seen, prox, optimum_steps), problem, seen)
-            found["gap"] = (value - optimum) / optimum
+            found["gap"] = (found["objective"] - optimum) / optimum
         return found
 
-    visible = quadratic_part if form == "proximal" else penalized
+    visible = _quadratic_part if form == "proximal" else penalized
     return Task(
         sample,
         init=lambda key, problem: jnp.zeros(n),
         batch=batch,
-        loss=penalized if objective == "penalized" else recovery,
+        loss=penalized if objective == "penalized" else _recovery,
         data=() if data is None else data,
         metrics=metrics,
         smooth=None if (form, objective) == ("subgradient", "penalized") else visible,
@@ -217,6 +213,22 @@ def proximal_operator(
         return block_soft_threshold(params, scaled, group_size)
 
     return prox
+
+
+def _quadratic_part(params: Array, problem: Any, batch: SparseCoding) -> Array:
+    del problem
+    return 0.5 * jnp.sum(jnp.square(batch.dictionary @ params - batch.measurement))
+
+
+def _penalized(
+    params: Array, problem: Any, batch: SparseCoding, *, penalty: str, weight: float, group_size: int
+) -> Array:
+    return _quadratic_part(params, problem, batch) + weight * _penalty(params, penalty, group_size)
+
+
+def _recovery(params: Array, problem: Any, batch: SparseCoding) -> Array:
+    del problem
+    return jnp.sum(jnp.square(params - batch.code)) / jnp.sum(jnp.square(batch.code))
 
 
 def _penalty(x: Array, penalty: str, group_size: int) -> Array:
@@ -255,26 +267,13 @@ def _solve(problem: SparseCoding, prox: Callable[[Array, Any], Array], num_steps
     return x
 
 
-def _check(
-    m, n, dictionary, condition_number, sparsity, penalty, weight, group_size, form, objective
-) -> None:
-    for name, value, choices in (
-        ("dictionary", dictionary, DICTIONARIES),
-        ("penalty", penalty, PENALTIES),
-        ("form", form, ("proximal", "subgradient")),
-        ("objective", objective, ("penalized", "recovery")),
-    ):
-        if value not in choices:
-            raise unknown_name(name, value, choices)
-    for name, value, right, rule in (
-        ("num_measurements", m, m >= 1, "at least 1"),
-        ("num_atoms", n, n >= 1, "at least 1"),
-        ("condition_number", condition_number, condition_number >= 1, "at least 1"),
-        ("sparsity", sparsity, 0 < sparsity <= 1, "above 0 and at most 1"),
-        ("weight", weight, weight >= 0, "at least 0"),
-        ("group_size", group_size, group_size >= 1, "at least 1"),
-    ):
-        if not right:
-            raise ValueError(f"{name}={value!r}: it must be {rule}")
-    if penalty == "group" and n % group_size:
-        raise ValueError(f"group_size={group_size!r}: it must divide num_atoms={n}")
+def _check_choices(**choices: str) -> None:
+    for name, choice in choices.items():
+        if choice not in CHOICES[name]:
+            raise unknown_name(name, choice, CHOICES[name])
+
+
+def _check_at_least(least: float, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= least:
+            raise ValueError(f"{name}={value!r}: it must be at least {least}")

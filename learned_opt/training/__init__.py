@@ -20,6 +20,7 @@ from learned_opt.training.evaluate import (
     evaluation_keys,
     trajectories,
 )
+from learned_opt.training.minimize import Minimized, minimize
 from learned_opt.training.objectives import (
     Objective,
     convergence_rate,
@@ -27,7 +28,7 @@ from learned_opt.training.objectives import (
     of_logarithms,
     weighted_sum,
 )
-from learned_opt.training.tune import BASELINES, Tuned, loss_at, tune, with_prox
+from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune, with_prox
 from learned_opt.training.unroll import InnerState, start, unroll
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "Comparison",
     "Entry",
     "InnerState",
+    "Minimized",
     "Objective",
+    "Sweep",
     "Tuned",
     "blend",
     "compare",
@@ -52,10 +55,12 @@ __all__ = [
     "log_uniform",
     "loss_at",
     "loss_gradient",
+    "minimize",
     "nres",
     "of_logarithms",
     "pes",
     "start",
+    "sweep",
     "trajectories",
     "truncated_bptt",
     "tune",

@@ -1,11 +1,10 @@
-"""A run's curves in the terminal and as a picture, and its events for TensorBoard."""
+"""`learned-opt watch`: a run's curves in the terminal and as a picture."""
 
 import struct
-from typing import NamedTuple
 
 import pytest
 
-from learned_opt import cli, reports, runs
+from learned_opt import cli, runs
 
 ROWS = [
     {"step": 10 * i, "validation_loss": 2.0**-i, "adam_loss": 0.25, "meta_loss": -float(i), "seconds": 1.0}
@@ -20,23 +19,6 @@ def run(tmp_path):
         for row in ROWS:
             metrics.write(**row)
     return directory
-
-
-def test_terminal_curves_name_the_last_numbers():
-    text = reports.terminal_curves(ROWS, title="mine", width=70)
-    assert text.startswith("mine\n")
-    assert "validation loss 0.03125" in text
-    assert "tuned Adam 0.25" in text
-    assert "meta-loss -5" in text
-    assert "gradient norm" not in text
-    assert max(map(len, text.splitlines())) <= 80
-
-
-def test_what_is_not_finite_is_left_out():
-    rows = [*ROWS, {"step": 60, "validation_loss": None}, {"step": 70, "validation_loss": float("inf")}]
-    assert "validation loss 0.03125" in reports.terminal_curves(rows, title="mine")
-    with pytest.raises(ValueError, match="no metrics"):
-        reports.terminal_curves([], title="mine")
 
 
 def test_a_finished_run_is_drawn_once(run, capsys):
@@ -75,33 +57,3 @@ def test_bad_input(words, run, capsys):
         cli.main(["watch", *(str(run.path) if w == "RUN" else w for w in words)])
     assert e.value.code == 2
     assert capsys.readouterr().err
-
-
-def test_events_for_tensorboard(tmp_path):
-    directory = runs.RunDirectory.create(tmp_path / "run", {})
-    for first in (1, 3):  # the second time as a resumed run
-        with runs.history(directory, State(0)) as h:
-            for step in (first, first + 1):
-                h.add(State(step), {"loss": 1.0 / step, "nothing": None})
-    assert scalars(directory.tensorboard_path) == [
-        (step, "loss", pytest.approx(1 / step)) for step in (1, 2, 3, 4)
-    ]
-
-
-class State(NamedTuple):
-    step: int
-
-
-def scalars(directory):
-    """All scalars in the event files of a directory, the oldest file first."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    found = []
-    for path in sorted(directory.iterdir()):
-        data, place = path.read_bytes(), 0
-        while place < len(data):  # length, checksum, event, checksum
-            (length,) = struct.unpack_from("<Q", data, place)
-            event = Event.FromString(data[place + 12 : place + 12 + length])
-            found += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
-            place += length + 16
-    return found

@@ -43,18 +43,6 @@ def test_splits_share_nothing_and_cover_the_set(num_functions: int, held_out: in
     assert len(seen) == 5
 
 
-@pytest.mark.parametrize(
-    "family", [families.boolean(), families.semilinear(), families.quadratic()], ids=lambda f: f.config.name
-)
-def test_sequences_hand_on_the_target(family):
-    drawn = examples(family, jax.random.key(3), length=6, num_functions=3)
-    assert drawn.inputs.shape == (18, 3)
-    np.testing.assert_array_equal(drawn.inputs[1:, 2], drawn.targets[:-1])
-    assert drawn.inputs[0, 2] == 0
-    assert np.all(np.abs(drawn.inputs[:, :2]) <= 1)
-    assert np.all((drawn.targets >= 0) & (drawn.targets <= 1))
-
-
 def test_families_are_their_formulas():
     x = jnp.array([0.5, -1.0])
     w = jnp.array([0.2, 0.4, -0.6])

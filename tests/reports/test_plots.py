@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from learned_opt.reports.plots import heat_map, interval_plot, line_plot, scatter_plot
-from learned_opt.reports.report import EN_DASH, Column, Section, terminal_table, write_report
+from learned_opt.reports.plots import interval_plot, line_plot, scatter_plot
 
 X = np.arange(1.0, 20.0)
 
@@ -35,13 +34,13 @@ def test_line_plot_does_not_follow_what_explodes():
 
 def test_log_axis_leaves_out_what_is_not_positive():
     with_zero = np.stack([np.append(0.0, X), np.append(1.0, 1 / X)])
-    svg = line_plot({"a": with_zero}, title="t", x_label="x", y_label="y", x_log=True)
-    assert svg == line_plot({"a": with_zero[:, 1:]}, title="t", x_label="x", y_label="y", x_log=True)
+    svg = line_plot({"a": with_zero}, title="t", x_label="x", y_label="y", log="xy")
+    assert svg == line_plot({"a": with_zero[:, 1:]}, title="t", x_label="x", y_label="y", log="xy")
 
 
 def test_ticks_far_out_are_powers_of_ten_without_markup():
     line = np.stack([np.geomspace(1e3, 1e7, 9), np.ones(9)])
-    svg = line_plot({"a": line}, title="t", x_label="x", y_label="y", x_log=True)
+    svg = line_plot({"a": line}, title="t", x_label="x", y_label="y", log="xy")
     assert {"10³", "10⁷"} <= set(texts(svg))
     assert "mathdefault" not in svg
 
@@ -78,51 +77,11 @@ def test_scatter_plot_names_its_groups_and_leaves_out_what_is_not_finite():
         scatter_plot({"mine": np.ones(3)}, **labels)
 
 
-def test_heat_map_names_its_panels_rows_and_columns_and_is_repeatable():
-    panels = {"first": np.eye(2), "second": np.array([[np.nan, 1.0], [-3.0, 0.0]])}
-    names = {"x_names": ["left", "right"], "y_names": ["upper", "lower"]}
-    svg = heat_map(panels, title="Maps", x_label="x", y_label="y", value_label="value", marker=1, **names)
-    assert {"Maps", "first", "second", "left", "right", "upper", "lower", "value"} <= set(texts(svg))
-    assert svg == heat_map(
-        panels, title="Maps", x_label="x", y_label="y", value_label="value", marker=1, **names
-    )
-
-
-def test_heat_map_quotes_what_does_not_fit():
-    with pytest.raises(ValueError, match="at least one"):
-        heat_map({}, title="t", x_label="x", y_label="y")
-    with pytest.raises(ValueError, match=r"'a' has shape \(3,\)"):
-        heat_map({"a": np.ones(3)}, title="t", x_label="x", y_label="y")
-    with pytest.raises(ValueError, match=r"1 y_names for the panel 'a' of shape \(2, 3\)"):
-        heat_map({"a": np.ones((2, 3))}, title="t", x_label="x", y_label="y", y_names=["one"])
-
-
 def test_a_line_of_another_shape_is_quoted():
     with pytest.raises(ValueError, match=r"'a' has shape \(3, 19\)"):
         line_plot({"a": np.ones((3, 19))}, title="t", x_label="x", y_label="y")
 
 
-def cells_of(rows, columns) -> list[str]:
-    table = terminal_table(rows, columns)
-    return [cell.plain for column in table.columns for cell in column.cells]
-
-
-def test_intervals_stand_behind_their_numbers_and_do_not_decide_on_the_best():
-    columns = {"loss": Column("loss", "low", 3, ("low", "high"))}
-    rows = [{"loss": 0.5, "low": 0.25, "high": 1.0}, {"loss": 0.75, "low": 0.1, "high": 2.0}, {"loss": None}]
-    assert cells_of(rows, columns) == ["0.500 [0.25, 1.0]", "0.750 [0.10, 2.0]", EN_DASH]
-    table = terminal_table(rows, columns)
-    assert [bool(cell.style) for cell in table.columns[0].cells] == [True, False, False]
-
-
-def test_unranked_rows_are_never_the_best(tmp_path):
-    rows = [
-        {"name": "reference", "loss": 0.0, "unranked": True},
-        {"name": "a", "loss": 1.0},
-        {"name": "b", "loss": 2.0},
-    ]
-    columns = {"name": Column("name"), "loss": Column("loss", "low")}
-    table = terminal_table(rows, columns)
-    assert [bool(cell.style) for cell in table.columns[1].cells] == [False, True, False]
-    write_report(tmp_path / "r.html", title="t", summary="", sections=[Section("s", rows=rows)])
-    assert "unranked" not in re.sub(r"<script.*</script>", "", (tmp_path / "r.html").read_text(), flags=re.S)
+def test_a_scale_of_another_name_is_quoted():
+    with pytest.raises(ValueError, match="log='z'"):
+        line_plot({"a": np.stack([X, X])}, title="t", x_label="x", y_label="y", log="z")  # type: ignore[arg-type]

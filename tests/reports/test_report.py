@@ -11,50 +11,13 @@ from rich.console import Console
 
 from learned_opt.reports.figures import loss_curves
 from learned_opt.reports.meta_figures import meta_training_curve
-from learned_opt.reports.report import (
-    EN_DASH,
-    WARNING,
-    Column,
-    Section,
-    format_value,
-    read_report,
-    terminal_table,
-    write_report,
-)
+from learned_opt.reports.report import Section, read_report, write_report
+from learned_opt.reports.tables import EN_DASH, WARNING, Column, terminal_table
 
 LOADING = {"src", "href", "xlink:href", "srcset", "data", "poster", "action"}
 
 
 # --- tables ---
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.012345, "0.01235"),
-        (1.0, "1.000"),
-        (0.0, "0"),
-        (9999.9, "10,000"),
-        (123456.7, "123,457"),
-        (-12.3456, "-12.35"),
-        (1.5e-9, "1.500e-9"),
-        (2.5e12, "2.500e12"),
-        (np.float32(0.5), "0.5000"),
-        (np.int64(12345), "12,345"),
-        (False, "no"),
-        (np.bool_(True), "yes"),
-        (None, EN_DASH),
-        (float("nan"), "nan"),
-        (float("-inf"), "-∞"),
-        ("adam", "adam"),
-    ],
-)
-def test_format_value(value: object, text: str):
-    assert format_value(value) == text
-
-
-def test_digits():
-    assert [format_value(v, digits=2) for v in (0.12345, 123.4)] == ["0.12", "123"]
 
 
 ROWS = [
@@ -140,18 +103,6 @@ def test_a_narrow_terminal_cuts_no_number_off(width: int):
     body = console.file.getvalue().rpartition("─\n")[2]  # type: ignore[attr-defined]
     assert max(map(len, body.splitlines())) <= width
     assert sorted("".join(body.split())) == sorted("0.0001429" * 5)
-
-
-def test_nothing_is_best_where_all_are_equal_or_alone():
-    columns = {"loss": Column("loss", best="low")}
-
-    def styles(*losses: float | None) -> list[str]:
-        table = terminal_table([{"loss": loss} for loss in losses], columns)
-        return [text.style for text in table.columns[0].cells]
-
-    assert styles(0.1, None) == ["", ""]
-    assert styles(0.1, 0.1, float("inf")) == ["", "", ""]
-    assert styles(0.2, 0.1, -float("inf")) == ["", "bold", ""]
 
 
 def test_wrong_tables_and_sections_are_named(tmp_path: Path):

@@ -54,7 +54,7 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
         title=title,
         x_label="example",
         y_label="mean absolute error",
-        y_log=False,
+        log="",
         marks=np.arange(length, shown, length) + 0.5,
         highlight=list(evaluations),
     )
@@ -143,16 +143,14 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
             title="What cells hold, by function",
             x_label="cell",
             y_label="function",
-            x_names=cells,
-            y_names=functions,
+            names=(functions, cells),
         ),
         reports.heat_map(
             {"share of variance": ablation.explained.T},
             title="What of the function a cell stores",
             x_label="cell",
             y_label="answer to" if ablation.binary else "number",
-            x_names=cells,
-            y_names=parameters,
+            names=(parameters, cells),
         ),
     ]
     weights = [
@@ -161,8 +159,7 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
             title=name,
             x_label="what it sees",
             y_label="cell",
-            x_names=ablation.seen[name],
-            y_names=[str(k) for k in range(1, len(matrix) + 1)],
+            names=([str(k) for k in range(1, len(matrix) + 1)], ablation.seen[name]),
         )
         for name, matrix in ablation.weights.items()
     ]
@@ -173,7 +170,7 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
                 title="output",
                 x_label="unit, and the bias",
                 y_label="",
-                x_names=[*(u.removeprefix("cell ") for u in ablation.units), "b"],
+                names=((), [*(u.removeprefix("cell ") for u in ablation.units), "b"]),
             )
         )
     by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."

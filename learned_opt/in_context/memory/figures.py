@@ -96,7 +96,7 @@ def loss_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_train:
         title=title,
         x_label="samples seen",
         y_label="cross entropy over the test samples",
-        y_log=False,
+        log="",
         y_limits=(float(low.min()), float(high.max())),
         highlight=names,
     )

@@ -59,6 +59,7 @@ def es(
         ValueError: if a number is out of its range or the truncation does not divide the horizon.
 
     Example:
+        >>> import jax
         >>> from learned_opt.optimizers import lstm
         >>> from learned_opt.tasks import quadratic
         >>> from learned_opt.training.objectives import weighted_sum

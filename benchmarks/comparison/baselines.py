@@ -1,0 +1,162 @@
+"""What is compared: swept baselines, what people use untuned, references, shipped and users' optimizers."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import optax
+
+from benchmarks.harness.discovery import attribute, load_file
+from learned_opt import training, zoo
+from learned_opt.core.errors import unknown_name
+from learned_opt.core.types import Task
+
+Kind = Literal["swept", "untuned", "learned", "reference", "solver"]
+
+
+def everywhere(task: Task) -> bool:
+    """Suits every task."""
+    del task
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """An optimizer as a suite sees it; make one with `swept`, `untuned`, `learned` or `solver`.
+
+    Attributes:
+        name: in tables and files.
+        kind: how it competes.
+        build: by kind: swept `build(learning_rate, num_steps) -> tx`, solver
+            `build(task, problem, batch, num_steps) -> params [num_steps + 1, ...]`, others
+            `build(num_steps) -> tx`.
+        suits: `suits(task)`, whether it can run there at all.
+        step_size: the step size that a task's proximal operator is given; `None` for a swept one, whose
+            learning rate it is, and for one that is left alone with the task.
+        horizon: inner steps that it was meta-trained for; `None` if it was not.
+        fingerprint: changes whenever the optimizer does, so that its cells are made anew.
+    """
+
+    name: str
+    kind: Kind
+    build: Callable[..., Any]
+    suits: Callable[[Task], bool] = everywhere
+    step_size: float | None = None
+    horizon: int | None = None
+    fingerprint: str = "1"
+
+
+def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Optimizer:
+    """A baseline whose learning rate is swept: `factory(learning_rate)`, or of that and the number of steps.
+
+    As all of these it takes the fields of `Optimizer` that are not its own.
+    """
+    build = factory if takes_num_steps else lambda learning_rate, num_steps: factory(learning_rate)
+    return Optimizer(name, "swept", build, **fields)
+
+
+def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **fields) -> Optimizer:
+    """An optimizer that is used as `factory()` makes it; or as a `"reference"`, only compared with."""
+    return Optimizer(name, kind, lambda num_steps: factory(), **fields)
+
+
+def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Optimizer:
+    """A solver with a loop of its own, as a reference.
+
+    `solve(task, problem, batch, num_steps)` gives the iterates, params stacked [num_steps + 1, ...]; the
+    batch is the first, and the only one where the loss is deterministic.
+    """
+    return Optimizer(name, "solver", solve, **fields)
+
+
+def learned(name: str) -> Optimizer:
+    """A shipped optimizer by its name, or one from a `.safetensors` file.
+
+    With `:decay` behind it the updates decay to zero over the run, whose length the optimizer then knows.
+    """
+    plain, _, suffix = name.partition(":")
+    if suffix not in ("", "decay"):
+        raise ValueError(f"{name!r}: write ':decay' after the name, or nothing")
+    path = Path(plain) if plain.endswith(".safetensors") else zoo.WEIGHTS / f"{plain}.safetensors"
+    stored = zoo.load(path) if plain.endswith(".safetensors") else zoo.shipped(plain)
+    card = zoo.available().get(plain)
+
+    def build(num_steps: int) -> optax.GradientTransformation:
+        return stored.lopt.build(stored.theta, num_steps=num_steps if suffix else None)
+
+    return Optimizer(
+        name if card else f"{path.stem}{':' if suffix else ''}{suffix}",
+        "learned",
+        build,
+        horizon=card.horizon if card else None,
+        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+    )
+
+
+def deterministic(task: Task) -> bool:
+    """Whether the loss of a problem is always the same."""
+    batch = jax.eval_shape(lambda key: task.batch(key, task.sample(key), task.data), jax.random.key(0))
+    return not jax.tree.leaves(batch)
+
+
+def params_of(task: Task) -> Any:
+    """The shapes of a task's params."""
+    return jax.eval_shape(lambda key: task.init(key, task.sample(key)), jax.random.key(0))
+
+
+def has_matrices(task: Task) -> bool:
+    """Whether any parameter is a matrix."""
+    return any(leaf.ndim == 2 for leaf in jax.tree.leaves(params_of(task)))
+
+
+def smooth_and_deterministic(task: Task) -> bool:
+    """Whether a line search on the loss makes sense."""
+    return deterministic(task) and getattr(task, "prox", None) is None
+
+
+def _adamw(learning_rate: Any, num_steps: int) -> optax.GradientTransformation:
+    return optax.adamw(optax.cosine_decay_schedule(learning_rate, max(num_steps, 1)))
+
+
+SWEPT = (
+    *(swept(name, factory) for name, factory in training.BASELINES.items()),
+    swept("adamw-cosine", _adamw, takes_num_steps=True),
+    swept("muon", optax.contrib.muon, suits=has_matrices),
+)
+UNTUNED = (
+    untuned("adam-1e-3", lambda: optax.adam(1e-3), step_size=1e-3),
+    untuned("prodigy", optax.contrib.prodigy),
+    untuned("dowg", optax.contrib.dowg),
+    untuned("schedule-free", optax.contrib.schedule_free_adamw),
+)
+REFERENCES = (untuned("lbfgs", optax.lbfgs, kind="reference", suits=smooth_and_deterministic),)
+BASELINES: Mapping[str, Optimizer] = {c.name: c for c in (*SWEPT, *UNTUNED, *REFERENCES)}
+
+
+def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
+    """The optimizers behind a name.
+
+    Args:
+        name: one of the suite's own or of `BASELINES`, a shipped optimizer, a `.safetensors` file, or a
+            Python file with `OPTIMIZERS`.
+        own: the suite's.
+
+    Returns:
+        One optimizer, or those of a file.
+    """
+    known = {**BASELINES, **{c.name: c for c in own}}
+    if name in known:
+        return [known[name]]
+    if name.endswith(".py"):
+        return list(attribute(load_file(name), "OPTIMIZERS", Sequence))
+    plain = name.partition(":")[0]
+    if plain.endswith(".safetensors") or plain in zoo.available():
+        return [_learned(name)]
+    raise unknown_name("optimizer", name, [*known, *zoo.available()])
+
+
+_learned = functools.cache(learned)
