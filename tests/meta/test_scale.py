@@ -101,11 +101,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 300) -> tuple[str, s
 
 
 class FourDevices:
-    """A process with four devices, which runs programs one after another.
-
-    Args:
-        dumps: where the programs that the devices exchange something in are left when they are compiled.
-    """
+    """A process with four devices, which runs programs one after another and leaves what it compiles."""
 
     def __init__(self, dumps: Path):
         self.dumps = dumps
