@@ -72,9 +72,10 @@ directory, settings, index, port = sys.argv[1], json.loads(sys.argv[2]), int(sys
 jax.distributed.initialize("localhost:" + port, 2, index, shutdown_timeout_seconds=5)
 again, occupied = settings.pop("resume"), settings.pop("occupied")
 if occupied:
-    with contextlib.suppress(RunError):
-        meta_train(lopt, task, directory=occupied, **settings)
-        sys.exit("it was not refused")
+    try:
+        sys.exit(f"not refused: {{meta_train(lopt, task, directory=occupied, **settings)}}")
+    except RunError as error:
+        assert "holds a run already" in str(error)
 run = resume(directory) if again else meta_train(lopt, task, directory=directory, **settings)
 assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(run.last_theta))
 """
