@@ -109,8 +109,11 @@ def test_a_wrapped_task_and_imitation(capsys, tmp_path):
 def test_starting_from_an_earlier_run(capsys, run, tmp_path):
     words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
     assert "no such run or file" in fails(capsys, *words, "--start", "runs/missing")
-    cli.main([*words, "--start", str(run)])
-    assert json.loads((tmp_path / "new" / "config.json").read_text())
+    # Steps of no size: theta is still the earlier run's, and not what another seed begins with.
+    cli.main([*words, "--start", str(run), "--seed", "1", "--learning-rate", "1e-12"])
+    assert runs.RunDirectory.open(tmp_path / "new").config["start"] == str(run)
+    stored, earlier = (zoo.load(path / "theta.safetensors").theta for path in (tmp_path / "new", run))
+    chex.assert_trees_all_close(stored, earlier, rtol=0, atol=1e-7)
 
 
 @pytest.fixture
