@@ -108,7 +108,7 @@ class RunDirectory:
             what = "has no config.json" if path.is_dir() else "is no directory"
             raise RunError(
                 f"{path} {what}, so it holds no run; check the path, or start one with "
-                f"`learned-opt meta-train`"
+                f"`learned-opt train`"
             ) from error
         except (OSError, ValueError) as error:
             raise RunError(

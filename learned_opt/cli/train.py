@@ -1,32 +1,33 @@
-"""`learned-opt meta-train` and `learned-opt resume`."""
+"""`learned-opt train` and `learned-opt resume`."""
 
 import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
 import jax
-import tyro
 
-from learned_opt import in_context, meta, runs, tasks
-from learned_opt.cli.options import listing, parse, target, with_configs
+from learned_opt import meta, runs
+from learned_opt.cli.kinds import COMMANDS_OF
+from learned_opt.cli.options import parse, target
+from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
 
 USAGE = """\
-usage: learned-opt meta-train RECIPE [OPTIONS]
+usage: learned-opt train RECIPE [OPTIONS]
 
 Meta-trains by a recipe. Every field of the recipe can be overridden:
 
-  learned-opt meta-train lstm-mnist-short --directory runs/wide --task.hidden-sizes 40 --num-meta-steps 2000
+  learned-opt train lstm-mnist-short --directory runs/wide --task.hidden-sizes 40 --num-meta-steps 2000
+  learned-opt train lstm-quadratic --estimator pes --sigma 0.1 --optimizer.hidden-sizes 10
+  learned-opt train boolean-16 --model.num-cells 8
 
 A recipe that goes on from another's run has that one run first, in runs/RECIPE, unless it is finished there
 or --start names another theta.
 
-recipes:
 {recipes}
 
-`learned-opt meta-train RECIPE --help` lists the options with the recipe's values."""
+`learned-opt train RECIPE --help` lists the options with the recipe's values."""
 
 RESUME_USAGE = """\
 usage: learned-opt resume RUN [--distributed]
@@ -36,12 +37,12 @@ to the bit to that of a run that was never stopped; on another number of devices
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """Options of meta-train.
+class Options(RecipeOptions):
+    """Options of train.
 
     Attributes:
         directory: where the run is stored; runs/RECIPE by default.
-        start: where theta starts: a shipped optimizer's name, a .safetensors file or a finished run.
+        start: where theta starts: the name of what is shipped, a .safetensors file or a finished run.
         wrap: what is put around the task, innermost first: random_scaling, convex_term, gradient_noise,
             normalized_loss.
         distributed: whether this is one of several processes, on one cluster, that share the problems.
@@ -65,22 +66,16 @@ class ResumeOptions:
 
 
 def command(words: Sequence[str]) -> None:
-    """Runs `learned-opt meta-train`."""
+    """Runs `learned-opt train`."""
     runs.use_every_core()
-    recipes = listing({name: recipe.summary for name, recipe in meta.RECIPES.items()})
-    name, rest = target(words, USAGE.format(recipes=recipes))
-    recipe = meta.recipe(name)
-    configs = with_configs(Options, optimizer=recipe.optimizer, task=recipe.task, settings=recipe.settings)
-    # The settings' own flags need no prefix: --horizon, not --settings.horizon.
-    configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
-    options = parse(configs, rest, f"learned-opt meta-train {name}", recipe.summary)
-    options = dataclasses.replace(options, task=_wrapped(options.task, options.wrap))
+    name, rest = target(words, USAGE.format(recipes=recipe_listing()))
+    options, recipe = overridden(Options, name, rest, "train")
+    recipe = _wrapped(recipe, options.wrap)
     if options.distributed:
         _join()
     directory = options.directory or _directory(name)
     runs.RunDirectory.check_free(directory)  # before an earlier recipe runs for it
-    start = options.start or _earlier_run(recipe)
-    _report(_train(options, start, directory))
+    _train(recipe, options.start or _earlier_run(recipe), directory)
 
 
 def resume_command(words: Sequence[str]) -> None:
@@ -89,15 +84,7 @@ def resume_command(words: Sequence[str]) -> None:
     directory, rest = target(words, RESUME_USAGE)
     if parse(ResumeOptions, rest, f"learned-opt resume {directory}", RESUME_USAGE).distributed:
         _join()
-    with continuable(directory):
-        config = runs.RunDirectory.open(directory).config
-        if "learner" in config or "memory" in config:
-            again = in_context.resume_learner if "learner" in config else in_context.resume_weight_memory
-            trained = again(directory)
-            print(f"validation loss {trained.validation_loss:.4g}")
-            return
-        run = meta.resume(directory)
-    _report(run)
+    _resume(Path(directory))
 
 
 def _join() -> None:
@@ -112,14 +99,15 @@ def _join() -> None:
         ) from error
 
 
-def _wrapped(task: Any, names: Sequence[str]) -> Any:
-    """A task's configuration inside wrappers, with their default arguments."""
+def _wrapped(recipe: meta.Recipe, names: Sequence[str]) -> meta.Recipe:
+    """A recipe whose task is inside wrappers, with their default arguments."""
+    task = recipe.task
     for name in names:
-        wrapper = tasks.registry.get(name)
+        wrapper = recipe.kind.tasks.get(name)
         if "task" not in (field.name for field in dataclasses.fields(wrapper)):
             raise ValueError(f"--wrap {name}: that is a task of its own, and not a wrapper of one")
         task = wrapper(task=task)
-    return task
+    return dataclasses.replace(recipe, task=task)
 
 
 def _directory(name: str) -> Path:
@@ -136,27 +124,33 @@ def _earlier_run(recipe: meta.Recipe) -> Path | None:
     if not finished:
         _say(f"{recipe.start} comes first, in {directory}")
         if begun:
-            with continuable(directory):
-                _report(meta.resume(directory))
+            _resume(directory)
         else:
-            _report(_train(earlier, _earlier_run(earlier), directory))
+            _train(earlier, _earlier_run(earlier), directory)
     return directory
 
 
-def _train(what: Any, start: str | Path | None, directory: Path) -> meta.Run:
-    """Runs a recipe, or options of its fields."""
-    with continuable(directory):
-        return meta.meta_train(
-            what.optimizer.make(),
-            what.task.make(),
+def _train(recipe: meta.Recipe, start: str | Path | None, directory: Path) -> None:
+    with _continuable(directory):
+        run = meta.meta_train(
+            recipe.model.make(),
+            recipe.task.make(),
+            validation_task=recipe.validation_task and recipe.validation_task.make(),
             start=start,
             directory=directory,
-            **dataclasses.asdict(what.settings),
+            **recipe.settings.flat(),
         )
+    _say(COMMANDS_OF[recipe.kind.name].after_training(run))
+
+
+def _resume(directory: Path) -> None:
+    with _continuable(directory):
+        run = meta.resume(directory)
+    _say(COMMANDS_OF[runs.RunDirectory.open(directory).config["kind"]].after_training(run))
 
 
 @contextlib.contextmanager
-def continuable(directory: str | Path) -> Iterator[None]:
+def _continuable(directory: Path) -> Iterator[None]:
     """Says how to go on with a run that is stopped from the keyboard."""
     try:
         yield
@@ -169,11 +163,3 @@ def _say(text: str) -> None:
     """Prints it, once for all processes."""
     if runs.is_first():
         print(text)
-
-
-def _report(run: meta.Run) -> None:
-    _say(
-        f"validation loss {run.validation_loss:.4g}, swept Adam's {run.adam_loss:.4g} "
-        f"(ratio {run.validation_loss / run.adam_loss:.3f})\n"
-        f"next: learned-opt evaluate {run.directory}"
-    )
