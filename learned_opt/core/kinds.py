@@ -7,8 +7,8 @@ that what lies below, such as the store, knows it without importing it.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from learned_opt.core.config import Registry
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Data, Estimator, Key, Theta
 
 

@@ -148,8 +148,8 @@ def lstm(
             check_floating(params, "params")
 
             hidden, cell = (layers_like(params, hidden_sizes, dtype) for _ in range(2))
-            moments = (zeros_like(params) if normalized else () for _ in range(2))
-            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, *moments)
+            mu, nu = (zeros_like(params) if normalized else () for _ in range(2))
+            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, mu, nu)
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
@@ -163,7 +163,8 @@ def lstm(
                 hidden, cell, m_v = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g)
                 if normalized:
-                    z, m_v = _normalized(g32, *m_v, betas, count, INPUTS[inputs])
+                    m, v = m_v
+                    z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
                 else:
                     z = _log_sign(g32)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)

@@ -1,5 +1,5 @@
 """The families of learned optimizers by name."""
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 
 registry = Registry("optimizer")

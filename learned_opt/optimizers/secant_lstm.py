@@ -140,7 +140,8 @@ def secant_lstm(
             hidden, cell = (layers_like(params, hidden_sizes) for _ in range(2))
             rest = (zeros_like(params) for _ in range(3))
             pairs = (tuple(zeros_like(params) for _ in range(memory)) for _ in range(2))
-            return SecantState(jnp.zeros([], jnp.int32), hidden, cell, copies_like(params), *rest, *pairs)
+            start = (jnp.zeros([], jnp.int32), hidden, cell, copies_like(params))
+            return SecantState._make((*start, *rest, *pairs))
 
         def update_fn(updates, state, params=None, **extra_args):
             del extra_args
@@ -173,7 +174,7 @@ def secant_lstm(
             updates, *new = map_unzipped(leaf_update, updates, params, *flat)
             hidden, cell, rest, steps, changes = split(new, sizes)
             count = jnp.asarray(optax.safe_increment(state.count))
-            return updates, SecantState(count, hidden, cell, *rest, steps, changes)
+            return updates, SecantState._make((count, hidden, cell, *rest, steps, changes))
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -1,5 +1,5 @@
 """The tasks by name."""
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 
 registry = Registry("task")

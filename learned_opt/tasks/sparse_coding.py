@@ -137,10 +137,8 @@ def sparse_coding(
     """
     m, n = num_measurements, num_atoms
     _check_choices(dictionary=dictionary, penalty=penalty, form=form, objective=objective)
-    _check_at_least(
-        1, num_measurements=m, num_atoms=n, condition_number=condition_number, group_size=group_size
-    )
-    _check_at_least(0, weight=weight)
+    _at_least(1, num_measurements=m, num_atoms=n, condition_number=condition_number, group_size=group_size)
+    _at_least(0, weight=weight)
     if not 0 < sparsity <= 1:
         raise ValueError(f"sparsity={sparsity!r}: it must be above 0 and at most 1")
     if penalty == "group" and n % group_size:
@@ -273,7 +271,7 @@ def _check_choices(**choices: str) -> None:
             raise unknown_name(name, choice, CHOICES[name])
 
 
-def _check_at_least(least: float, **values: float) -> None:
+def _at_least(least: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise ValueError(f"{name}={value!r}: it must be at least {least}")

@@ -146,11 +146,11 @@ def test_coordinate_without_a_finite_gradient_stands_still(name: str, bad: float
             continue  # the means of a row and a column with one coordinate less
         if new.shape[:2] == (2, 2):  # the state of this leaf
             assert_close(new[0, 1], old[0, 1], rtol=0, atol=0)
-            if UNDER_TEST[name].coordinatewise:
+            if UNDER_TEST[name].lopt.coordinatewise:
                 assert_close(new[others], undisturbed[others])
         else:
             assert_close(new, undisturbed)
-    if UNDER_TEST[name].coordinatewise:
+    if UNDER_TEST[name].lopt.coordinatewise:
         assert_close(updates[1]["w"][others], plain_updates[1]["w"][others])
     assert np.all(np.isfinite(updates[1]["w"]))
     assert_close(updates[1]["b"], plain_updates[1]["b"])

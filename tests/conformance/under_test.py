@@ -21,8 +21,6 @@ class Case(NamedTuple):
         own: whether the rule is ours; what optax's rules do with leaves that are no real numbers and
             with numbers that are not finite is up to optax.
         counts: whether its state counts updates.
-        coordinatewise: whether a coordinate's update depends on its own gradients alone, and not on its
-            tensor's.
         factored: whether a coordinate's update depends on its row and column, and the state has leaves for
             those.
     """
@@ -30,7 +28,6 @@ class Case(NamedTuple):
     lopt: LearnedOptimizer
     own: bool = True
     counts: bool = True
-    coordinatewise: bool = True
     factored: bool = False
 
 
@@ -40,10 +37,10 @@ UNDER_TEST = {
     "lstm-normalized": Case(lstm(hidden_sizes=(4, 3), inputs="normalized")),
     "lstm-normalized-and-size": Case(lstm(hidden_sizes=(4,), inputs="normalized_and_size")),
     "lstm-bfloat16-state": Case(lstm(hidden_sizes=(4,), inputs="normalized", state_dtype="bfloat16")),
-    "secant-lstm": Case(secant_lstm(hidden_sizes=(4, 3)), coordinatewise=False),
-    "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3)), coordinatewise=False),
-    "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False), coordinatewise=False),
-    "mlp-rule": Case(mlp_rule(), coordinatewise=False, factored=True),
+    "secant-lstm": Case(secant_lstm(hidden_sizes=(4, 3))),
+    "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3))),
+    "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False)),
+    "mlp-rule": Case(mlp_rule(), factored=True),
     "hyperparameters-adam": Case(
         hyperparameters("adam", {"learning_rate": 0.1, "b1": 0.9, "b2": 0.99}), own=False
     ),

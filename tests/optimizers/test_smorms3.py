@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from learned_opt.in_context import smorms3
+from learned_opt.optimizers import smorms3
 
 
 def published(gradients: np.ndarray, learning_rate: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key
 from learned_opt.in_context.functions import bayes
 

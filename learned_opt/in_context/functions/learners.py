@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt import networks
-from learned_opt.core.config import Registry
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key, Theta
 
 registry = Registry("function learner")

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.memory.xor_datasets import Dataset
 

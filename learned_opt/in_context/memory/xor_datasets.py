@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key
 
 registry = Registry("kind of data set")

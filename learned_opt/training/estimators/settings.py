@@ -6,7 +6,7 @@ A class inherits the fields that it has a meaning for, and no others.
 import dataclasses
 from typing import Any, ClassVar, Literal
 
-from learned_opt.core.config import Registry
+from learned_opt.core.registry import Registry
 from learned_opt.core.types import Estimator, LearnedOptimizer, Task
 from learned_opt.training.estimators.horizons import growing, log_uniform
 from learned_opt.training.estimators.truncation import Horizon, check_problem_clip_norm, check_truncation
