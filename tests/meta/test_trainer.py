@@ -14,7 +14,8 @@ import pytest
 import learned_opt
 from learned_opt import LearnedOptimizer, optimizers, runs, tasks
 from learned_opt.meta import Run, meta_train, resume
-from learned_opt.meta.trainer import first_state, open_run
+from learned_opt.meta.job import open_run
+from learned_opt.meta.starts import first_state
 
 LOPT = optimizers.lstm(hidden_sizes=(4,))
 TASK = tasks.quadratic(dim=2)
