@@ -23,13 +23,7 @@ COLUMNS = {
 
 
 def print_comparison(comparison: Comparison, name: str, task: Any) -> None:
-    """Prints the table, and the sentence that matters.
-
-    Args:
-        comparison: of optimizers on a task.
-        name: of the learned one among them.
-        task: the task's configuration.
-    """
+    """Prints the table, and the sentence that matters."""
     rows = comparison.rows()
     Console().print(reports.terminal_table(rows, _columns(rows), title=_caption(comparison, task)))
     print(verdict(comparison, name))
@@ -49,17 +43,7 @@ def verdict(comparison: Comparison, name: str) -> str:
 
 
 def comparison_sections(comparison: Comparison, name: str, task: Any, command: str) -> list[reports.Section]:
-    """The table, the curves and the command of a comparison.
-
-    Args:
-        comparison: of optimizers on a task.
-        name: of the learned one among them.
-        task: the task's configuration.
-        command: that makes the comparison again.
-
-    Returns:
-        The sections of a report.
-    """
+    """The table, the curves and the command of a comparison."""
     rows = comparison.rows()
     curves = {entry.name: entry.curves for entry in comparison.entries}
     figure = reports.loss_curves(

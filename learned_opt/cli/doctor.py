@@ -30,21 +30,6 @@ Exits with status 1 if anything was found.
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(RecipeOptions):
-    """Options of doctor.
-
-    Attributes:
-        start: the theta to look at: a shipped optimizer's name, a .safetensors file or a finished run.
-        num_seeds: draws of problems that meta-gradients are compared over.
-        num_trajectories: problems whose trajectories are watched.
-    """
-
-    start: str | None = None
-    num_seeds: int = 4
-    num_trajectories: int = 8
-
-
-@dataclasses.dataclass(frozen=True)
 class RunOptions:
     """Options of doctor for a run.
 
@@ -57,6 +42,17 @@ class RunOptions:
     num_trajectories: int = 8
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(RecipeOptions, RunOptions):
+    """Options of doctor for a recipe.
+
+    Attributes:
+        start: the theta to look at: a shipped optimizer's name, a .safetensors file or a finished run.
+    """
+
+    start: str | None = None
+
+
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt doctor`."""
     name, rest = target(words, USAGE.format(recipes=recipe_listing("optimizer")))
@@ -67,12 +63,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def show(diagnosis: meta.Diagnosis, name: str) -> None:
-    """Prints a diagnosis.
-
-    Args:
-        diagnosis: what was found.
-        name: of the recipe or run.
-    """
+    """Prints the diagnosis of a recipe or a run."""
     console = Console()
     measured = Table("what", "measured", title=name)
     for what, text in diagnosis.measured.items():

@@ -138,14 +138,7 @@ def after_training(run: meta.Run) -> str:
 
 
 def parts(stored: zoo.Stored) -> dict[str, in_context.Family]:
-    """The family that a learner was trained on, and what was held out of it.
-
-    Args:
-        stored: the learner.
-
-    Returns:
-        The families, by what a table calls them.
-    """
+    """The family that a learner was trained on, and what was held out of it."""
     config = stored.config.task
     if getattr(config, "num_held_out", 0):
         held_out = dataclasses.replace(config, part="held_out").make()

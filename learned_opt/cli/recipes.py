@@ -59,14 +59,7 @@ def overridden(base: type[T], name: str, words: Sequence[str], command: str) -> 
 
 
 def recipe_listing(*kinds: str) -> str:
-    """The recipes and what they train, for a usage.
-
-    Args:
-        *kinds: of those that are wanted; all by default.
-
-    Returns:
-        A block of lines a kind.
-    """
+    """The recipes and what they train, a block of lines a kind, for a usage; of all kinds by default."""
     blocks = []
     for kind in kinds or KINDS:
         found = {name: one.summary for name, one in meta.RECIPES.items() if one.kind.name == kind}

@@ -7,19 +7,7 @@ from learned_opt import reports, runs, zoo
 
 
 def trained_on(what: str, stored: zoo.Stored, fix: str = "save it with its task") -> Any:
-    """The configuration of what something was trained on.
-
-    Args:
-        what: its name, run or file.
-        stored: what is stored there.
-        fix: what an error says is to be done.
-
-    Returns:
-        The task's configuration.
-
-    Raises:
-        ValueError: if it does not say.
-    """
+    """The configuration of what something was trained on; `ValueError` with a fix if it does not say."""
     if stored.config.task is None:
         raise ValueError(f"{what} does not say what the {stored.kind} was trained on; {fix}")
     return stored.config.task
@@ -32,14 +20,7 @@ def report_path(what: str) -> Path:
 
 
 def write_report(out: Path, title: str, stored: zoo.Stored, sections: list[reports.Section]) -> None:
-    """Writes a report on something stored, and says where.
-
-    Args:
-        out: the file.
-        title: of the report.
-        stored: what it is on.
-        sections: of the report.
-    """
+    """Writes a report on something stored, and says where."""
     summary = f"{stored.kind.capitalize()}: {stored.config.model}. Trained on: {stored.config.task}."
     reports.write_report(out, title=title, summary=summary, sections=sections)
     print(f"report: {out}")

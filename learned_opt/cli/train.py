@@ -37,24 +37,6 @@ to the bit to that of a run that was never stopped; on another number of devices
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(RecipeOptions):
-    """Options of train.
-
-    Attributes:
-        directory: where the run is stored; runs/RECIPE by default.
-        start: where theta starts: the name of what is shipped, a .safetensors file or a finished run.
-        wrap: what is put around the task, innermost first: random_scaling, convex_term, gradient_noise,
-            normalized_loss.
-        distributed: whether this is one of several processes, on one cluster, that share the problems.
-    """
-
-    directory: Path | None = None
-    start: str | None = None
-    wrap: tuple[str, ...] = ()
-    distributed: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class ResumeOptions:
     """Options of resume.
 
@@ -65,6 +47,22 @@ class ResumeOptions:
     distributed: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(RecipeOptions, ResumeOptions):
+    """Options of train.
+
+    Attributes:
+        directory: where the run is stored; runs/RECIPE by default.
+        start: where theta starts: the name of what is shipped, a .safetensors file or a finished run.
+        wrap: what is put around the task, innermost first: random_scaling, convex_term, gradient_noise,
+            normalized_loss.
+    """
+
+    directory: Path | None = None
+    start: str | None = None
+    wrap: tuple[str, ...] = ()
+
+
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt train`."""
     runs.use_every_core()
@@ -73,7 +71,7 @@ def command(words: Sequence[str]) -> None:
     recipe = _wrapped(recipe, options.wrap)
     if options.distributed:
         _join()
-    directory = options.directory or _directory(name)
+    directory = options.directory or Path("runs") / name
     runs.RunDirectory.check_free(directory)  # before an earlier recipe runs for it
     _train(recipe, options.start or _earlier_run(recipe), directory)
 
@@ -110,15 +108,11 @@ def _wrapped(recipe: meta.Recipe, names: Sequence[str]) -> meta.Recipe:
     return dataclasses.replace(recipe, task=task)
 
 
-def _directory(name: str) -> Path:
-    return Path("runs") / name
-
-
 def _earlier_run(recipe: meta.Recipe) -> Path | None:
     """The run that a recipe goes on from; made or continued first where it is not finished."""
     if recipe.start is None:
         return None
-    directory, earlier = _directory(recipe.start), meta.recipe(recipe.start)
+    directory, earlier = Path("runs") / recipe.start, meta.recipe(recipe.start)
     finished, begun = runs.RunDirectory(directory, {}).theta_path.exists(), directory.exists()
     runs.barrier(f"{recipe.start} is looked for")  # before a process makes it
     if not finished:

@@ -23,8 +23,9 @@ from learned_opt.meta.diagnosis.checks import (
 )
 from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories
 from learned_opt.meta.diagnosis.trajectory_checks import check_floor, check_trajectories
+from learned_opt.meta.job import open_run
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.trainer import first_state, open_run
+from learned_opt.meta.starts import first_state
 from learned_opt.training.estimators.settings import UnrollSettings
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import with_prox

@@ -15,7 +15,6 @@ import optax
 
 from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.evolution import (
-    Inner,
     along,
     check_noise,
     mean_over_pairs,
@@ -23,7 +22,7 @@ from learned_opt.training.estimators.evolution import (
     restarted_pairs,
 )
 from learned_opt.training.estimators.settings import EvolutionSettings, registry
-from learned_opt.training.estimators.truncation import UnrollState, truncated_unrolls
+from learned_opt.training.estimators.truncation import Inner, UnrollState, truncated_unrolls
 from learned_opt.training.objectives import Objective
 
 MIN_VARIANCE = 1e-30  # its inverse is still a float32 number

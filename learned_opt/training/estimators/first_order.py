@@ -49,8 +49,6 @@ def blockwise_unroll(
     data: Data,
     states: InnerState,
     num_steps: int,
-    *,
-    block_size: int = BLOCK_SIZE,
 ) -> tuple[InnerState, Array]:
     r"""`unroll` of the first order of several problems, whose derivative costs less time and memory.
 
@@ -80,7 +78,6 @@ def blockwise_unroll(
         data: the task's data.
         states: where the trajectories stand, with a leading axis of problems.
         num_steps: updates to make; static.
-        block_size: coordinates of a block; static.
 
     Returns:
         The new states, and the losses f32[num_problems, num_steps + 1], as `unroll` gives them.
@@ -111,7 +108,7 @@ def blockwise_unroll(
     def backward(residuals: Any, cotangents: Any):
         theta, gradients, opt_states = residuals
         kept = (gradients, opt_states, cotangents[1])
-        product = functools.partial(_rule_gradient, lopt, block_size)
+        product = functools.partial(_rule_gradient, lopt, BLOCK_SIZE)
         return each_its_share(product, kept, theta, combine="sum"), None, None, None, None
 
     unroll_problems = jax.custom_vjp(lambda *args: forward(*args)[0])
