@@ -1,4 +1,4 @@
-"""What a run is of: made from the arguments of `meta_train`, or again from a run's directory."""
+"""What a run trains, on what and how: from the arguments of `meta_train`, or from a run's directory."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from learned_opt.meta.settings import Settings, settings_of
 
 
 class Job(NamedTuple):
-    """What a run is of.
+    """What a run trains, on what and how.
 
     Attributes:
         model: what is trained.
@@ -30,7 +30,7 @@ class Job(NamedTuple):
 
 
 def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, validation_task: Any = None) -> Job:
-    """What a run is of, made again from its configuration.
+    """The job of a run, made again from its configuration.
 
     Args:
         run: its directory.
@@ -98,7 +98,7 @@ def make_trainable(job: Job, mesh: Mesh | None = None) -> Trainable:
     """What the trainer sees of a model and its task.
 
     Args:
-        job: what a run is of.
+        job: what the run trains, on what and how.
         mesh: the devices that the problems are split over, if there are several.
 
     Returns:

@@ -21,7 +21,7 @@ def first_state(job: Job) -> MetaState:
     """The state that a run begins with.
 
     Args:
-        job: what the run is of.
+        job: what the run trains, on what and how.
 
     Returns:
         The state before the first meta-step.

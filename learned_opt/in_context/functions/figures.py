@@ -104,10 +104,10 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
 
     Args:
         ablation: of the learner.
-        sentences: its account.
+        sentences: those of `describe`.
 
     Returns:
-        The account; what cells hold; what fails without each; the weights.
+        The sentences; what cells hold; what fails without each; the weights.
 
     Raises:
         ImportError: if matplotlib is not installed.

@@ -50,7 +50,7 @@ class Diagnosis(NamedTuple):
 
 
 def diverged(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Whether trajectories ended worse by far than they began.
+    """Whether trajectories ended far worse than they began.
 
     Args:
         first: f32[problems], the losses at the start.

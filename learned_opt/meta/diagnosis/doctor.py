@@ -59,7 +59,7 @@ def doctor(
         num_truncations: consecutive truncations from the start of the trajectories, at most.
         num_trajectories: problems whose trajectories are watched.
         max_steps: inner steps to watch, at most; the horizon if that is shorter.
-        memory: bytes that there are for a meta-step; those of the device, or of the machine, by default.
+        memory: bytes available to a meta-step; those of the device, or of the machine, by default.
         **settings: fields of `Settings`, as `meta_train` takes them.
 
     Returns:
@@ -128,7 +128,7 @@ def doctor_run(
     task: Task | None = None,
     **options: Any,
 ) -> Diagnosis:
-    """The same for a run, finished or not, with what its metrics show and how far theta has come.
+    """The same for a run, finished or not, with what its metrics show and how far theta has moved.
 
     Args:
         directory: of the run; it is only read.

@@ -200,7 +200,7 @@ def truncated_unrolls(
 
 
 def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
-    """Parts of a state made anew; nothing is computed where no part is.
+    """A state with some of its entries made anew; nothing is computed where there are none.
 
     Args:
         where: bool[n].
