@@ -18,8 +18,8 @@ from benchmarks.harness.suite import Request
 from benchmarks.release.claims import CLAIMS, Claim, Claims
 from benchmarks.suites.weight_memory import suite as weight_memory
 from learned_opt import in_context, runs, zoo
-from learned_opt.cli.evaluate import measure
-from learned_opt.cli.in_context import parts
+from learned_opt.cli.function_learners import parts
+from learned_opt.cli.optimizers import measure
 from learned_opt.meta import RECIPES
 from learned_opt.training import Comparison
 
@@ -178,7 +178,7 @@ class Kind:
 
 OPTIMIZER = Kind(
     zoo.WEIGHTS,
-    "learned-opt meta-train",
+    "learned-opt train",
     ("summary", "num_coordinates"),
     lambda name, config: {
         "optimizer": config["optimizer"],
@@ -193,7 +193,7 @@ OPTIMIZER = Kind(
 )
 LEARNER = Kind(
     in_context.WEIGHTS,
-    "learned-opt in-context train",
+    "learned-opt train",
     ("summary",),
     lambda name, config: {field: config[field] for field in ("learner", "family", "settings")},
     learner_rows,
@@ -201,7 +201,7 @@ LEARNER = Kind(
 )
 MEMORY = Kind(
     in_context.MEMORY_WEIGHTS,
-    "learned-opt in-context train",
+    "learned-opt train",
     ("summary", "objective", "num_coordinates"),
     lambda name, config: {
         "optimizer": config["memory"],

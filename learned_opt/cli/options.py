@@ -1,8 +1,9 @@
 """Typed options from dataclasses, through tyro."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -50,6 +51,25 @@ def listing(entries: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:<{width}}{text}" for name, text in entries.items())
 
 
+def chosen(words: Sequence[str], option: str) -> str | None:
+    """The value of an option on which depends what other options there are, before these are parsed.
+
+    Args:
+        words: the options.
+        option: with its dashes.
+
+    Returns:
+        The last value; `None` if it is not given.
+
+    Example:
+        >>> chosen(["--seed", "3", "--estimator", "pes"], "--estimator")
+        'pes'
+    """
+    values = [word for before, word in itertools.pairwise(words) if before == option]
+    values += [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
+    return values[-1] if values else None
+
+
 def parse(
     config_class: type[T],
     words: Sequence[str],
@@ -83,12 +103,13 @@ def parse(
     return tyro.cli(config_class, args=list(words), prog=prog, description=description, **defaults)
 
 
-def with_configs(base: type, **configs: Any) -> type:
+def with_configs(base: type[T], **configs: Any) -> type[T]:
     """A dataclass of a base's fields and some configurations, whose values are the defaults.
 
     Args:
         base: a dataclass, all of whose fields have defaults.
-        **configs: configurations by name; a field of each is given as `--name.field`.
+        **configs: configurations by name; a field of each is given as `--name.field`, but for those of
+            `settings` and of what they hold, which need no prefix: `--horizon`.
 
     Returns:
         The dataclass.
@@ -100,9 +121,15 @@ def with_configs(base: type, **configs: Any) -> type:
         >>> [f.name for f in dataclasses.fields(with_configs(Options, inner=Options(seed=1)))]
         ['seed', 'inner']
     """
+
+    def annotation(name: str, config: Any) -> Any:
+        if name != "settings":
+            return type(config)
+        return Annotated[type(config), tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes]
+
     fields: list[Any] = [
         # A configuration may hold dictionaries; a factory keeps dataclasses from refusing it.
-        (name, type(config), dataclasses.field(default_factory=lambda c=config: c))
+        (name, annotation(name, config), dataclasses.field(default_factory=lambda c=config: c))
         for name, config in configs.items()
     ]
     return dataclasses.make_dataclass(

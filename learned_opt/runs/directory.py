@@ -107,8 +107,7 @@ class RunDirectory:
         except FileNotFoundError as error:
             what = "has no config.json" if path.is_dir() else "is no directory"
             raise RunError(
-                f"{path} {what}, so it holds no run; check the path, or start one with "
-                f"`learned-opt meta-train`"
+                f"{path} {what}, so it holds no run; check the path, or start one with `learned-opt train`"
             ) from error
         except (OSError, ValueError) as error:
             raise RunError(

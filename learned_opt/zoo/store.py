@@ -119,7 +119,7 @@ def load(source: str | Path, kind: str | None = None) -> Stored:
     else:
         stored = shipped(str(source), kind)
     if kind is not None and stored.kind != kind:
-        raise ValueError(f"{source} is a {stored.kind}, and not a {kind}")
+        raise ValueError(f"{source} is of another kind: {stored.kind}, where {kind} is asked for")
     return stored
 
 

@@ -1,5 +1,6 @@
 """A comparison as a table in the terminal and as sections of a report."""
 
+import dataclasses
 from typing import Any
 
 from rich.console import Console
@@ -21,10 +22,10 @@ COLUMNS = {
 }
 
 
-def print_comparison(comparison: Comparison, name: str) -> None:
+def print_comparison(comparison: Comparison, name: str, task: Any) -> None:
     """Prints the table, and the sentence that matters."""
     rows = comparison.rows()
-    Console().print(reports.terminal_table(rows, _columns(rows), title=_caption(comparison)))
+    Console().print(reports.terminal_table(rows, _columns(rows), title=_caption(comparison, task)))
     print(verdict(comparison, name))
 
 
@@ -41,13 +42,13 @@ def verdict(comparison: Comparison, name: str) -> str:
     return words + "."
 
 
-def comparison_sections(comparison: Comparison, name: str, command: str) -> list[reports.Section]:
+def comparison_sections(comparison: Comparison, name: str, task: Any, command: str) -> list[reports.Section]:
     """The table, the curves and the command of a comparison."""
     rows = comparison.rows()
     curves = {entry.name: entry.curves for entry in comparison.entries}
     figure = reports.loss_curves(
         curves,
-        title=_caption(comparison),
+        title=_caption(comparison, task),
         step_marker=comparison.num_steps,
         highlight=(name,),
         window=comparison.window,
@@ -70,7 +71,14 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, reports.Column]:
     }
 
 
-def _caption(comparison: Comparison) -> str:
+def _caption(comparison: Comparison, task: Any) -> str:
     problems = comparison.entries[0].curves.shape[0]
     around = f", averaged over {comparison.window} steps" if comparison.window > 1 else ""
-    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems"
+    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems of {_brief(task)}"
+
+
+def _brief(task: Any) -> str:
+    """A task's name, its first argument, and those that are not as they are by default."""
+    fields = [(f.name, getattr(task, f.name), f.default) for f in dataclasses.fields(task)]
+    shown = (f"{k}={v!r}" for i, (k, v, default) in enumerate(fields) if i == 0 or v != default)
+    return f"{task.name}({', '.join(shown)})"

@@ -1,0 +1,138 @@
+"""A user's table of samples, from a file."""
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A binary problem from a file.
+
+    Attributes:
+        inputs: f[num_samples, num_inputs].
+        targets: f[num_samples].
+        queries: f[num_queries, num_inputs].
+        classes: what the user calls the targets 0 and 1.
+        rows: where each query comes from: its line in a .csv file, or its number.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    queries: np.ndarray
+    classes: tuple[str, str]
+    rows: Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A .csv file: its header, and the line and the texts of every row."""
+
+    path: Path
+    names: list[str]
+    rows: list[tuple[int, list[str]]]
+
+
+def read_problem(path: Path, target: str | None = None, queries_path: Path | None = None) -> Problem:
+    """A user's problem from a .csv or .npz file.
+
+    Args:
+        path: of the file.
+        target: the column of the targets; the last by default.
+        queries_path: a .csv file of the samples to be predicted; the rows without a target by default.
+
+    Returns:
+        The problem.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming what is missing, no number, or not binary, and where it stands.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; check the path")
+    if path.suffix == ".npz":
+        return _read_arrays(path)
+    if path.suffix != ".csv":
+        raise ValueError(f"{path}: give a .csv file with a header, or an .npz file of arrays")
+    table = _read_table(path)
+    column = target or table.names[-1]
+    if column not in table.names:
+        raise ValueError(f"{path} has no column {column!r}; it has {', '.join(table.names)}")
+    at = table.names.index(column)
+    known = [(line, texts) for line, texts in table.rows if texts[at].strip()]
+    unknown = [(line, texts) for line, texts in table.rows if not texts[at].strip()]
+    inputs = _numbers(table, [i for i in range(len(table.names)) if i != at], known)
+    names = [name for name in table.names if name != column]
+    if queries_path is not None:
+        if unknown:
+            raise ValueError(
+                f"{path}, line {unknown[0][0]}: the target {column!r} is missing; fill it in, leave the row "
+                "out, or leave --queries out to have such rows predicted"
+            )
+        other = _read_table(queries_path)
+        for name in names:
+            if name not in other.names:
+                raise ValueError(f"{queries_path} has no column {name!r}, which {path} has")
+        queries, unknown = _numbers(other, [other.names.index(n) for n in names], other.rows), other.rows
+    elif not unknown:
+        raise ValueError(
+            f"{path}: there is nothing to predict; leave the target of some rows empty or give --queries"
+        )
+    else:
+        queries = _numbers(table, [i for i in range(len(table.names)) if i != at], unknown)
+    targets, classes = _targets([texts[at].strip() for _, texts in known], f"the column {column!r} of {path}")
+    return Problem(inputs, targets, queries, classes, [line for line, _ in unknown])
+
+
+def _read_arrays(path: Path) -> Problem:
+    with np.load(path) as arrays:
+        missing = [name for name in ("inputs", "targets", "queries") if name not in arrays]
+        if missing:
+            raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
+        inputs, targets, queries = (arrays[name] for name in ("inputs", "targets", "queries"))
+    return Problem(inputs, targets, queries, ("0", "1"), range(len(queries)))
+
+
+def _read_table(path: Path) -> Table:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        names = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num, row) for row in reader if any(text.strip() for text in row)]
+    if len(names) < 2 or not rows:
+        raise ValueError(f"{path}: give a header with at least two columns, and rows below it")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: the header names a column twice: {', '.join(names)}")
+    for line, row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
+    return Table(path, names, rows)
+
+
+def _numbers(table: Table, columns: list[int], rows: list[tuple[int, list[str]]]) -> np.ndarray:
+    def values(line: int, row: list[str]) -> Iterator[float]:
+        for i in columns:
+            where = f"{table.path}, line {line}, column {table.names[i]!r}"
+            text = row[i].strip()
+            try:
+                value = float(text)
+            except ValueError:
+                what = f"{text!r} is no number" if text else "a value is missing"
+                raise ValueError(f"{where}: {what}; mend it or leave the row out") from None
+            if not np.isfinite(value):
+                raise ValueError(f"{where}: {text} is missing or infinite; mend it or leave the row out")
+            yield value
+
+    return np.array([list(values(line, row)) for line, row in rows]).reshape(len(rows), len(columns))
+
+
+def _targets(texts: list[str], where: str) -> tuple[np.ndarray, tuple[str, str]]:
+    found = sorted(set(texts))
+    if len(found) != 2:
+        shown = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise ValueError(
+            f"{where} holds {len(found)} different values ({shown}); the targets must be of two classes"
+        )
+    return np.array([float(text == found[1]) for text in texts]), (found[0], found[1])
