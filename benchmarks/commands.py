@@ -46,7 +46,8 @@ class Run:
         suites: names, or Python files with a SUITE; `all` for every suite.
         quick: a smaller size: minutes instead of hours.
         full: the whole size: days on a laptop; it can be stopped and goes on with the same command.
-        optimizers: names, .safetensors files, or Python files with OPTIMIZERS; the suite's own by default.
+        optimizers: names, runs, .safetensors files, or Python files with OPTIMIZERS; the suite's own by
+            default.
         seeds: cells for each optimizer and task; the size's own number by default.
         tasks: of these suites; all by default. A wrong name is met with those that there are.
         out: the result directory; runs/benchmarks/SIZE by default.

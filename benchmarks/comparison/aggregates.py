@@ -11,7 +11,7 @@ from benchmarks.comparison import statistics
 from benchmarks.comparison.statistics import Interval
 from benchmarks.harness.results import Cell
 
-PART = "race"  # as cells of losses have been called since the first results
+PART = "losses"
 
 Group = tuple[str, int]  # task and horizon
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import jax
 import optax
 
 from benchmarks.harness.discovery import attribute, load_file
+from benchmarks.harness.results import fingerprint
 from learned_opt import training, zoo
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.types import Task
@@ -74,26 +74,25 @@ def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> 
 
 
 def learned(name: str) -> Optimizer:
-    """A shipped optimizer by its name, or one from a `.safetensors` file.
+    """A shipped optimizer by its name, or that of a run or a `.safetensors` file.
 
     With `:decay` behind it the updates decay to zero over the run, whose length the optimizer then knows.
     """
     plain, _, suffix = name.partition(":")
     if suffix not in ("", "decay"):
         raise ValueError(f"{name!r}: write ':decay' after the name, or nothing")
-    path = Path(plain) if plain.endswith(".safetensors") else zoo.WEIGHTS / f"{plain}.safetensors"
-    stored = zoo.load(path) if plain.endswith(".safetensors") else zoo.shipped(plain)
-    card = zoo.available().get(plain)
+    stored = zoo.load(plain, "optimizer")
+    settings = stored.config.settings
 
     def build(num_steps: int) -> optax.GradientTransformation:
         return stored.lopt.build(stored.theta, num_steps=num_steps if suffix else None)
 
     return Optimizer(
-        name if card else f"{path.stem}{':' if suffix else ''}{suffix}",
+        Path(plain).stem + name.removeprefix(plain),
         "learned",
         build,
-        horizon=card.horizon if card else None,
-        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        horizon=settings["estimator"]["horizon"] if settings else None,
+        fingerprint=fingerprint(stored),
     )
 
 
@@ -141,8 +140,8 @@ def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
     """The optimizers behind a name.
 
     Args:
-        name: one of the suite's own or of `BASELINES`, a shipped optimizer, a `.safetensors` file, or a
-            Python file with `OPTIMIZERS`.
+        name: one of the suite's own or of `BASELINES`, a shipped optimizer, a run's directory, a
+            `.safetensors` file, or a Python file with `OPTIMIZERS`.
         own: the suite's.
 
     Returns:
@@ -154,7 +153,7 @@ def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
     if name.endswith(".py"):
         return list(attribute(load_file(name), "OPTIMIZERS", Sequence))
     plain = name.partition(":")[0]
-    if plain.endswith(".safetensors") or plain in zoo.available():
+    if plain.endswith(".safetensors") or Path(plain).is_dir() or plain in zoo.available():
         return [_learned(name)]
     raise unknown_name("optimizer", name, [*known, *zoo.available()])
 

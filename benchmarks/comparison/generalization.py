@@ -141,6 +141,6 @@ def _scale_figure(groups: Aggregates) -> str | None:
         title="Final loss against the scale of the gradients",
         x_label="factor on the loss and its gradients",
         y_label="final loss (IQM)",
-        x_log=True,
+        log="xy",
         highlight=sorted(learned),
     )

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from learned_opt.in_context.families import Family
-from learned_opt.in_context.learners import FunctionLearner
 
 from learned_opt import in_context
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context import evaluation
+from learned_opt.in_context.functions import evaluation
+from learned_opt.in_context.functions.families import Family
+from learned_opt.in_context.functions.learners import FunctionLearner
 
 
 def judge(

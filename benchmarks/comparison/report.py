@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -124,13 +124,13 @@ def _curves(
 ) -> list[tuple[str, str]]:
     """Figures and captions: losses over steps, and over the time that these take."""
 
-    def figure(lines: dict[str, np.ndarray], over: str, x_label: str, x_log: bool) -> str:
+    def figure(lines: dict[str, np.ndarray], over: str, x_label: str, log: Literal["y", "xy"]) -> str:
         return line_plot(
             lines,
             title=f"{task}: loss over {over}",
             x_label=x_label,
             y_label="loss",
-            x_log=x_log,
+            log=log,
             y_limits=_limits([shown[name] for name in lines]),
             highlight=strong,
         )
@@ -142,11 +142,11 @@ def _curves(
     if left_out:
         caption += f" With the highest final losses, {left_out} of the optimizers are left out."
     lines = {name: a.quantiles() for name, a in shown.items()}
-    drawn = [(figure(lines, f"{horizon:,} steps", "inner step", horizon > 200), caption)]
+    drawn = [(figure(lines, f"{horizon:,} steps", "inner step", "xy" if horizon > 200 else "y"), caption)]
     timed = {name: a.over_time() for name, a in shown.items() if a.cost is not None}
     if len(timed) > 1:
         caption = "The same over the time that the steps take on one problem, in units of Adam's."
-        drawn.append((figure(timed, "time", "time, in steps of Adam", True), caption))
+        drawn.append((figure(timed, "time", "time, in steps of Adam", "xy"), caption))
     return drawn
 
 
@@ -174,8 +174,7 @@ def _overview(groups: Aggregates, strong: Sequence[str]) -> Section:
                 title="Performance profile",
                 x_label="factor of the best final loss on the same problem",
                 y_label="share of problems",
-                x_log=True,
-                y_log=False,
+                log="x",
                 y_limits=(0.0, 1.02),
                 highlight=strong,
             )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
 import re
 import time
@@ -13,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks.harness.suite import Job, Key
-from learned_opt import runs
+from learned_opt import runs, zoo
 from learned_opt.runs.files import seal, unseal, write_atomically
 
 KIND, FORMAT = "benchmark cell", 1
@@ -161,6 +163,15 @@ def numbers(value: Any) -> Any:
     if value in ("nan", "inf", "-inf"):
         return float(value)
     return value
+
+
+def fingerprint(stored: zoo.Stored) -> str:
+    """Changes whenever a stored model or its theta does, so that cells made with it are made anew."""
+    config = dataclasses.replace(stored.config, settings=None).to_json()
+    found = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for leaf in jax.tree.leaves(stored.theta):
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()[:16]
 
 
 def suite_file(root: Path, name: str) -> Path:

@@ -111,11 +111,11 @@ def _side_by_side(
     """Makes cells of several suites, a process each; gives each cell's key and what went wrong, if it did."""
     # A process that is forked would share jax's threads, and hang.
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(processes, context) as pool:
+    with context.Manager() as manager, ProcessPoolExecutor(processes, context) as executor:
         made = manager.Queue()
         # The largest first, so that no process is left with it at the end.
         order = sorted(keys, key=lambda source: -len(keys[source]))
-        futures = [pool.submit(_work, source, request, out, list(keys[source]), made) for source in order]
+        futures = [executor.submit(_work, source, request, out, list(keys[source]), made) for source in order]
         try:
             left = sum(map(len, keys.values()))
             while left:
@@ -127,7 +127,7 @@ def _side_by_side(
                 yield made.get()
                 left -= 1
         finally:
-            pool.shutdown(cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
 
 
 def _work(source: str, request: Request, out: Path, keys: Sequence[Key], made: Any) -> None:

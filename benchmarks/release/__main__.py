@@ -1,6 +1,5 @@
 """`python -m benchmarks.release NAME [RUN] [--words]`."""
 
-import json
 import sys
 
 from benchmarks.release import release
@@ -9,6 +8,6 @@ if __name__ == "__main__":
     words_only = "--words" in sys.argv
     match [word for word in sys.argv[1:] if word != "--words"]:
         case [name, *run] if len(run) < 2:
-            print(json.dumps(release.release(name, *run, words_only=words_only), indent=2))
+            print(release.release(name, *run, words_only=words_only).render())
         case _:
             print(release.__doc__)

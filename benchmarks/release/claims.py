@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from learned_opt import in_context
+from learned_opt import meta
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +24,17 @@ class Claims:
 
     Attributes:
         summary: one sentence on what it is.
+        size: what it was tried on.
         known_failures: one sentence each, read off the measurements.
         measured: what is measured of an optimizer.
         lengths: examples of a function that a function learner is measured on.
-        num_coordinates: the sizes that it was tried on.
-        objective: what it was trained for, where that is said in words.
     """
 
     summary: str
+    size: str
     known_failures: tuple[str, ...]
     measured: tuple[Claim, ...] = ()
     lengths: tuple[int, ...] = ()
-    num_coordinates: str = ""
-    objective: str = ""
 
 
 _RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"
@@ -50,7 +48,7 @@ _MNIST_RELU = "--num-steps 100 --task.dataset mnist --task.activation relu"
 OPTIMIZERS = {
     "lstm-quadratic": Claims(
         summary="Coordinatewise LSTM on quasi-Newton steps of memory two, for Gaussian quadratics.",
-        num_coordinates="10 to 20",
+        size="10 to 20 parameters",
         measured=(
             Claim("10-d quadratics, step 100 (the horizon it was trained for)"),
             Claim("10-d quadratics, step 200", "--num-steps 200"),
@@ -69,7 +67,7 @@ OPTIMIZERS = {
     ),
     "lstm-sparse-coding": Claims(
         summary="Coordinatewise LSTM that sets the sizes of proximal steps, for sparse coding objectives.",
-        num_coordinates="50",
+        size="50 parameters",
         measured=(
             Claim("LASSO 25x50, step 100", "--num-steps 100"),
             Claim("LASSO 25x50, step 1,000", "--num-steps 1000"),
@@ -87,7 +85,7 @@ OPTIMIZERS = {
     ),
     "lstm-sparse-recovery": Claims(
         summary="Coordinatewise LSTM that recovers sparse codes in 16 steps from dictionaries new to it.",
-        num_coordinates="128 to 512",
+        size="128 to 512 parameters",
         measured=(
             Claim("recovery 64x128 in 16 steps", "--num-steps 16"),
             Claim("recovery 256x512 in 16 steps", _RECOVERY),
@@ -108,7 +106,7 @@ OPTIMIZERS = {
     ),
     "lstm-mnist": Claims(
         summary="Coordinatewise LSTM on normalised gradients for small MLPs on MNIST.",
-        num_coordinates="15,910 to 31,810",
+        size="15,910 to 31,810 parameters",
         measured=(
             Claim("MNIST, 20 sigmoid units, step 100", "--extra-steps 100"),
             Claim("MNIST, 20 sigmoid units, step 200", "--num-steps 200"),
@@ -131,7 +129,7 @@ OPTIMIZERS = {
     ),
     "lstm-general": Claims(
         summary="Coordinatewise LSTM on normalised gradients, trained under random scaling: the default.",
-        num_coordinates="1,510 to 15,910",
+        size="1,510 to 15,910 parameters",
         measured=(
             Claim("digits, 20 sigmoid units, step 100"),
             Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
@@ -149,7 +147,7 @@ OPTIMIZERS = {
     ),
     "mlp-general": Claims(
         summary="Small MLP on moments of the gradient, evolved on digits: four numbers of state a parameter.",
-        num_coordinates="1,510 to 15,910",
+        size="1,510 to 15,910 parameters",
         measured=(
             Claim("digits, 20 sigmoid units, step 100", "--num-steps 100"),
             Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
@@ -177,8 +175,14 @@ OPTIMIZERS = {
 
 
 def _learner(name: str, lengths: tuple[int, ...], *known_failures: str) -> Claims:
-    summary = in_context.learner_recipe(name).summary
-    return Claims(summary[0].upper() + summary[1:], known_failures, lengths=lengths)
+    summary = meta.recipe(name).summary
+    span = f"{min(lengths):,} {'to' if len(lengths) > 2 else 'and'} {max(lengths):,}"
+    return Claims(
+        summary=summary[0].upper() + summary[1:],
+        size=f"{span} examples of a function",
+        known_failures=known_failures,
+        lengths=lengths,
+    )
 
 
 LEARNERS = {
@@ -215,8 +219,7 @@ MEMORIES = {
     "weight-memory": Claims(
         summary="LSTM whose 193 cells are the weights of a perceptron; learns noisy binary problems of 4 "
         "inputs in one pass.",
-        num_coordinates="193",
-        objective="mean cross entropy over all samples of a data set, those with a target too",
+        size="193 cells, up to 180 training samples",
         known_failures=(
             "It expects two half-spaces combined by XOR, seen through noise: without any noise an RBF "
             "support vector machine is better.",

@@ -3,7 +3,6 @@
 They come from the shipped cards, and from the cells of suites that lie in `benchmarks/results`.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from benchmarks.harness import report, results
 from benchmarks.harness.results import Cell
 from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
-from learned_opt import in_context, zoo
-from learned_opt.in_context.memory.prediction import MEMORY_WEIGHTS
+from learned_opt import zoo
 
 README = Path(__file__).parents[2] / "README.md"
 IN_CONTEXT = README.parent / "docs" / "recipes" / "in_context.md"
@@ -33,7 +31,7 @@ def optimizers() -> str:
 def learners() -> str:
     """The results on the cards of function learners as Markdown."""
     rows = []
-    for name, card in in_context.available_learners().items():
+    for name, card in zoo.available("function learner").items():
         for r in card.results:
             accuracy = "" if "accuracy" not in r else f"{r['accuracy']:.2%} of {r['bayes_accuracy']:.2%}"
             errors = (_number(r[key]) for key in ("mse", "bayes_mse", "settled_mse"))
@@ -45,7 +43,7 @@ def learners() -> str:
 def memories() -> str:
     """The results on the card of the weight memory as Markdown."""
     rows = []
-    for r in json.loads((MEMORY_WEIGHTS / "weight-memory.json").read_text())["results"]:
+    for r in zoo.available("weight memory")["weight-memory"].results:
         what = r["what"].removeprefix("mean cross entropy on the test samples of 500 data sets: ")
         above = (
             f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""

@@ -17,10 +17,10 @@ from benchmarks.harness import results, runner
 from benchmarks.harness.suite import Request
 from benchmarks.release.claims import CLAIMS, Claim, Claims
 from benchmarks.suites.weight_memory import suite as weight_memory
-from learned_opt import in_context, runs, zoo
+from learned_opt import in_context, meta, runs, zoo
 from learned_opt.cli.function_learners import parts
 from learned_opt.cli.optimizers import measure
-from learned_opt.meta import RECIPES
+from learned_opt.core.errors import unknown_name
 from learned_opt.training import Comparison
 
 SEEDS, NUM_SEQUENCES = range(1000, 1003), 2000  # that function learners are measured on
@@ -30,42 +30,55 @@ NUM_NOISELESS = 100  # data sets without noise
 Row = dict[str, Any]
 
 
-def release(name: str, run_path: str | None = None, words_only: bool = False) -> dict[str, Any]:
+def release(name: str, run_path: str | None = None, words_only: bool = False) -> zoo.Card:
     """Writes the card, and the weights if a run is given.
 
     Args:
-        name: one of `CLAIMS`.
+        name: one of `CLAIMS`, and of the recipes.
         run_path: the directory of the run; what is shipped is measured again without one.
         words_only: whether to keep the measurements that the card has.
 
     Returns:
         The card.
+
+    Raises:
+        ValueError: if nothing is claimed of the name, or the run is of another kind or has no measurements.
     """
-    kind, claims = kind_of(name), CLAIMS[name]
-    path = kind.directory / f"{name}.json"
+    if name not in CLAIMS:
+        raise unknown_name("shipped weight", name, CLAIMS)
+    if run_path is not None and words_only:
+        raise ValueError("--words keeps measurements, and a run has none: leave one of them out")
+    recipe, claims = meta.recipe(name), CLAIMS[name]
+    path = zoo.folder(recipe.kind.name) / f"{name}.json"
+    words: dict[str, Any] = {
+        "summary": claims.summary,
+        "size": claims.size,
+        "known_failures": list(claims.known_failures),
+        "start": recipe.start,
+        "command": f"learned-opt train {name}",
+    }
     if run_path is None:
-        card = json.loads(path.read_text())
+        card = dataclasses.replace(zoo.available(recipe.kind.name)[name], **words)
     else:
+        config = zoo.load(run_path, recipe.kind.name).config
         run = runs.RunDirectory.open(run_path)
-        card = {"name": name} | _provenance(run) | kind.describe(name, run.config)
-        if kind is OPTIMIZER and RECIPES[name].start:
-            card["compute"] += ", without the runs that it goes on from"
-        kind.directory.mkdir(exist_ok=True)
+        card = zoo.Card(name=name, config=config, results=[], **_provenance(run), **words)
+        path.parent.mkdir(exist_ok=True)
         shutil.copyfile(run.theta_path, path.with_suffix(".safetensors"))
-    card |= {field: getattr(claims, field) for field in kind.words}
-    card |= {"command": f"{kind.command} {name}", "known_failures": list(claims.known_failures)}
+        zoo.shipped.cache_clear()
     if not words_only:
-        card["results"] = kind.measure(name, run_path or name, claims)
-    path.write_text(json.dumps(kind.check(card), indent=2) + "\n")
+        card = dataclasses.replace(card, results=MEASURED[recipe.kind.name](name, run_path or name, claims))
+    path.write_text(json.dumps(card.to_json(), indent=2) + "\n")
     return card
 
 
 def _provenance(run: runs.RunDirectory) -> dict[str, Any]:
     """Where and when a run was made, as cards have it."""
     found, time = run.config["provenance"], minutes(runs.read_metrics(run.metrics_path))
+    earlier = ", without the runs that it goes on from" if run.config["start"] else ""
     return {
         "commit": found["commit"] or "unknown",
-        "compute": f"{found['num_devices']} {found['device']}, {time}",
+        "compute": f"{found['num_devices']} {found['device']}, {time}{earlier}",
         # A package that runs from its source tree has no version to be read.
         "versions": {package: version for package, version in found["versions"].items() if version},
     }
@@ -110,12 +123,12 @@ def optimizer_row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]
 
 def learner_rows(name: str, source: str, claims: Claims) -> list[Row]:
     """A row for each length and part of a function learner's family: its figures, and the limit's."""
-    stored = in_context.load_learner(source)
+    stored = zoo.load(source, "function learner")
     rows = []
     for length, (part, family) in itertools.product(claims.lengths, parts(stored).items()):
         evaluations = [
             in_context.evaluate_learner(
-                stored.learner,
+                stored.model,
                 stored.theta,
                 family,
                 length=length,
@@ -144,9 +157,9 @@ def memory_rows(name: str, source: str, claims: Claims) -> list[Row]:
             row |= {"above_one_pass": found["difference"], "low": found["difference_low"]}
             row |= {"high": found["difference_high"], "p": found["p"]}
         rows.append(row | {"command": command})
-    stored = in_context.load_memory(name)
-    config: Any = stored.validation.config
-    stored = stored._replace(validation=dataclasses.replace(config, noise=0.0).make())
+    stored = zoo.load(name, "weight memory")
+    noiseless = dataclasses.replace(stored.config.validation_task, noise=0.0)
+    stored = stored._replace(config=dataclasses.replace(stored.config, validation_task=noiseless))
     data, num_train = in_context.comparison_datasets(stored, NUM_NOISELESS, seed=weight_memory.FIRST_SEED)
     for algorithm in (weight_memory.MEMORY, "logistic regression, L2", "RBF SVM"):
         loss = weight_memory.losses(algorithm, stored, data, num_train).mean()
@@ -155,67 +168,9 @@ def memory_rows(name: str, source: str, claims: Claims) -> list[Row]:
     return rows
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """What differs between the kinds of trained things.
-
-    Attributes:
-        directory: of the shipped weights and cards.
-        command: that trains one, its name left out.
-        words: the fields of a card that its claims have.
-        describe: `describe(name, config)`, the fields that a run's configuration has.
-        measure: `measure(name, source, claims)`, its rows.
-        check: `check(card)`, its fields in order, or an error.
-    """
-
-    directory: Path
-    command: str
-    words: tuple[str, ...]
-    describe: Callable[[str, dict[str, Any]], dict[str, Any]]
-    measure: Callable[[str, str, Claims], list[Row]]
-    check: Callable[[dict[str, Any]], dict[str, Any]] = dict
-
-
-OPTIMIZER = Kind(
-    zoo.WEIGHTS,
-    "learned-opt train",
-    ("summary", "num_coordinates"),
-    lambda name, config: {
-        "optimizer": config["optimizer"],
-        "task": config["task"],
-        "objective": {k: config["settings"][k] for k in ("weights", "rate_weight")},
-        "recipe": name,
-        "seed": config["settings"]["seed"],
-        "horizon": config["settings"]["horizon"],
-    },
-    optimizer_rows,
-    lambda card: runs.Card.from_json(card).to_json(),
-)
-LEARNER = Kind(
-    in_context.WEIGHTS,
-    "learned-opt train",
-    ("summary",),
-    lambda name, config: {field: config[field] for field in ("learner", "family", "settings")},
-    learner_rows,
-    lambda card: in_context.LearnerCard.from_json(card).to_json(),
-)
-MEMORY = Kind(
-    in_context.MEMORY_WEIGHTS,
-    "learned-opt train",
-    ("summary", "objective", "num_coordinates"),
-    lambda name, config: {
-        "optimizer": config["memory"],
-        "task": config["data"],
-        "recipe": name,
-        "seed": config["settings"]["seed"],
-        "horizon": config["settings"]["max_train"],
-    },
-    memory_rows,
-)
-
-
-def kind_of(name: str) -> Kind:
-    """Of what a recipe of this name trains."""
-    if name in in_context.MEMORY_RECIPES:
-        return MEMORY
-    return LEARNER if name in in_context.LEARNER_RECIPES else OPTIMIZER
+# By kind: `measure(name, source, claims)`, the rows of the card of what `zoo.load(source)` gives.
+MEASURED: dict[str, Callable[[str, str, Claims], list[Row]]] = {
+    "optimizer": optimizer_rows,
+    "function learner": learner_rows,
+    "weight memory": memory_rows,
+}

@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load
-from learned_opt import optimizers, tasks, training
+from learned_opt import optimizers, tasks
 from learned_opt.core.types import Estimator
 from learned_opt.reports import Column, Section, line_plot
+from learned_opt.training.estimators import Bptt, Es, Full, Pes
 
 PART = "memory"
 HORIZONS = {"quick": (100, 1000), "default": (100, 1000, 10_000, 100_000)}
@@ -29,20 +30,17 @@ LOPT = optimizers.hyperparameters("sgd", {"learning_rate": 0.01, "momentum": 0.5
 
 def estimators(horizon: int) -> dict[str, Callable[[], Estimator]]:
     """What is compared, by name; each makes an estimator."""
-    whole = {"horizon": horizon, "num_problems": PROBLEMS}
-    parts = whole | {"truncation": TRUNCATION}
-    arguments: dict[str, tuple[Callable[..., Estimator], dict[str, Any]]] = {
-        "tbptt": (training.truncated_bptt, parts),
-        "bptt": (training.truncated_bptt, whole | {"truncation": horizon}),
-        "full": (training.full_unroll, whole),
-        "es, truncated": (training.es, parts | {"sigma": 0.01}),
-        "pes": (training.pes, parts | {"sigma": 0.01}),
+    whole: dict[str, Any] = {"horizon": horizon, "num_problems": PROBLEMS}
+    parts: dict[str, Any] = whole | {"truncation": TRUNCATION}
+    chosen = {
+        "tbptt": Bptt(**parts),
+        "bptt": Bptt(**whole, truncation=horizon),
+        "full": Full(**whole),
+        "es, truncated": Es(**parts),
+        "pes": Pes(**parts),
     }
-    task, objective = tasks.quadratic(dim=DIM), training.weighted_sum()
-    return {
-        name: functools.partial(make, LOPT, task, objective, **chosen)
-        for name, (make, chosen) in arguments.items()
-    }
+    task = tasks.quadratic(dim=DIM)
+    return {name: functools.partial(settings.make, LOPT, task) for name, settings in chosen.items()}
 
 
 def jobs(suite: str, size: str) -> list[Job]:

@@ -16,6 +16,7 @@ from benchmarks.suites.estimators import memory
 from learned_opt import optimizers, training
 from learned_opt.core.types import Array, Estimator, Task, Theta
 from learned_opt.reports import Column, Section, line_plot
+from learned_opt.training.estimators import Blend, Bptt, Es, Full, Nres, Pes
 
 SIGMA = 0.05
 TRUNCATIONS = 10  # of a trajectory, for the estimators that cut it
@@ -62,26 +63,21 @@ TASK, OBJECTIVE = ripples(), training.weighted_sum("uniform")
 
 def estimators(horizon: int, problems: int) -> dict[str, Callable[[], Estimator]]:
     """What is compared, by name; each makes an estimator."""
-    whole = {"horizon": horizon, "truncation": horizon, "num_problems": problems}
-    parts = whole | {"truncation": max(horizon // TRUNCATIONS, 1)}
-    arguments = {
-        "tbptt": (training.truncated_bptt, parts | {"second_order": True}),
-        "bptt": (training.truncated_bptt, whole | {"second_order": True}),
-        "bptt, first order": (training.truncated_bptt, whole),
-        "full": (
-            training.full_unroll,
-            {"horizon": horizon, "num_problems": problems, "second_order": True},
-        ),
-        "es, truncated": (training.es, parts | {"sigma": SIGMA}),
-        "es": (training.es, whole | {"sigma": SIGMA}),
-        "pes": (training.pes, parts | {"sigma": SIGMA}),
-        "nres": (training.nres, parts | {"sigma": SIGMA}),
-        "blend": (training.blend, whole | {"sigma": SIGMA, "second_order": True}),
+    inner: dict[str, Any] = {"horizon": horizon, "num_problems": problems}
+    whole: dict[str, Any] = inner | {"truncation": horizon}
+    parts: dict[str, Any] = inner | {"truncation": max(horizon // TRUNCATIONS, 1)}
+    chosen = {
+        "tbptt": Bptt(**parts, second_order=True),
+        "bptt": Bptt(**whole, second_order=True),
+        "bptt, first order": Bptt(**whole),
+        "full": Full(**inner, second_order=True),
+        "es, truncated": Es(**parts, sigma=SIGMA),
+        "es": Es(**whole, sigma=SIGMA),
+        "pes": Pes(**parts, sigma=SIGMA),
+        "nres": Nres(**parts, sigma=SIGMA),
+        "blend": Blend(**whole, sigma=SIGMA, second_order=True),
     }
-    return {
-        name: functools.partial(make, LOPT, TASK, OBJECTIVE, **chosen)
-        for name, (make, chosen) in arguments.items()
-    }
+    return {name: functools.partial(settings.make, LOPT, TASK) for name, settings in chosen.items()}
 
 
 def theta_of(task: str) -> Theta:

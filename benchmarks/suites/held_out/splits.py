@@ -6,12 +6,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from learned_opt.in_context.bayes import row_of
-from learned_opt.in_context.learners import FunctionLearner
 
 from learned_opt import in_context, training
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context import families, learning
+from learned_opt.in_context import families
+from learned_opt.in_context.functions.bayes import row_of
+from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.sequences import last_shown
+from learned_opt.meta import Settings
 
 # A probe: three pairs are shown so often that their answers are known, and only then all four.
 KNOWN, PROBE_LENGTH = 16, 64
@@ -32,7 +34,7 @@ def draw_splits(num_functions: int, num_held_out: int, numbers: range) -> Splits
     return Splits(*map(np.stack, zip(*drawn, strict=True)))
 
 
-def train(learner: FunctionLearner, settings: in_context.LearnerSettings, splits: Splits) -> Theta:
+def train(learner: FunctionLearner, settings: Settings, splits: Splits) -> Theta:
     """Meta-trains a learner on each split's training functions.
 
     Args:
@@ -47,12 +49,12 @@ def train(learner: FunctionLearner, settings: in_context.LearnerSettings, splits
 
     def one(key: Key, tables: Array) -> Theta:
         theta_key, step_key = jax.random.split(key)
-        loss = learning.training_loss(learner, families.among(tables, tables), settings)
+        loss = in_context.sequence_loss(learner, families.among(tables, tables), settings.estimator)
         return training.minimize(
             lambda theta, step: loss(theta, jax.random.fold_in(step_key, step)),
             learner.init(theta_key),
-            settings.optimizer(),
-            num_steps=settings.num_steps,
+            settings.make_outer_optimizer(),
+            num_steps=settings.num_meta_steps,
         ).params
 
     keys = jax.random.split(jax.random.key(settings.seed), len(splits.training))
@@ -110,7 +112,7 @@ def storing() -> FunctionLearner:
 
     def predict(theta: Theta, inputs: Array) -> Array:
         del theta
-        return learning.last_shown(in_context.Examples(inputs, jnp.append(inputs[1:, 2], 0.0)))
+        return last_shown(in_context.Examples(inputs, jnp.append(inputs[1:, 2], 0.0)))
 
     return _by_hand(predict)
 

@@ -11,22 +11,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from learned_opt.in_context.learners import FunctionLearner
 
 from benchmarks.comparison.learners import judge
 from benchmarks.comparison.statistics import ends, median_and_range
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.held_out import splits
-from learned_opt import in_context
+from learned_opt.core.kinds import kind_named
 from learned_opt.in_context import families, learners
+from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.meta import Settings
 from learned_opt.reports import Column, Section, interval_plot, line_plot, scatter_plot
 
 # No setting of any recipe was chosen on these splits.
 FIRST_SPLIT, NUM_HELD_OUT = 100, 3
 PAPER = {"num_cells": (6,), "num_units": (6,), "forget_gate": False}
 SWITCHING = {"length": 8, "num_functions": 4}
-RECALL = {"aim": "recall", **SWITCHING}
+RECALL = {"target": "recall", **SWITCHING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ VARIANTS: dict[str, Variant] = {
     BASE: Variant("base"),
     RECIPE: Variant("recall and switching", settings=RECALL, times=2),
     "recall, 4 functions": Variant("recall and switching", settings=RECALL),
-    "recall": Variant("recall", settings={"aim": "recall"}),
+    "recall": Variant("recall", settings={"target": "recall"}),
     "4 functions": Variant("switching", settings=SWITCHING),
     "4 functions, with reset": Variant("switching", settings={"length": 8, "batch_size": 100}),
     "6 cells": Variant("width", {"num_cells": (6,)}),
@@ -106,13 +107,12 @@ these three, and then all four. What a learner says once the fourth answer was s
 training function: 1 is a learner that stores answers, 0 one that rules out functions."""
 
 
-def settings_of(variant: Variant, num_steps: int) -> in_context.LearnerSettings:
+def settings_of(variant: Variant, num_steps: int) -> Settings:
     """The training of a variant, where that of the base has `num_steps`."""
     steps = max(2, round(num_steps * variant.times))
     base: dict[str, Any] = {"length": 32, "batch_size": 25, "learning_rate": 2e-2, "seed": FIRST_SPLIT}
-    return in_context.LearnerSettings(
-        num_steps=steps, warmup_steps=min(100, steps // 4), **(base | variant.settings)
-    )
+    base |= {"num_meta_steps": steps, "warmup_steps": min(100, steps // 4)}
+    return Settings.of(kind_named("function learner"), base | variant.settings)
 
 
 def plan(request: Request) -> list[Job]:
@@ -131,7 +131,7 @@ def plan(request: Request) -> list[Job]:
         if variant in VARIANTS:
             settings |= {
                 "learner": learners.registry.to_json(VARIANTS[variant].make().config),
-                "settings": dataclasses.asdict(settings_of(VARIANTS[variant], budget.num_steps)),
+                "settings": settings_of(VARIANTS[variant], budget.num_steps).to_json(),
             }
         jobs.append(Job(key, settings, functools.partial(_run, name, variant, budget)))
     return jobs
@@ -146,7 +146,8 @@ def _run(name: str, variant: str, budget: Budget, load: Load) -> dict[str, Any]:
         learner, thetas, epochs = BY_HAND[variant](), drawn.training, None
     else:
         learner, settings = VARIANTS[variant].make(), settings_of(VARIANTS[variant], budget.num_steps)
-        thetas, epochs = splits.train(learner, settings, drawn), settings.num_epochs
+        thetas = splits.train(learner, settings, drawn)
+        epochs = settings.num_meta_steps * settings.estimator.epochs_per_step
     result: dict[str, Any] = {"epochs": epochs, "as_shown": splits.probe(learner, thetas, drawn)}
     for part in drawn._fields:
         tables = getattr(drawn, part), splits.known_functions(drawn, part)
@@ -247,7 +248,7 @@ def _probe_figures(
             title=f"{name}: an answer that contradicts every training function",
             x_label="times that this answer was shown",
             y_label="share answered as shown",
-            y_log=False,
+            log="",
             y_limits=(0.0, 1.02),
             highlight=[variant for variant in (BASE, *strong) if variant in curves],
         )
@@ -259,8 +260,8 @@ SUITE = Suite(
     "held_out",
     1,
     "What makes a function learner generalise to functions that training held out: length of training, "
-    "width, switching, noise, weight decay, forget bias and aim, and whether it stores answers or rules out "
-    "functions.",
+    "width, switching, noise, weight decay, forget bias and target, and whether it stores answers or rules "
+    "out functions.",
     plan,
     sections=sections,
 )

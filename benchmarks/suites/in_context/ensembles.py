@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from learned_opt.in_context.families import Family
-from learned_opt.in_context.learners import FunctionLearner
 
 from learned_opt import in_context, training
 from learned_opt.core.types import Array, Key, Theta
-from learned_opt.in_context import learning
+from learned_opt.in_context.functions.families import Family
+from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.meta import Settings
 
 RATES_SEED = 0x5EED  # of the trial of learning rates
 WIDER = 3.0  # a sweep whose best lies on its edge goes on by two such factors
@@ -21,7 +21,7 @@ WIDER = 3.0  # a sweep whose best lies on its edge goes on by two such factors
 def train(
     learner: FunctionLearner,
     family: Family,
-    settings: in_context.LearnerSettings,
+    settings: Settings,
     *,
     num_seeds: int,
     rates: tuple[float, ...],
@@ -43,9 +43,9 @@ def train(
     Returns:
         The thetas, stacked; the learning rate; all that were tried, in order.
     """
-    loss = learning.training_loss(learner, family, settings)
+    loss = in_context.sequence_loss(learner, family, settings.estimator)
     # The steps of a schedule with peak 1 are scaled, so that one program serves all learning rates.
-    schedule = dataclasses.replace(settings, learning_rate=1.0).optimizer()
+    schedule = dataclasses.replace(settings, learning_rate=1.0).make_outer_optimizer()
 
     def optimizer(rate: Array) -> optax.GradientTransformation:
         return optax.chain(schedule, optax.scale(rate))
@@ -78,11 +78,11 @@ def train(
         return theta, np.concatenate(losses, axis=1)
 
     def trial(rates: np.ndarray) -> np.ndarray:
-        _, losses = run(RATES_SEED, rates, settings.num_steps // 4)
+        _, losses = run(RATES_SEED, rates, settings.num_meta_steps // 4)
         return losses[:, losses.shape[1] // 2 :].mean(axis=1)
 
     best, tried = rates[0], list(rates)
     if len(rates) > 1:
         found = training.sweep(trial, rates, factors=(WIDER, WIDER**2))
         best, tried = found.best, found.points.tolist()
-    return run(settings.seed, np.full(num_seeds, best), settings.num_steps)[0], best, tried
+    return run(settings.seed, np.full(num_seeds, best), settings.num_meta_steps)[0], best, tried

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,14 @@ import numpy as np
 
 from benchmarks.comparison.learners import judge
 from benchmarks.comparison.statistics import ends, median_and_range
-from benchmarks.harness.results import Cell
+from benchmarks.harness.results import Cell, fingerprint
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.in_context import ensembles
-from learned_opt import in_context
+from learned_opt import in_context, zoo
 from learned_opt.in_context.functions import families, learners
 from learned_opt.in_context.functions.families import Family
 from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.meta.settings import Settings, settings_of
 from learned_opt.reports import Column, Section, interval_plot
 
 LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned to learn
@@ -100,9 +100,9 @@ def plan(request: Request) -> list[Job]:
         own = dataclasses.replace(budget, num_steps=what.times * budget.num_steps)
         spent = {k: v for k, v in dataclasses.asdict(own).items() if k not in ("sets", "networks")}
         spent |= {"length": what.length, "training_length": what.training_length}
-        theta = (in_context.WEIGHTS / f"{name}.safetensors").read_bytes()
+        theta = fingerprint(zoo.load(name, "function learner"))
         made: dict[str, tuple[dict[str, Any], Callable[..., dict[str, Any]]]] = {
-            SHIPPED + name: ({"theta": hashlib.sha256(theta).hexdigest()}, functools.partial(_shipped, name))
+            SHIPPED + name: ({"theta": theta}, functools.partial(_shipped, name))
         }
         for network in (n for n in what.networks if n in budget.networks):
             learner = what.networks[network]()
@@ -117,26 +117,26 @@ def plan(request: Request) -> list[Job]:
 
 def _shipped(name: str, budget: Budget, load: Load) -> dict[str, Any]:
     del load
-    stored = in_context.load_learner(name)
+    stored = zoo.load(name, "function learner")
+    settings, family = settings_of(stored.config), stored.config.task.make()
+    chosen: dict[str, Any] = {"length": SETS[name].length, "num_sequences": budget.num_sequences}
     evaluations = [
-        in_context.evaluate_learner(
-            *stored[:3], length=SETS[name].length, num_sequences=budget.num_sequences, seed=FIRST_SEED + seed
-        )
+        in_context.evaluate_learner(stored.model, stored.theta, family, seed=FIRST_SEED + seed, **chosen)
         for seed in range(budget.seeds)
     ]
     return {
-        "epochs": stored.settings.num_epochs,
-        "learning_rate": stored.settings.learning_rate,
+        "epochs": settings.num_meta_steps * settings.estimator.epochs_per_step,
+        "learning_rate": settings.learning_rate,
         "seeds": [evaluation.summary() for evaluation in evaluations],
     }
 
 
 def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) -> dict[str, Any]:
     del load
-    settings = in_context.LearnerSettings(
-        length=what.training_length,
-        num_steps=budget.num_steps,
-        batch_size=budget.batch_size,
+    sequences = in_context.Sequences(length=what.training_length, batch_size=budget.batch_size)
+    settings = Settings(
+        estimator=sequences,
+        num_meta_steps=budget.num_steps,
         warmup_steps=budget.num_steps // 40,
         steps_per_call=budget.num_steps // 40 or 1,
     )
@@ -145,7 +145,8 @@ def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) ->
         learner, family, settings, num_seeds=budget.seeds, rates=budget.rates
     )
     figures = judge(learner, thetas, what.make, length=what.length, num_sequences=budget.num_sequences)
-    return {"epochs": settings.num_epochs, "learning_rate": rate, "tried": tried, "seeds": figures}
+    epochs = budget.num_steps * sequences.epochs_per_step
+    return {"epochs": epochs, "learning_rate": rate, "tried": tried, "seeds": figures}
 
 
 def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
 SUITE = comparison(
     "mnist",
     cases,
-    version=1,
+    version=2,
     summary="Small classifiers on MNIST and Fashion-MNIST: width, depth, activation, convolutions, batches "
     "of 32 to 1,024, 100 to 10,000 steps. Problems differ in their starting points and minibatches.",
     budgets={

@@ -76,7 +76,7 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
 SUITE = comparison(
     "quadratics",
     cases,
-    version=1,
+    version=2,
     summary="Random quadratics: Gaussian in 2 to 1,000 dimensions, condition numbers from 10 to 100,000, "
     "noise in the gradient, gradients of other scales.",
     budgets={

@@ -143,7 +143,7 @@ def _has_network(name: str, task: Task) -> bool:
 SUITE = comparison(
     "sparse_coding",
     cases,
-    version=1,
+    version=2,
     summary="Sparse coding with l1, l0 and group penalties, and recovery of codes in 16 steps from Gaussian, "
     "noisy, ill-conditioned and natural-image measurements.",
     budgets={

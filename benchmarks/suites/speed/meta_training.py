@@ -18,11 +18,12 @@ from benchmarks.comparison.costs import count, interleaved, state_bytes
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load
 from learned_opt import optimizers, tasks, training
+from learned_opt.core.kinds import kind_of
 from learned_opt.core.types import Task
 from learned_opt.meta import Settings, initial_state, meta_steps, meta_train
-from learned_opt.meta.sharding import compiled, in_force, problem_mesh, replicated
+from learned_opt.meta.sharding import compiled, problem_mesh, replicated, use_mesh
 from learned_opt.reports import Column, Section
-from learned_opt.training.estimators.truncation import truncated_unrolls
+from learned_opt.training import estimators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,28 +90,27 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     """
     lopt, task = RULES[case.optimizer](), case.task()
     inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
-    make = {"tbptt": training.truncated_bptt, "pes": training.pes}[case.estimator]
-    estimator = make(lopt, task, training.weighted_sum(), **inner)
-    step = truncated_unrolls(lopt, task, training.weighted_sum(), **inner)
+    estimator = estimators.registry.get(case.estimator)(**inner).make(lopt, task)
+    unrolls = estimators.truncated_unrolls(lopt, task, training.weighted_sum(), **inner)
     mesh = problem_mesh(case.problems)
     key = jax.random.key(0)
     key, theta, data = replicated(mesh, (key, lopt.init(key), task.data))
-    with in_force(mesh):
+    with use_mesh(mesh):
         state = jax.jit(estimator.init)(key, theta, data)
-        walkers = jax.jit(step.begin)(key, theta)
+        states = jax.jit(unrolls.begin)(key, theta)
         forward = jax.jit(
-            lambda theta, walkers, data: jax.vmap(step.walk, (None, 0, None))(theta, walkers, data)[0]
+            lambda theta, states, data: jax.vmap(unrolls.unroll, (None, 0, None))(theta, states, data)[0]
         )
         start = time.perf_counter()
         estimate = jax.jit(estimator.estimate).lower(key, theta, state, data).compile()
         compile_seconds = time.perf_counter() - start
         seconds, forward_seconds = interleaved(
-            [lambda: estimate(key, theta, state, data), lambda: forward(theta, walkers, data)], seconds=2.0
+            [lambda: estimate(key, theta, state, data), lambda: forward(theta, states, data)], seconds=2.0
         )
     memory = estimate.memory_analysis()
     limits = load(machine)
     dim = count(jax.eval_shape(task.init, key, jax.eval_shape(task.sample, key)))
-    walked = dim * case.problems * TRUNCATION * (2 if case.estimator == "pes" else 1)
+    coordinate_steps = dim * case.problems * TRUNCATION * (2 if case.estimator == "pes" else 1)
     weights = sum(np.size(leaf) for leaf in jax.tree.leaves(theta) if np.ndim(leaf) == 2)
     state_size = state_bytes(lopt.build(theta), jnp.zeros(1000)) / 1000
     passes = 1 if case.estimator == "pes" else 4
@@ -121,7 +121,7 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
         "forward_seconds": forward_seconds,
         "compile_seconds": compile_seconds,
         "temporary_bytes": None if memory is None else int(memory.temp_size_in_bytes),
-        "coordinate_steps": walked / seconds,
+        "coordinate_steps": coordinate_steps / seconds,
         "matmul_limit": limits["flops"] / (passes * 2 * weights),
         "memory_limit": limits["bandwidth"] / (passes * state_size),
         "flops": limits["flops"],
@@ -132,13 +132,13 @@ def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
 def _loop(case: Metered, load: Load) -> dict[str, Any]:
     """A meta-step as `meta_train` makes it, and as the compiled call in it does, on the same devices."""
     lopt, task = RULES[case.optimizer](), case.task()
-    settings = Settings(**LOOP_SETTINGS)
-    outer, estimator = settings.outer_optimizer(), settings.make_estimator(lopt, task)
-    mesh = problem_mesh(settings.num_problems)
+    settings = Settings.of(kind_of(lopt), LOOP_SETTINGS)
+    outer, estimator = settings.make_outer_optimizer(), settings.estimator.make(lopt, task)
+    mesh = problem_mesh(settings.estimator.num_problems)
     key, data = replicated(mesh, (jax.random.key(0), task.data))
 
     def begin(key, data):
-        return initial_state(key, lopt.init, outer, estimator, data)
+        return initial_state(key, key, lopt.init, outer, estimator, data)
 
     def several(key, state, data, num_steps):
         return meta_steps(key, state, data, outer, estimator, num_steps)

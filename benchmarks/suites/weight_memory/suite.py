@@ -1,7 +1,6 @@
 """A weight memory beside the learning algorithms that people use, paired on the same binary problems."""
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.comparison import statistics
-from benchmarks.harness.results import Cell
+from benchmarks.harness.results import Cell, fingerprint
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.weight_memory import classifiers, perceptrons
-from learned_opt import in_context
+from learned_opt import in_context, zoo
 from learned_opt.reports import Column, Section, interval_plot
 
 TASK = "xor-4"
@@ -44,16 +43,16 @@ NAMES = (MEMORY, AVERAGED, *classifiers.CLASSIFIERS, *PERCEPTRONS)
 def plan(request: Request) -> list[Job]:
     jobs = []
     num = NUM_DATASETS[request.size]
-    data = in_context.MEMORY_RECIPES["weight-memory"].validation
+    stored = zoo.load("weight-memory")
     for seed in range(FIRST_SEED, FIRST_SEED + (request.seeds or 1)):
         for name in NAMES:
             if request.optimizers and name not in request.optimizers:
                 continue
-            settings: dict[str, Any] = {"data": str(data), "num_datasets": num}
+            settings: dict[str, Any] = {"data": str(stored.config.validation_task), "num_datasets": num}
             if name in PERCEPTRONS:
                 settings["num_tuning"] = NUM_TUNING[request.size]
             if name in (MEMORY, AVERAGED):
-                settings["theta"] = _fingerprint()
+                settings["theta"] = fingerprint(stored)
             key = Key("weight_memory", TASK, name, 0, seed, "losses")
             jobs.append(
                 Job(key, settings, functools.partial(_measure, name, seed, num, NUM_TUNING[request.size]))
@@ -61,14 +60,9 @@ def plan(request: Request) -> list[Job]:
     return jobs
 
 
-def _fingerprint() -> str:
-    path = in_context.MEMORY_WEIGHTS / "weight-memory.safetensors"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _measure(name: str, seed: int, num: int, num_tuning: int, load: Load) -> dict[str, Any]:
     del load
-    stored = in_context.load_memory("weight-memory")
+    stored = zoo.load("weight-memory")
     data, num_train = in_context.comparison_datasets(stored, num, seed=seed)
     if name in PERCEPTRONS:
         found = _perceptron(name, seed, num_tuning, stored, data, num_train)
@@ -77,15 +71,13 @@ def _measure(name: str, seed: int, num: int, num_tuning: int, load: Load) -> dic
     return found | {"num_train": num_train}
 
 
-def losses(
-    name: str, stored: in_context.StoredMemory, data: in_context.Dataset, num_train: jax.Array
-) -> np.ndarray:
+def losses(name: str, stored: zoo.Stored, data: in_context.Dataset, num_train: jax.Array) -> np.ndarray:
     """The losses of a memory or a classifier on each data set, f[num_datasets]."""
     if name in classifiers.CLASSIFIERS:
         return classifiers.losses(name, *map(np.asarray, (*data, num_train)))
     num_orders = NUM_ORDERS if name == AVERAGED else None
     return np.asarray(
-        in_context.memory_losses(stored.memory, stored.theta, data, num_train, num_orders=num_orders)
+        in_context.memory_losses(stored.model, stored.theta, data, num_train, num_orders=num_orders)
     )
 
 
@@ -93,23 +85,23 @@ def _perceptron(
     name: str,
     seed: int,
     num_tuning: int,
-    stored: in_context.StoredMemory,
+    stored: zoo.Stored,
     data: in_context.Dataset,
     num_train: jax.Array,
 ) -> dict[str, Any]:
     optimizer, one_pass, stop_early = PERCEPTRONS[name]
     tuned = perceptrons.best(_sweep(optimizer, one_pass, seed, num_tuning), stop_early)
     key = jax.random.key(seed)
-    curves = perceptrons.curves(stored.memory, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
+    curves = perceptrons.curves(stored.model, optimizer, one_pass, tuned.learning_rate, key, data, num_train)
     return {"losses": np.asarray(curves)[:, tuned.step], **tuned._asdict()}
 
 
 @functools.cache
 def _sweep(optimizer: str, one_pass: bool, seed: int, num_tuning: int) -> np.ndarray:
-    stored = in_context.load_memory("weight-memory")
+    stored = zoo.load("weight-memory")
     others = in_context.comparison_datasets(stored, num_tuning, seed=TUNING_SEED + seed)
     key = jax.random.key(TUNING_SEED + seed)
-    return perceptrons.sweep(stored.memory, optimizer, one_pass, key, *others)
+    return perceptrons.sweep(stored.model, optimizer, one_pass, key, *others)
 
 
 def rows(losses: Mapping[str, np.ndarray], tuned: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

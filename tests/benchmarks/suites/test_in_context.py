@@ -8,10 +8,16 @@ from benchmarks.comparison.learners import judge
 from benchmarks.harness.suite import Request
 from benchmarks.suites.in_context import ensembles, suite
 from learned_opt import in_context
-from learned_opt.in_context.functions import families, learners, learning
+from learned_opt.in_context import families, learners
+from learned_opt.meta import Settings, initial_state, meta_steps
+from learned_opt.training import loss_gradient
 
-SETTINGS = in_context.LearnerSettings(
-    length=8, batch_size=4, num_steps=20, warmup_steps=2, steps_per_call=5, learning_rate=0.03
+SETTINGS = Settings(
+    estimator=in_context.Sequences(length=8, batch_size=4),
+    num_meta_steps=20,
+    warmup_steps=2,
+    steps_per_call=5,
+    learning_rate=0.03,
 )
 
 
@@ -20,11 +26,11 @@ def test_a_seed_among_others_trains_as_it_does_alone():
     thetas, rate, tried = ensembles.train(learner, family, SETTINGS, num_seeds=2, rates=(0.03,))
     assert (rate, tried) == (0.03, [0.03])
     theta_keys, step_keys = jax.random.split(jax.random.key(SETTINGS.seed), (2, 2))
-    optimizer = SETTINGS.optimizer()
-    loss = learning.training_loss(learner, family, SETTINGS)
+    outer = SETTINGS.make_outer_optimizer()
+    estimator = loss_gradient(in_context.sequence_loss(learner, family, SETTINGS.estimator))
     for i in range(2):
-        state = in_context.first_state(theta_keys[i], learner.init, optimizer)
-        state, _ = in_context.training_steps(step_keys[i], state, loss, optimizer, SETTINGS.num_steps)
+        state = initial_state(theta_keys[i], step_keys[i], learner.init, outer, estimator, ())
+        state, _ = meta_steps(step_keys[i], state, (), outer, estimator, SETTINGS.num_meta_steps)
         alone, among = state.theta, jax.tree.map(lambda leaf, i=i: leaf[i], thetas)
         chex.assert_trees_all_close(among, alone, rtol=1e-3, atol=1e-5)
 
