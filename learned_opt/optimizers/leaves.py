@@ -31,10 +31,15 @@ def zeros_like(params: Params, extra_shape: tuple[int, ...] = (), dtype: Any = j
     """
 
     def zeros(param: Any) -> Array:
-        sharding = None if is_traced(param) else getattr(param, "sharding", None)
-        # A NamedSharding says nothing of the trailing axis, which therefore stays whole on each device.
-        device = sharding if isinstance(sharding, jax.sharding.NamedSharding) else None
-        return jnp.zeros(jnp.shape(param) + extra_shape, dtype, device=device)
+        shape = jnp.shape(param) + extra_shape
+        if not is_traced(param):
+            sharding = getattr(param, "sharding", None)
+            # A NamedSharding says nothing of the trailing axis, which therefore stays whole on each device.
+            device = sharding if isinstance(sharding, jax.sharding.NamedSharding) else None
+            return jnp.zeros(shape, dtype, device=device)
+        # Made from the param and not from its shape: on explicit meshes and in shard_map its type says more.
+        zero = jnp.zeros_like(param, dtype)
+        return jnp.broadcast_to(zero.reshape(zero.shape + (1,) * len(extra_shape)), shape)
 
     return jax.tree.map(zeros, params)
 
@@ -240,8 +245,8 @@ def root_mean_square(v: Array) -> Array:
         f32[], at least 1e-37; 1e-15 where all entries are 0.
 
     Example:
-        >>> [float(root_mean_square(size * jnp.array([3.0, -3.0]))) for size in (1.0, 1e-30, 1e30)]
-        [3.0, 3.000000106112566e-30, 3.000000006944251e+30]
+        >>> [f"{root_mean_square(size * jnp.array([3.0, -3.0])):.1e}" for size in (1.0, 1e-30, 1e30)]
+        ['3.0e+00', '3.0e-30', '3.0e+30']
     """
     scale = unit(v)
     v = v / scale

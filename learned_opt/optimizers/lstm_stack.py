@@ -1,10 +1,13 @@
-"""The network that all coordinates share."""
+"""The network that all coordinates share.
+
+It has haiku's numbers and names of parameters, but is made of functions: a policy of mixed precision, an
+interceptor or a getter that a user sets for modules of haiku would otherwise change a rule's arithmetic.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +18,7 @@ class LSTMStack(NamedTuple):
     """A stack of LSTMs with a linear layer on top, the same for all coordinates.
 
     Attributes:
-        init: `init(key) -> theta`, float32 arrays as haiku makes them.
+        init: `init(key) -> theta`, float32 arrays by layer, with haiku's names.
         apply: `apply(theta, z, hidden, cell) -> (out, hidden, cell)`: inputs f32[..., num_inputs], for each
             layer a state [..., hidden_size], outputs f32[..., num_outputs].
     """
@@ -31,8 +34,8 @@ class LSTMStack(NamedTuple):
 def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 1) -> LSTMStack:
     """The network of a coordinatewise LSTM rule.
 
-    The layers have haiku's forget bias of 1; the output layer starts at a hundredth of haiku's default, so
-    that an untrained rule hardly says anything.
+    The layers have a forget bias of 1, as haiku's have; the output layer starts at a hundredth of its
+    default, so that an untrained rule hardly says anything.
 
     Args:
         hidden_sizes: units of each LSTM layer.
@@ -58,31 +61,78 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
             f"hidden_sizes={tuple(hidden_sizes)!r}: give at least one layer of at least one unit"
         )
 
-    def network(z: Array, states: list[hk.LSTMState]):
-        new_states = []
-        for size, state in zip(hidden_sizes, states, strict=True):
-            z, state = hk.LSTM(size)(z, state)
-            new_states.append(state)
-        w_init = hk.initializers.TruncatedNormal(0.01 / hidden_sizes[-1] ** 0.5)
-        return hk.Linear(num_outputs, w_init=w_init)(z), new_states
-
-    transformed = hk.without_apply_rng(hk.transform(network))
+    names = ["lstm/linear"] + [f"lstm_{i}/linear" for i in range(1, len(hidden_sizes))]
 
     def init(key: Key) -> Theta:
-        # float32 by name: with x64 enabled the default is another.
-        zeros = [jnp.zeros(n, jnp.float32) for n in hidden_sizes]
-        return transformed.init(key, jnp.zeros(num_inputs, jnp.float32), [hk.LSTMState(z, z) for z in zeros])
+        theta, num_seen = {}, num_inputs
+        for name, size in zip(names, hidden_sizes, strict=True):
+            key, layer_key = jax.random.split(key)
+            theta[name] = init_linear(layer_key, num_seen + size, 4 * size)
+            num_seen = size
+        _, layer_key = jax.random.split(key)
+        theta["linear"] = init_linear(layer_key, num_seen, num_outputs, deviation=0.01 / num_seen**0.5)
+        return theta
+
+    def step(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
+        new_hidden, new_cell = [], []
+        for name, h, c in zip(names, hidden, cell, strict=True):
+            i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
+            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            z = jax.nn.sigmoid(o) * jnp.tanh(c)
+            new_hidden.append(z)
+            new_cell.append(c)
+        return linear(theta["linear"], z), tuple(new_hidden), tuple(new_cell)
 
     def apply(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
-        states = [
-            hk.LSTMState(h.astype(jnp.float32), c.astype(jnp.float32))
-            for h, c in zip(hidden, cell, strict=True)
-        ]
-        one = functools.partial(transformed.apply, theta)
+        hidden, cell = ([layer.astype(jnp.float32) for layer in layers] for layers in (hidden, cell))
+        one = functools.partial(step, theta)
         # A vmap an axis, not a reshape, which would gather a leaf that is sharded.
         for _ in range(z.ndim - 1):
             one = jax.vmap(one)
-        out, states = one(z, states)
-        return out, tuple(s.hidden for s in states), tuple(s.cell for s in states)
+        return one(z, hidden, cell)
 
     return LSTMStack(init, apply)
+
+
+def init_linear(
+    key: Key, num_inputs: int, num_outputs: int, *, with_bias: bool = True, deviation: float | None = None
+) -> dict[str, Array]:
+    """A linear layer as haiku starts it: truncated normal weights, biases of 0.
+
+    Args:
+        key: for the weights.
+        num_inputs: of the layer.
+        num_outputs: of the layer.
+        with_bias: whether it has one.
+        deviation: of the weights before they are truncated at two deviations; `1 / sqrt(num_inputs)` by
+            default.
+
+    Returns:
+        `{"w": f32[num_inputs, num_outputs], "b": f32[num_outputs]}`.
+
+    Example:
+        >>> layer = init_linear(jax.random.key(0), 3, 2)
+        >>> layer["w"].shape, layer["b"].tolist()
+        ((3, 2), [0.0, 0.0])
+    """
+    # float32 by name: with x64 enabled the default is another.
+    weights = jax.random.truncated_normal(key, -2.0, 2.0, (num_inputs, num_outputs), jnp.float32)
+    layer = {"w": jnp.float32(num_inputs**-0.5 if deviation is None else deviation) * weights}
+    return layer | {"b": jnp.zeros(num_outputs, jnp.float32)} if with_bias else layer
+
+
+def linear(layer: dict[str, Array], x: Array) -> Array:
+    """A linear layer of one coordinate's numbers.
+
+    Args:
+        layer: as `init_linear` makes it.
+        x: f32[num_inputs].
+
+    Returns:
+        f32[num_outputs].
+
+    Example:
+        >>> linear({"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}, jnp.ones(3)).tolist()
+        [3.0, 3.0]
+    """
+    return jnp.dot(x, layer["w"]) + layer["b"]

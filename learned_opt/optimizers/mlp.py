@@ -11,7 +11,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,6 +25,7 @@ from learned_opt.optimizers.leaves import (
     touched,
     zeros_like,
 )
+from learned_opt.optimizers.lstm_stack import init_linear
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -138,10 +138,10 @@ def mlp_rule(
             check_floating(params, "params")
 
             def factors(axis: int) -> tuple[Params, ...]:
-                def zeros(p: Any) -> Array:
-                    return jnp.zeros(_without(jnp.shape(p), axis), jnp.float32)
+                def without(zero: Array) -> Array:
+                    return zero if zero.ndim < 2 else jnp.sum(zero, axis)
 
-                return tuple(jax.tree.map(zeros, params) for _ in decays)
+                return tuple(jax.tree.map(without, zeros_like(params)) for _ in decays)
 
             mu = tuple(zeros_like(params) for _ in decays)
             return MLPState(jnp.zeros([], jnp.int32), mu, zeros_like(params), factors(-1), factors(-2))
@@ -181,25 +181,16 @@ def mlp_rule(
 
 
 def _init(key: Key, hidden_sizes: tuple[int, ...], num_inputs: int) -> Theta:
-    """Fresh weights of the network, which `build` takes apart."""
-
-    def network(z: Array, progress: Array) -> Array:
-        x = hk.Linear(hidden_sizes[0])(z)
-        x = x + hk.Linear(hidden_sizes[0], with_bias=False, name="progress")(progress)
-        for size in (*hidden_sizes[1:], 2):
-            x = hk.Linear(size)(jax.nn.relu(x))
-        return x
-
-    # float32 by name: with x64 enabled the default is another.
-    zeros = (jnp.zeros(n, jnp.float32) for n in (num_inputs, len(TIMESCALES)))
-    return hk.transform(network).init(key, *zeros)
-
-
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """The shape without one of its last two axes, if it has two."""
-    if len(shape) < 2:
-        return shape
-    return shape[:-1] if axis == -1 else (*shape[:-2], shape[-1])
+    """Fresh weights: layer by layer, and those of the inputs that tell how far training has come."""
+    theta, num_seen = {}, num_inputs
+    for i, size in enumerate((*hidden_sizes, 2)):
+        key, layer_key = jax.random.split(key)
+        theta[f"linear_{i}" if i else "linear"] = init_linear(layer_key, num_seen, size)
+        if i == 0:
+            key, layer_key = jax.random.split(key)
+            theta["progress"] = init_linear(layer_key, len(TIMESCALES), size, with_bias=False)
+        num_seen = size
+    return theta
 
 
 def _mean(counted: Array, old: Array, new: Array, decay: float) -> Array:
@@ -229,7 +220,7 @@ def _inputs(g: Array, mu: Sequence[Array], nu: Array, row: Sequence[Array], col:
         # The mean that the product of both has once too often is that of each matrix.
         matrices = (_relative(r, axis=-1)[1] for r in row)
         pairs = zip(matrices, inverse_cols, strict=True)
-        factors = [_spread(r, -1, g.shape) * _spread(c, -2, g.shape) for r, c in pairs]
+        factors = [_spread(r, -1, g) * _spread(c, -2, g) for r, c in pairs]
     own = [g, *mu, relative, *(m * inverse for m in mu), inverse]
     own += [f * g for f in factors] + [f * m for f, m in zip(factors, mu, strict=True)]
     groups = ((own, None), ((*rows, *inverse_rows), -1), ((*cols, *inverse_cols), -2))
@@ -240,7 +231,7 @@ def _relative(second_moment: Array, axis: int | None = None) -> tuple[Array, Arr
     """A moment over its mean, over all or an axis, and the inverse root of that plus a small share."""
     size = second_moment.size if axis is None else second_moment.shape[axis]
     mean = jnp.sum(second_moment, axis, keepdims=True) / max(size, 1)
-    relative = second_moment / jnp.broadcast_to(jnp.maximum(mean, TINY), second_moment.shape)
+    relative = second_moment / jnp.maximum(mean, TINY)
     return relative, jax.lax.rsqrt(relative + RELATIVE_FLOOR)
 
 
@@ -250,19 +241,19 @@ def _normalized(x: Array) -> Array:
     return jnp.clip(x * jax.lax.rsqrt(jnp.maximum(mean_square, TINY)), -MAX_INPUT, MAX_INPUT)
 
 
-def _spread(x: Array, axis: int | None, shape: tuple[int, ...]) -> Array:
-    """What is the same along an axis, in the shape of the tensor."""
-    if axis is None or x.shape == shape:
+def _spread(x: Array, axis: int | None, like: Array) -> Array:
+    """What is the same along an axis, in the shape of the tensor, and sharded as it is."""
+    if axis is None or x.shape == like.shape:
         return x
-    return jnp.broadcast_to(jnp.expand_dims(x, axis), shape)
+    return jnp.zeros_like(like) + jnp.expand_dims(x, axis)
 
 
 def _first_layer(weights: Array, bias: Array, groups: Sequence[tuple[Sequence[Array], int | None]]):
     """The first layer's units. What rows and columns have in common is multiplied once for each of these."""
-    shape, units, start = groups[0][0][0].shape, list(bias), 0
+    like, units, start = groups[0][0][0], list(bias), 0
     for inputs, axis in groups:
         part = _linear(weights[start : start + len(inputs)], jnp.zeros_like(bias), inputs)
-        units = [unit + _spread(p, axis, shape) for unit, p in zip(units, part, strict=True)]
+        units = [unit + _spread(p, axis, like) for unit, p in zip(units, part, strict=True)]
         start += len(inputs)
     return units
 

@@ -204,12 +204,13 @@ def _inputs(g, m, s, x, y, size, first_size) -> Array:
     """f32[...] -> f32[..., 8]: a coordinate's numbers in units of `size`, and the tensor's."""
     own = [jnp.sign(v) * jnp.log1p(jnp.abs(v / size)) for v in (g, m, s, x)]
     common = [
-        jnp.where(first_size > 0, jnp.log(size / jnp.where(first_size > 0, first_size, 1)) / MAX_LOG, 0),
         cosine(g, s),
         _log_step_size(s, y),
         jnp.sum(x != 0, dtype=jnp.float32) / max(x.size, 1),
     ]
-    return jnp.stack([*own, *(jnp.broadcast_to(c, g.shape) for c in common)], axis=-1)
+    decline = jnp.log(size / jnp.where(first_size > 0, first_size, 1)) / MAX_LOG
+    decline = jnp.where(first_size > 0, decline, 0)
+    return jnp.stack([*own, decline, *(jnp.full_like(g, c) for c in common)], axis=-1)
 
 
 def _log_step_size(s: Array, y: Array) -> Array:

@@ -229,7 +229,7 @@ def _inputs(d: Array, gamma_g: Array, s: Array, g: Array, g_before: Array) -> Ar
     d, gamma_g, s, g = (v / root_mean_square(v) for v in (d, gamma_g, s, g))
     size = max(d.size, 1)
     common = [jnp.sum(g * s) / size, jnp.sum(g * d) / size, growth]
-    common = [jnp.broadcast_to(jnp.clip(c, -MAX_LOG, MAX_LOG), d.shape) for c in common]
+    common = [jnp.full_like(d, jnp.clip(c, -MAX_LOG, MAX_LOG)) for c in common]
     return jnp.stack([d, gamma_g, s, *common], axis=-1)
 
 

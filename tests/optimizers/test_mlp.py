@@ -50,7 +50,7 @@ def test_moments_by_hand():
 def inputs(g, mu, nu, row, col):
     """The inputs, f32[num_inputs, ...], all in the shape of the gradient."""
     groups = _inputs(g, mu, nu, row, col)
-    return np.stack([_spread(x, axis, g.shape) for values, axis in groups for x in values])
+    return np.stack([_spread(x, axis, g) for values, axis in groups for x in values])
 
 
 def test_factored_moments_of_rank_one_are_exact():
@@ -87,7 +87,7 @@ def test_first_layer_is_a_product_with_all_inputs(num_units: int):
         (list(jax.random.normal(keys[2], (1, 3))), -2),
     ]
     weights, bias = jax.random.normal(KEY, (6, num_units)), jnp.arange(float(num_units))
-    whole = np.stack([_spread(x, axis, shape) for values, axis in groups for x in values], axis=-1)
+    whole = np.stack([_spread(x, axis, groups[0][0][0]) for values, axis in groups for x in values], axis=-1)
     units = _first_layer(weights, bias, groups)
     expected = whole @ np.asarray(weights) + np.asarray(bias)
     np.testing.assert_allclose(np.stack(units, axis=-1), expected, rtol=1e-4, atol=1e-5)
