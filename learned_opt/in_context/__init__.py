@@ -1,4 +1,4 @@
-"""Layer 5: networks that learn inside their own state, with fixed weights: kinds of models to be trained."""
+"""Layer 5: networks that learn in their own state, with fixed weights: function learners, weight memories."""
 
 from learned_opt.in_context.functions import bayes, families, learners
 from learned_opt.in_context.functions import recipes as _function_recipes  # noqa: F401  (registers them)

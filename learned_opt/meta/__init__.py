@@ -1,4 +1,4 @@
-"""Layer 4: the meta-trainer, its settings, and the recipes of what is shipped."""
+"""Layer 4: the trainer of everything that is meta-trained, its settings, recipes and diagnosis."""
 
 from learned_opt.meta import recipes
 from learned_opt.meta.diagnosis.checks import Diagnosis, Finding

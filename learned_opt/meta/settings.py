@@ -1,4 +1,4 @@
-"""What a meta-training run is told, beside its model and its task."""
+"""The settings of a meta-training run."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class Settings:
     """The settings of a meta-training run.
 
     Attributes:
-        estimator: of the meta-gradient, with its own settings; such as `estimators.Bptt(truncation=20)`.
+        estimator: the settings of the meta-gradient's estimator, such as `estimators.Bptt(truncation=20)`.
         num_meta_steps: updates of theta.
         learning_rate: of the outer optimizer, at its peak.
         warmup_steps: meta-steps over which the learning rate rises from 0.
@@ -100,8 +100,8 @@ class Settings:
 
         Args:
             kind: of what is trained.
-            fields: of the settings and of their estimator, side by side; `estimator` is made by its
-                class, or its name, or its JSON. By default it is the kind's first.
+            fields: of the settings and of their estimator, side by side; `estimator` is an
+                instance of its class, a name, or JSON. By default it is the kind's first.
 
         Returns:
             The settings.

@@ -12,13 +12,13 @@ from jax.sharding import Mesh
 
 from learned_opt import runs, zoo
 from learned_opt.core.kinds import Trainable, kind_of
-from learned_opt.core.types import Data, Key, Theta
+from learned_opt.core.types import Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
-from learned_opt.meta.settings import Settings, settings_of
-from learned_opt.meta.sharding import compiled, problem_mesh, replicated
-from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
-
-TRAINING_STREAM = 0x7A1  # of keys: no validation or evaluation of the same seed draws from it
+from learned_opt.meta.job import Job, make_trainable, open_run, start_theta
+from learned_opt.meta.settings import Settings
+from learned_opt.meta.sharding import problem_mesh
+from learned_opt.meta.starts import compiled_run, each_start
+from learned_opt.meta.step import MetaState, StepMetrics
 
 
 class Run(NamedTuple):
@@ -176,116 +176,6 @@ def resume(
     return _run(job, make_trainable(job, mesh), run_directory, mesh, quiet)
 
 
-class Job(NamedTuple):
-    """What a run is of.
-
-    Attributes:
-        model: what is trained.
-        task: what it is trained on.
-        validation_task: what theta is selected on; `None` where it is the same.
-        settings: of the run.
-        start: the theta that it started from; `None` for a fresh one.
-    """
-
-    model: Any
-    task: Any
-    validation_task: Any
-    settings: Settings
-    start: Theta | None
-
-
-def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, validation_task: Any = None) -> Job:
-    """What a run is of, made again from its configuration.
-
-    Args:
-        run: its directory.
-        model: the model, where it has no name to be found by.
-        task: likewise.
-        validation_task: likewise.
-
-    Returns:
-        The model, the tasks, the settings and the theta that it started from.
-
-    Raises:
-        RunError: if the configuration is of no meta-training, or of an older version's.
-        ValueError: if the model or the task has no name and is not given.
-    """
-    if "kind" not in run.config:
-        raise runs.RunError(
-            f"{run.path} was made by an older learned_opt, or by something else than meta-training; start it "
-            "anew in another directory"
-        )
-    config = zoo.Config.from_json(run.config)
-
-    def made(given: Any, named: Any, argument: str) -> Any:
-        if given is None and named is None:
-            raise ValueError(
-                f"this run's {argument} was made from something without a name; "
-                f"pass the same one to resume({argument}=...)"
-            )
-        return named.make() if given is None else given
-
-    model = made(model, config.model, "model")
-    if validation_task is None and config.validation_task is not None:
-        validation_task = config.validation_task.make()
-    settings = settings_of(config)
-    return Job(
-        model,
-        made(task, config.task, "task"),
-        validation_task,
-        settings,
-        start_theta(model, run.config["start"]),
-    )
-
-
-def start_theta(model: Any, start: str | Path | None) -> Theta | None:
-    """The theta that a run starts from.
-
-    Args:
-        model: what is trained.
-        start: as in `meta_train`.
-
-    Returns:
-        Theta, or `None` for fresh ones.
-
-    Raises:
-        FileNotFoundError: if there is no such run or file.
-        ValueError: if it is another model's.
-    """
-    if start is None:
-        return None
-    theta = zoo.load(start).theta
-    zoo.check_theta(model, theta)
-    return theta
-
-
-def make_trainable(job: Job, mesh: Mesh | None = None) -> Trainable:
-    """What the trainer sees of a model and its task.
-
-    Args:
-        job: what a run is of.
-        mesh: the devices that the problems are split over, if there are several.
-
-    Returns:
-        Its initialisation, estimator and validation.
-    """
-    model, task, validation_task, settings, _ = job
-    validation_task = task if validation_task is None else validation_task
-    return kind_of(model).trainable(model, task, validation_task, settings, mesh)
-
-
-def first_state(job: Job) -> MetaState:
-    """The state that a run begins with.
-
-    Args:
-        job: what the run is of.
-
-    Returns:
-        The state before the first meta-step.
-    """
-    return _compiled(make_trainable(job), job.settings, job.start, None)[0]
-
-
 def _mesh(settings: Settings, mesh: Mesh | None) -> Mesh | None:
     num_problems = getattr(settings.estimator, "num_problems", None)
     if num_problems is not None and settings.num_starts == 1:
@@ -295,73 +185,24 @@ def _mesh(settings: Settings, mesh: Mesh | None) -> Mesh | None:
     return None
 
 
-def _init(trainable: Trainable, start: Theta | None) -> Callable[[Key], Theta]:
-    return trainable.init if start is None else lambda key: jax.tree.map(jnp.asarray, start)
-
-
-def _training_key(settings: Settings) -> Key:
-    return jax.random.fold_in(jax.random.key(settings.seed), TRAINING_STREAM)
-
-
-# Of several starts, side by side: they make their steps together, and the best theta is one of all.
-_STARTS: Any = MetaState(0, 0, 0, step=None, best_theta=None, best_loss=None)  # type: ignore[arg-type]
-
-
-def _compiled(
-    trainable: Trainable, settings: Settings, start: Theta | None, mesh: Mesh | None
-) -> tuple[MetaState, Callable[[MetaState, int], tuple[MetaState, StepMetrics]]]:
-    """The first state, and what makes meta-steps; of several starts, with a leading axis."""
-    outer, estimator = settings.make_outer_optimizer(), trainable.estimator
-    key, data = replicated(mesh, (_training_key(settings), trainable.data))
-
-    def begin(theta_key: Key, problem_key: Key, data: Data) -> MetaState:
-        return initial_state(theta_key, problem_key, _init(trainable, start), outer, estimator, data)
-
-    def several_meta_steps(key: Key, state: MetaState, data: Data, num_steps: int):
-        return meta_steps(key, state, data, outer, estimator, num_steps)
-
-    def begin_one(key: Key, data: Data) -> MetaState:
-        theta_key, problem_key = jax.random.split(key)
-        return begin(theta_key, problem_key, data)
-
-    if settings.num_starts == 1:
-        return compiled(mesh, begin_one, several_meta_steps, key, data)
-
-    def of_starts(key: Key) -> Key:
-        others = (jax.random.fold_in(key, i) for i in range(1, settings.num_starts))
-        return jnp.stack([key, *others])
-
-    def begin_all(key: Key, data: Data) -> MetaState:
-        theta_key, problem_key = map(of_starts, jax.random.split(key))
-        states = jax.vmap(begin, (0, 0, None), _STARTS._replace(best_theta=0))(theta_key, problem_key, data)
-        return states._replace(best_theta=jax.tree.map(lambda x: x[0], states.best_theta))
-
-    def meta_steps_of_all(key: Key, states: MetaState, data: Data, num_steps: int):
-        def of_one(key: Key, state: MetaState):
-            return several_meta_steps(key, state, data, num_steps)
-
-        return jax.vmap(of_one, (0, _STARTS), (_STARTS, 0))(of_starts(key), states)
-
-    return compiled(None, begin_all, meta_steps_of_all, key, data)
-
-
 def _run(
     job: Job, trainable: Trainable, directory: runs.RunDirectory | None, mesh: Mesh | None, quiet: bool
 ) -> Run:
     settings = job.settings
-    first, advance = _compiled(trainable, settings, job.start, mesh)
-    with runs.history(directory, first) as history:
+    first, advance = compiled_run(trainable, settings, job.start, mesh)
+    steps = settings.num_meta_steps
+    with (
+        runs.history(directory, first) as history,
+        runs.progress(steps, "meta-training", unit="meta-steps", quiet=quiet or not runs.is_first()) as bar,
+    ):
         runs.run_periods(
             history,
             advance,
             _validator(trainable, settings.num_starts, Monitor(history.state.theta)),
-            num_steps=settings.num_meta_steps,
+            num_steps=steps,
             period=settings.validate_every,
             steps_per_call=settings.steps_per_call,
-            title="meta-training",
-            unit="meta-steps",
-            figures=_progress_figures,
-            quiet=quiet,
+            on_call=lambda step, report, rows: bar.update(step, **_progress_figures(report, rows)),
         )
         state, rows = history.state, history.rows
     if not np.isfinite(state.best_loss):
@@ -380,7 +221,7 @@ def _run(
             overwrite=True,
         )
     runs.barrier("theta is stored")
-    last = _each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("start", 0)]
+    last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("start", 0)]
     return Run(theta, float(state.best_loss), last, rows, directory and directory.path)
 
 
@@ -388,7 +229,7 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
     """What ends a period: validates theta, keeps the best, and gives the metrics."""
 
     def end_period(state: MetaState, reports: Sequence[StepMetrics]) -> tuple[MetaState, dict[str, Any]]:
-        found = [trainable.validate(theta) for theta in _each_start(jax.device_get(state.theta), num_starts)]
+        found = [trainable.validate(theta) for theta in each_start(jax.device_get(state.theta), num_starts)]
         best = int(np.argmin([np.nan_to_num(figures["loss"], nan=np.inf) for figures in found]))
         # All processes take the first one's word, so that none decides otherwise by a rounding.
         figures = {name: runs.broadcast(value) for name, value in found[best].items()}
@@ -409,12 +250,6 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
         }
 
     return end_period
-
-
-def _each_start(theta: Theta, num_starts: int) -> list[Theta]:
-    if num_starts == 1:
-        return [theta]
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], theta) for i in range(num_starts)]
 
 
 def _joined(reports: Sequence[StepMetrics], start: int | None) -> Any:

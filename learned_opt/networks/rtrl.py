@@ -53,7 +53,7 @@ def sensitivities(w: Array, xs: Array) -> tuple[Array, Array]:
         xs: f32[T, num_inputs].
 
     Returns:
-        Outputs f32[T]; derivatives f32[T, *w.shape].
+        Outputs f32[T]; derivatives f32[T, num_units, num_inputs + num_units + 1].
 
     Example:
         >>> outputs, derivatives = sensitivities(jnp.zeros((2, 6)), jnp.ones((1, 3)))

@@ -1,5 +1,6 @@
 """Any optax optimizer as a learned optimizer whose theta are its hyperparameters."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.safe_roots import with_safe_roots
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Theta
 from learned_opt.optimizers.registry import registry
 
@@ -25,6 +27,11 @@ _BACKWARD: dict[str, Callable[[Array], Array]] = {
     "logit": lambda x: 1 / (1 + jnp.exp(-x)),
     "linear": lambda x: x,
 }
+# Names that optax gives to hyperparameters.
+_DECAY_RATE = re.compile(r"(adam_)?(b[1-3]|beta[1-3]?|rho|decay|decay_rate|momentum)")
+_POSITIVE = re.compile(
+    r".*learning_rate|.*step_size|(adam_)?weight_decay(_rate)?|(adam_)?eps(_root)?|trust_coefficient"
+)
 _DOMAIN = {"log": "above 0", "logit": "strictly between 0 and 1", "linear": "finite"}
 
 
@@ -46,15 +53,17 @@ def hyperparameters(
         initial: the hyperparameters to learn and where they start, as keyword arguments of the factory.
             `{"learning_rate": 1e-3}` by default.
         scales: how each is transformed: `"log"` for a positive one, `"logit"` for one in (0, 1),
-            `"linear"` for any. By default `"logit"` for names that begin with `b1`, `b2`, `decay` or
-            `momentum`, else `"log"`.
+            `"linear"` for any. By default `"logit"` for decay rates (`b1`, `b2`, `b3`, `beta`, `rho`,
+            `decay`, `decay_rate`, `momentum`, also as `adam_b1`) and `"log"` for learning rates, step
+            sizes, weight decays, `eps` and `trust_coefficient`; other names need one.
 
     Returns:
-        A learned optimizer; theta is a dictionary of f32[] by hyperparameter.
+        A learned optimizer; theta is a dictionary of f32[] by hyperparameter. The derivative of a square
+        root at 0, such as that of the second moment of a coordinate without a gradient, is taken to be 0.
 
     Raises:
-        ValueError: if the factory's name is unknown, a hyperparameter lies outside its scale's domain,
-            or a scale is given for a hyperparameter that is not learned.
+        ValueError: if the factory's name is unknown, a hyperparameter lies outside its scale's domain, has
+            no scale, or a scale is given for a hyperparameter that is not learned.
 
     Example:
         >>> import jax
@@ -75,7 +84,7 @@ def hyperparameters(
     for name in scales:
         if name not in initial:
             raise unknown_name("learned hyperparameter", name, initial)
-    chosen = {name: scales.get(name, _default_scale(name)) for name in initial}
+    chosen = {name: scales.get(name) or _default_scale(name) for name in initial}
     start: dict[str, float] = {}
     for name, value in initial.items():
         if chosen[name] not in _FORWARD:
@@ -101,7 +110,9 @@ def hyperparameters(
         def update_fn(updates, state, params=None, **extra_args):
             # A learned hyperparameter is a float32 array, where a number would take the gradients' dtype.
             with jax.numpy_dtype_promotion("standard"):
-                new_updates, new_state = inner.update(updates, state, params, **extra_args)
+                new_updates, new_state = with_safe_roots(
+                    lambda updates, state: inner.update(updates, state, params, **extra_args)
+                )(updates, state)
             return _cast_like(new_updates, updates), _cast_like(new_state, state)
 
         return optax.GradientTransformationExtraArgs(inner.init, update_fn)
@@ -122,4 +133,11 @@ def _named(name: str) -> Callable[..., optax.GradientTransformation]:
 
 
 def _default_scale(name: str) -> Scale:
-    return "logit" if name.startswith(("b1", "b2", "decay", "momentum")) else "log"
+    if _DECAY_RATE.fullmatch(name):
+        return "logit"
+    if _POSITIVE.fullmatch(name):
+        return "log"
+    raise ValueError(
+        f"no scale is known for the hyperparameter {name!r}: give scales={{{name!r}: 'log'}} if it is "
+        "positive, 'logit' if it lies between 0 and 1, or 'linear'"
+    )

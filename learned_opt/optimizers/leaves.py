@@ -1,5 +1,6 @@
 """What is done to each leaf of the params, its gradient and its state."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -88,14 +89,16 @@ def coordinates(layer: Params) -> Params:
     return jax.tree.map(lambda h: jax.ShapeDtypeStruct(h.shape[:-1], h.dtype), layer)
 
 
-def finite_gradient(g: Array) -> tuple[Array, Array]:
+def finite_gradient(g: Array, largest: float = MAX_GRADIENT) -> tuple[Array, Array]:
     """A gradient that is safe to compute with, and where it was finite.
 
     Args:
         g: a leaf of the gradients, of any real floating-point dtype.
+        largest: what larger entries count as.
 
     Returns:
-        The gradient in float32, 0 where it is NaN or infinite and at most 1e15 elsewhere; bool, likewise.
+        The gradient in float32, 0 where it is NaN or infinite and at most `largest` elsewhere; bool,
+        likewise.
 
     Example:
         >>> g, finite = finite_gradient(jnp.array([jnp.nan, 1e20, 2.0]))
@@ -104,7 +107,28 @@ def finite_gradient(g: Array) -> tuple[Array, Array]:
     """
     g = g.astype(jnp.float32)
     finite = jnp.isfinite(g)
-    return jnp.clip(jnp.where(finite, g, 0), -MAX_GRADIENT, MAX_GRADIENT), finite
+    return jnp.clip(jnp.where(finite, g, 0), -largest, largest), finite
+
+
+def touched(g: Array, *memory: Array) -> Array:
+    """Where there is a gradient, or was one that the state still knows of.
+
+    Coordinates without one, such as the rows of an embedding that no batch has used, should rest where they
+    are: whatever a rule says of a gradient of zero would add up.
+
+    Args:
+        g: a leaf of the gradients.
+        *memory: leaves of its state, of g's shape or with trailing axes, that are 0 until the first gradient.
+
+    Returns:
+        bool, of g's shape.
+
+    Example:
+        >>> touched(jnp.array([0.0, 0.0, 1.0]), jnp.array([0.0, 0.5, 0.0])).tolist()
+        [False, True, True]
+    """
+    known = [jnp.any((m != 0).reshape(*g.shape, -1), axis=-1) for m in memory]
+    return functools.reduce(jnp.logical_or, known, g != 0)
 
 
 def keep_unless(finite: Array, new: Array, old: Array) -> Array:
@@ -184,20 +208,62 @@ def split(values: Sequence[Any], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
     return [tuple(values[start:end]) for start, end in itertools.pairwise(ends)]
 
 
-def root_mean_square(v: Array) -> Array:
-    """The root mean square of a tensor, never 0.
+def unit(v: Array) -> Array:
+    """A power of two about as large as a tensor's largest entry.
+
+    In this unit squares and products of entries neither overflow nor vanish, and since dividing by a power
+    of two is exact, nothing else changes. It is a constant of differentiation.
 
     Args:
         v: f32[...].
 
     Returns:
-        f32[], at least 1e-15.
+        f32[], between 2^-100 and 2^100; 1 where all entries are 0.
 
     Example:
-        >>> float(root_mean_square(jnp.array([3.0, -3.0])))
-        3.0
+        >>> [float(unit(jnp.array([0.0, x]))) for x in (5.0, -0.3, 0.0)]
+        [4.0, 0.25, 1.0]
     """
-    return jnp.sqrt(positive(jnp.sum(v * v) / max(v.size, 1)))
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v), initial=0))
+    bits = jax.lax.bitcast_convert_type(largest, jnp.int32) & 0x7F800000  # the exponent alone
+    power = jnp.clip(jax.lax.bitcast_convert_type(bits, jnp.float32), 2.0**-100, 2.0**100)
+    return jnp.where(largest > 0, power, 1)
+
+
+def root_mean_square(v: Array) -> Array:
+    """The root mean square of a tensor of any scale, never 0.
+
+    Args:
+        v: f32[...].
+
+    Returns:
+        f32[], at least 1e-37; 1e-15 where all entries are 0.
+
+    Example:
+        >>> [float(root_mean_square(size * jnp.array([3.0, -3.0]))) for size in (1.0, 1e-30, 1e30)]
+        [3.0, 3.000000106112566e-30, 3.000000006944251e+30]
+    """
+    scale = unit(v)
+    v = v / scale
+    return jnp.maximum(scale * jnp.sqrt(positive(jnp.sum(v * v) / max(v.size, 1))), 1e-37)
+
+
+def cosine(u: Array, v: Array) -> Array:
+    """The cosine of the angle between two tensors of any scales.
+
+    Args:
+        u: f32[...].
+        v: f32[...].
+
+    Returns:
+        f32[], 0 where one of them is 0.
+
+    Example:
+        >>> float(cosine(1e-30 * jnp.ones(2), 1e30 * jnp.array([1.0, 0.0])))
+        0.7071067690849304
+    """
+    u, v = u / unit(u), v / unit(v)
+    return jnp.sum(u * v) / (root_mean_square(u) * root_mean_square(v) * max(u.size, 1))
 
 
 def positive(value: Array) -> Array:

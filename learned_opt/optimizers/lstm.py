@@ -23,6 +23,7 @@ from learned_opt.optimizers.leaves import (
     layers_like,
     map_unzipped,
     split,
+    touched,
     zeros_like,
 )
 from learned_opt.optimizers.lstm_stack import lstm_stack
@@ -92,9 +93,9 @@ def lstm(
     `log(sqrt(v) + eps) / p`: layers whose gradients differ in size can then be treated differently. Given
     `num_steps`, `build` multiplies the t-th update by `(1 + cos(pi t / num_steps)) / 2`.
 
-    A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state; gradients beyond
-    1e15 count as 1e15. Arithmetic is in float32 whatever the dtype of the gradients; updates are cast back
-    to it.
+    A coordinate whose gradient is NaN or infinite gets a zero update and keeps its state, and so does one
+    that has had no gradient but zero yet; gradients beyond 1e15 count as 1e15. Arithmetic is in float32
+    whatever the dtype of the gradients; updates are cast back to it.
 
     Args:
         hidden_sizes: units of each LSTM layer.
@@ -162,6 +163,7 @@ def lstm(
             def leaf_update(g, *leaf_state):
                 hidden, cell, m_v = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g)
+                counts = finite & touched(g32, *(m_v or cell))
                 if normalized:
                     m, v = m_v
                     z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
@@ -169,8 +171,8 @@ def lstm(
                     z = _log_sign(g32)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 out = jnp.tanh(out[..., 0]) if normalized else out[..., 0]
-                update = jnp.where(finite, output_scale * factor(state.count) * out, 0)
-                new = keep_all_unless(finite, (*hidden, *cell, *m_v), leaf_state)
+                update = jnp.where(counts, output_scale * factor(state.count) * out, 0)
+                new = keep_all_unless(counts, (*hidden, *cell, *m_v), leaf_state)
                 return (update.astype(g.dtype), *new)
 
             trees = (*state.hidden, *state.cell, *moments)

@@ -18,7 +18,14 @@ import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.leaves import finite_gradient, keep_unless, map_unzipped, split, zeros_like
+from learned_opt.optimizers.leaves import (
+    finite_gradient,
+    keep_unless,
+    map_unzipped,
+    split,
+    touched,
+    zeros_like,
+)
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 
@@ -82,7 +89,8 @@ def mlp_rule(
     its rows and columns.
 
     A coordinate whose gradient is NaN or infinite gets a zero update, keeps its state and takes no part in
-    its row's and column's means. Arithmetic is in float32 whatever the dtype of the gradients.
+    its row's and column's means. One that has had no gradient but zero yet gets a zero update. Arithmetic is
+    in float32 whatever the dtype of the gradients.
 
     Args:
         hidden_sizes: units of each hidden layer.
@@ -160,7 +168,8 @@ def mlp_rule(
                     x = _linear(layer["w"], layer["b"], [jax.nn.relu(unit) for unit in x])
                 size = jnp.exp(jnp.clip(magnitude_scale * x[1], -MAX_LOG, MAX_LOG))
                 update = output_scale * factor(state.count) * x[0] * size
-                return (jnp.where(finite, update, 0).astype(g.dtype), *mu, nu, *row, *col)
+                update = jnp.where(finite & touched(g32, *mu), update, 0)
+                return (update.astype(g.dtype), *mu, nu, *row, *col)
 
             updates, *new = map_unzipped(leaf_update, updates, *state.mu, state.nu, *state.row, *state.col)
             mu, (nu,), row, col = split(new, sizes)

@@ -17,6 +17,7 @@ from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.leaves import (
     copies_like,
+    cosine,
     finite_gradient,
     keep_all_unless,
     keep_unless,
@@ -25,6 +26,7 @@ from learned_opt.optimizers.leaves import (
     positive,
     root_mean_square,
     split,
+    unit,
     zeros_like,
 )
 from learned_opt.optimizers.lstm_stack import lstm_stack
@@ -168,7 +170,7 @@ def proximal_lstm(
                 x = x.astype(jnp.float32)
                 s = jnp.where(first, 0, x - x_before)
                 size = root_mean_square(g)
-                first_size = jnp.where(first, size, first_size)
+                first_size = jnp.where(first_size > 0, first_size, jnp.where(jnp.any(g != 0), size, 0))
                 z = _inputs(g, m, s, x, g - g_before, size, first_size)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 o1, o2, o3, o4 = jnp.moveaxis(jnp.clip(out, -MAX_LOG, MAX_LOG), -1, 0)
@@ -187,7 +189,7 @@ def proximal_lstm(
             u = jax.tree.map(lambda z, x, ok: jnp.where(ok, z - x, 0), moved, x, finite)
             updates = jax.tree.map(lambda u, g: u.astype(g.dtype), u, updates)
             hidden, cell, (x, step, *rest, turns, halvings) = split(new, sizes)
-            turned = jax.tree.map(lambda n, u, s: n + _cosine(u, s), turns, u, state.step)
+            turned = jax.tree.map(lambda n, u, s: n + cosine(u, s), turns, u, state.step)
             turns = jax.tree.map(keep_unless, finite, turned, turns)
             step = jax.tree.map(keep_unless, finite, u, step)
             count = jnp.asarray(optax.safe_increment(state.count))
@@ -201,15 +203,23 @@ def proximal_lstm(
 def _inputs(g, m, s, x, y, size, first_size) -> Array:
     """f32[...] -> f32[..., 8]: a coordinate's numbers in units of `size`, and the tensor's."""
     own = [jnp.sign(v) * jnp.log1p(jnp.abs(v / size)) for v in (g, m, s, x)]
-    s_s, s_y = jnp.sum(s * s), jnp.sum(s * y)
-    curved = s_y > MIN_COSINE * jnp.sqrt(positive(s_s)) * jnp.sqrt(positive(jnp.sum(y * y)))
     common = [
-        jnp.log(size / first_size) / MAX_LOG,
-        _cosine(g, s),
-        jnp.where(curved, jnp.log(positive(s_s) / jnp.where(curved, s_y, 1)), 0),
+        jnp.where(first_size > 0, jnp.log(size / jnp.where(first_size > 0, first_size, 1)) / MAX_LOG, 0),
+        cosine(g, s),
+        _log_step_size(s, y),
         jnp.sum(x != 0, dtype=jnp.float32) / max(x.size, 1),
     ]
     return jnp.stack([*own, *(jnp.broadcast_to(c, g.shape) for c in common)], axis=-1)
+
+
+def _log_step_size(s: Array, y: Array) -> Array:
+    """f32[], of `s.s / s.y`; 0 without positive curvature."""
+    s_unit, y_unit = unit(s), unit(y)
+    s, y = s / s_unit, y / y_unit
+    s_s, s_y = jnp.sum(s * s), jnp.sum(s * y)
+    curved = s_y > MIN_COSINE * jnp.sqrt(positive(s_s)) * jnp.sqrt(positive(jnp.sum(y * y)))
+    ratio = positive(s_s) / jnp.where(curved, s_y, 1) * (s_unit / y_unit)
+    return jnp.where(curved, jnp.log(jnp.where(curved, jnp.clip(ratio, 1e-37, 1e37), 1)), 0)
 
 
 def _guard(count, s, shortest, before, turns, halvings) -> tuple[Array, Array, Array, Array]:
@@ -223,8 +233,3 @@ def _guard(count, s, shortest, before, turns, halvings) -> tuple[Array, Array, A
         jnp.where(decide, 0, turns),
         jnp.minimum(halvings + stuck.astype(jnp.float32), MAX_HALVINGS),
     )
-
-
-def _cosine(u: Array, v: Array) -> Array:
-    """f32[], of the angle between two tensors."""
-    return jnp.sum(u * v) / (root_mean_square(u) * root_mean_square(v) * max(u.size, 1))

@@ -26,6 +26,7 @@ from learned_opt.optimizers.leaves import (
     positive,
     root_mean_square,
     split,
+    unit,
     zeros_like,
 )
 from learned_opt.optimizers.lstm_stack import lstm_stack
@@ -35,6 +36,7 @@ from learned_opt.optimizers.schedules import cosine_factor
 NUM_INPUTS, NUM_OUTPUTS = 6, 3
 MIN_COSINE = 1e-6  # of step and change of the gradient; below it the curvature is rounding error
 MAX_LOG = 10.0  # of the factors that the network puts on the directions
+SMALLEST, LARGEST = 1e-37, 1e37  # float32 numbers with room to spare
 
 
 class SecantState(NamedTuple):
@@ -91,9 +93,10 @@ def secant_lstm(
 
         u_t = -e^{o^1_t} d_t - o^2_t\, \gamma_t g_t + o^3_t\, s_t
 
-    All of it is equivariant to the scale of the loss and, but for the first update, to that of the params;
-    meta-parameters of zero are L-BFGS without a line search. The first update has no step before it: its
-    :math:`d` is the gradient scaled to a root mean square of `first_step`.
+    All of it is equivariant to the scale of the loss, for gradients from 1e-30 to 1e30, and, but for the
+    first update, to that of the params; meta-parameters of zero are L-BFGS without a line search. A tensor's
+    first update has no step before it: its :math:`d` is the gradient scaled to a root mean square of
+    `first_step`. A tensor rests until it has a gradient that is not zero.
 
     It is for deterministic losses: between two minibatches y is mostly noise. A coordinate whose gradient is
     NaN or infinite gets a zero update, keeps its state, and takes no part in the products. Arithmetic is in
@@ -149,18 +152,16 @@ def secant_lstm(
             check_same_structure(updates, state.step, "gradients", "params")
             if params is None:
                 params = jax.tree.map(jnp.add, state.params, state.step)
-            first = state.count == 0
 
             def leaf_update(g, x, *leaf_state):
                 hidden, cell, (x_before, _, g_before, gamma), steps, changes = split(leaf_state, sizes)
-                g32, finite = finite_gradient(g)
+                g32, finite = finite_gradient(g, LARGEST)
                 g32 = jnp.where(finite, g32, g_before)
                 x = x.astype(jnp.float32)
-                # Nothing is known before the first step.
-                s = jnp.where(first, 0, x - x_before)
-                curved, gamma = _step_size(s, g32 - g_before, gamma)
-                gamma = jnp.where(first, first_step / root_mean_square(g32), gamma)
-                steps, changes = _remember(curved, s, steps), _remember(curved, g32 - g_before, changes)
+                # Nothing is known before the first gradient.
+                s, y = (jnp.where(gamma > 0, v, 0) for v in (x - x_before, g32 - g_before))
+                curved, gamma = _step_size(s, y, _start(gamma, g32, first_step))
+                steps, changes = _remember(curved, s, steps), _remember(curved, y, changes)
                 d, gamma_g = _direction(g32, gamma, steps, changes), gamma * g32
                 z = _inputs(d, gamma_g, s, g32, g_before)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
@@ -168,7 +169,7 @@ def secant_lstm(
                 u = -jnp.exp(o[..., 0]) * d - o[..., 1] * gamma_g + o[..., 2] * s
                 u = jnp.where(finite, factor(state.count) * u, 0)
                 new = (*hidden, *cell, x, u, g32, gamma, *steps, *changes)
-                return (u.astype(g.dtype), *keep_all_unless(finite, new, leaf_state))
+                return (u.astype(g.dtype), *keep_all_unless(finite & (gamma > 0), new, leaf_state))
 
             flat = (*state.hidden, *state.cell, *state[3:7], *state.steps, *state.changes)
             updates, *new = map_unzipped(leaf_update, updates, params, *flat)
@@ -183,9 +184,19 @@ def secant_lstm(
 
 def _step_size(s: Array, y: Array, gamma: Array) -> tuple[Array, Array]:
     """Whether a step showed positive curvature, bool[], and the new gamma, the old one where it did not."""
+    s_unit, y_unit = unit(s), unit(y)
+    s, y = s / s_unit, y / y_unit
     s_y, s_s, y_y = jnp.sum(s * y), jnp.sum(s * s), jnp.sum(y * y)
     curved = s_y > MIN_COSINE * jnp.sqrt(positive(s_s)) * jnp.sqrt(positive(y_y))
-    return curved, jnp.where(curved, s_y / jnp.where(curved, y_y, 1), gamma)
+    new = jnp.where(curved, s_y / jnp.where(curved, y_y, 1), 1) * (s_unit / y_unit)
+    return curved, jnp.where(curved, jnp.clip(new, SMALLEST, LARGEST), gamma)
+
+
+def _start(gamma: Array, g: Array, first_step: float) -> Array:
+    """Gamma, and where there is none yet that of the tensor, or of a first step of the usual size."""
+    first = jnp.where(jnp.any(g != 0), first_step / root_mean_square(g), 0)
+    others = jnp.max(gamma, initial=0)
+    return jnp.where(gamma > 0, gamma, jnp.where(others > 0, others, first))
 
 
 def _remember(whether: Array, newest: Array, kept: Sequence[Array]) -> list[Array]:
@@ -195,14 +206,18 @@ def _remember(whether: Array, newest: Array, kept: Sequence[Array]) -> list[Arra
 
 def _direction(g: Array, gamma: Array, steps: Sequence[Array], changes: Sequence[Array]) -> Array:
     """The two-loop recursion: H g, from `gamma I` and the pairs, newest first; a pair of zeros is none."""
-    s_y = [jnp.sum(s * y) for s, y in zip(steps, changes, strict=True)]
-    inverse = [jnp.where(p > 0, 1 / jnp.where(p > 0, p, 1), 0) for p in s_y]
-    pairs = list(zip(steps, changes, inverse, strict=True))
-    shares = []
-    for s, y, rho in pairs:
-        shares.append(rho * jnp.sum(s * g))
-        g = g - shares[-1] * y
-    d = gamma * g
+    g_unit = unit(g)
+    g, pairs, shares = g / g_unit, [], []
+    for s, y in zip(steps, changes, strict=True):
+        s_unit, y_unit = unit(s), unit(y)
+        s, y = s / s_unit, y / y_unit
+        s_y = jnp.sum(s * y)
+        rho = jnp.where(s_y > 0, 1 / jnp.where(s_y > 0, s_y, 1), 0)
+        share = rho * jnp.sum(s * g)
+        g = g - share * y
+        pairs.append((s, y, rho))
+        shares.append(share * (g_unit / y_unit * s_unit))
+    d = (gamma * g_unit) * g
     for (s, y, rho), share in zip(reversed(pairs), reversed(shares), strict=True):
         d = d + (share - rho * jnp.sum(y * d)) * s
     return d
@@ -210,9 +225,17 @@ def _direction(g: Array, gamma: Array, steps: Sequence[Array], changes: Sequence
 
 def _inputs(d: Array, gamma_g: Array, s: Array, g: Array, g_before: Array) -> Array:
     """f32[...] -> f32[..., 6]: three directions without their scale, and what the tensor has in common."""
-    roots = [root_mean_square(v) for v in (d, gamma_g, s, g, g_before)]
-    d, gamma_g, s, g = (v / root for v, root in zip((d, gamma_g, s, g), roots, strict=False))
+    growth = _log_ratio(g, g_before)
+    d, gamma_g, s, g = (v / root_mean_square(v) for v in (d, gamma_g, s, g))
     size = max(d.size, 1)
-    common = [jnp.sum(g * s) / size, jnp.sum(g * d) / size, jnp.log(roots[3] / roots[4])]
+    common = [jnp.sum(g * s) / size, jnp.sum(g * d) / size, growth]
     common = [jnp.broadcast_to(jnp.clip(c, -MAX_LOG, MAX_LOG), d.shape) for c in common]
     return jnp.stack([d, gamma_g, s, *common], axis=-1)
+
+
+def _log_ratio(v: Array, w: Array) -> Array:
+    """f32[], of the sizes of two tensors; the largest that counts where only one of them is 0."""
+    v_zero, w_zero = jnp.all(v == 0), jnp.all(w == 0)
+    ratio = jnp.log(root_mean_square(v) / root_mean_square(w))
+    one_zero = MAX_LOG * (w_zero.astype(jnp.float32) - v_zero.astype(jnp.float32))
+    return jnp.where(v_zero | w_zero, one_zero, ratio)

@@ -18,7 +18,7 @@ from learned_opt.core.types import Array, Params
 
 
 class SMORMS3State(NamedTuple):
-    """What SMORMS3 remembers; each a tree like the params.
+    """What SMORMS3 remembers; each a tree like the params, in float32 at least.
 
     Attributes:
         memory: about how many gradients the means are taken over.
@@ -73,11 +73,8 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
 
     def init(params: Params) -> SMORMS3State:
         check_floating(params, "params")
-        return SMORMS3State(
-            memory=jax.tree.map(jnp.ones_like, params),
-            mean=jax.tree.map(jnp.zeros_like, params),
-            mean_square=jax.tree.map(jnp.zeros_like, params),
-        )
+        mean, mean_square = (jax.tree.map(_zeros_like, params) for _ in range(2))
+        return SMORMS3State(jax.tree.map(lambda zero: zero + 1, mean), mean, mean_square)
 
     def update(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, SMORMS3State]:
         del params
@@ -89,20 +86,24 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
 
         mean = jax.tree.map(mix, state.mean, updates, state.memory)
         mean_square = jax.tree.map(
-            lambda old, new, memory: mix(old, jnp.square(new), memory),
+            lambda old, new, memory: mix(old, jnp.square(new.astype(old.dtype)), memory),
             state.mean_square,
             updates,
             state.memory,
         )
         # By Jensen's inequality at most 1, up to rounding, which must not make a memory negative.
         ratio = jax.tree.map(lambda g, s: jnp.minimum(jnp.square(g) / (s + eps), 1), mean, mean_square)
-        steps = jax.tree.map(
-            lambda u, s, r: (-u * jnp.minimum(learning_rate, r) / (jnp.sqrt(s) + eps)).astype(u.dtype),
-            updates,
-            mean_square,
-            ratio,
-        )
+
+        def step(u: Array, s: Array, r: Array) -> Array:
+            return (-u.astype(s.dtype) * jnp.minimum(learning_rate, r) / (jnp.sqrt(s) + eps)).astype(u.dtype)
+
+        steps = jax.tree.map(step, updates, mean_square, ratio)
         memory = jax.tree.map(lambda m, r: 1 + m * (1 - r), state.memory, ratio)
         return steps, SMORMS3State(memory, mean, mean_square)
 
     return optax.GradientTransformation(init, update)
+
+
+def _zeros_like(param: Array) -> Array:
+    # In half precision squares of ordinary gradients, and eps, would be 0.
+    return jnp.zeros_like(param, jnp.float64 if param.dtype == jnp.float64 else jnp.float32)

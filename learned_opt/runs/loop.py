@@ -10,12 +10,10 @@ from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.processes import barrier, gather_to_host, is_first
-from learned_opt.runs.progress import progress
 from learned_opt.runs.tensorboard import tensorboard_writer
 
 S = TypeVar("S")
 R = TypeVar("R")
-Figures = Callable[[R, list[dict[str, Any]]], dict[str, float | None]]
 
 
 @dataclasses.dataclass
@@ -124,10 +122,7 @@ def run_periods(
     num_steps: int,
     period: int,
     steps_per_call: int,
-    title: str,
-    unit: str,
-    figures: Figures[R],
-    quiet: bool = False,
+    on_call: Callable[[int, R, list[dict[str, Any]]], None] = lambda step, report, rows: None,
 ) -> None:
     """Advances a run to its last step; every period ends with its metrics and a checkpoint.
 
@@ -141,10 +136,8 @@ def run_periods(
         num_steps: of the whole run.
         period: steps in a period.
         steps_per_call: steps in a call.
-        title: of the progress bar.
-        unit: of its steps, in the plural.
-        figures: of a report and the metrics so far, what the bar shows beside the time left.
-        quiet: whether to show no progress; of several processes only the first shows any.
+        on_call: called after each call with the steps made, its report and the metrics so far, such as to
+            move a progress bar.
 
     Example:
         >>> from typing import NamedTuple
@@ -158,25 +151,20 @@ def run_periods(
         ...         num_steps=5,
         ...         period=3,
         ...         steps_per_call=2,
-        ...         title="counting",
-        ...         unit="steps",
-        ...         figures=lambda report, rows: {},
-        ...         quiet=True,
         ...     )
         ...     print(h.rows)
         [{'step': 3, 'calls': 2, 'seconds': ...}, {'step': 5, 'calls': 1, 'seconds': ...}]
     """
     state, started = history.state, time.monotonic()
     step = int(state.step)
-    with progress(num_steps, title, unit=unit, quiet=quiet or not is_first()) as bar:
-        while step < num_steps:
-            end = min((step // period + 1) * period, num_steps)
-            reports: list[R] = []
-            while step < end:
-                count = min(steps_per_call, end - step)
-                state, report = advance(state, count)
-                step += count
-                reports.append(report)
-                bar.update(step, **figures(report, history.rows))
-            state, row = end_period(state, reports)
-            history.add(state, {**row, "seconds": time.monotonic() - started})
+    while step < num_steps:
+        end = min((step // period + 1) * period, num_steps)
+        reports: list[R] = []
+        while step < end:
+            count = min(steps_per_call, end - step)
+            state, report = advance(state, count)
+            step += count
+            reports.append(report)
+            on_call(step, report, history.rows)
+        state, row = end_period(state, reports)
+        history.add(state, {**row, "seconds": time.monotonic() - started})

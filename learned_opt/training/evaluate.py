@@ -1,4 +1,4 @@
-"""Loss curves of optimizers on problems that nobody has seen."""
+"""Loss curves of optimizers on fresh problems."""
 
 import functools
 from collections.abc import Callable
@@ -142,8 +142,8 @@ def trajectories(
 def draw_problems(task: Task, keys: Key, chunk: int = 64) -> tuple[Problem, Params, Key]:
     """Problems, starting points and keys of the batches, one a key.
 
-    It is apart from the trajectories because random numbers take longer to compile than an optimizer does:
-    they are compiled once for all optimizers. Call it outside of vmap, where jit would not know it again.
+    This is separate from the trajectories because random numbers take longer to compile than an optimizer
+    does; so they are compiled once for all optimizers. Called inside vmap it would be compiled anew.
     """
     return _draw(task.sample, task.init, chunk, keys)
 
@@ -195,7 +195,7 @@ def _in_chunks(one_problem: Callable[[Any], Any], draws: Any, chunk: int) -> Any
 
 @functools.lru_cache(maxsize=256)
 def _constant(tx: optax.GradientTransformation) -> Callable[[Any], optax.GradientTransformation]:
-    """The same function for the same optimizer, so that jit knows it again."""
+    """The same function for the same optimizer, so that jit does not compile it anew."""
     return lambda theta: tx
 
 

@@ -1,4 +1,4 @@
-"""Learning-rate sweeps, so that what we compare with is as good as it gets."""
+"""Learning-rate sweeps, which make baselines as good as they can be."""
 
 import functools
 import math
@@ -180,7 +180,7 @@ def with_prox(
 
     Returns:
         The factory as it is, or one around it with the learning rate as the operator's step size; the same
-        function for the same arguments, so that jit knows it again.
+        function for the same arguments, so that jit does not compile it anew.
 
     Example:
         >>> from learned_opt.tasks import quadratic, sparse_coding

@@ -115,7 +115,7 @@ def recorded_unroll(
     *,
     second_order: bool = False,
 ) -> tuple[InnerState, Array, Params]:
-    """`unroll`, and what the optimizer was given.
+    """`unroll`, with the gradients that the optimizer was given.
 
     Args:
         tx: the optimizer.
@@ -129,7 +129,7 @@ def recorded_unroll(
 
     Returns:
         The new state; the losses f32[num_steps + 1]; the gradients at the same points, leaves
-        [num_steps + 1, ...]. Nobody pays for those that are not used.
+        [num_steps + 1, ...]. Under jit those that are not used cost nothing.
 
     Example:
         >>> from learned_opt.tasks import quadratic

@@ -1,4 +1,4 @@
-"""Layer 3: one store of meta-parameters, shipped or not, and a card for each that is shipped."""
+"""Layer 2: one store of meta-parameters, shipped or not, and a card for each that is shipped."""
 
 from learned_opt.zoo.card import Card
 from learned_opt.zoo.config import Config, config_of

@@ -21,8 +21,8 @@ class Card:
         summary: one sentence: what it is for.
         config: the model, what it was meta-trained on, and all settings, as `Config.to_json` gives them.
         start: the recipe whose theta it goes on from, or `None`.
-        command: that meta-trains it again.
-        commit: of the code that meta-trained it.
+        command: the one that meta-trains it again.
+        commit: that of the code that meta-trained it.
         compute: the device and how long it took.
         versions: of the packages, by name.
         size: what it was tried on, such as `"10 to 8e3 parameters"`.

@@ -1,4 +1,4 @@
-"""What a trained thing is: its model, what it was trained on, and how; in a run, a file and a card alike."""
+"""What was trained, on what and how: the same configuration in a run, a file and a card."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ _BEFORE = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The configuration of a trained thing.
+    """What was trained, on what and how.
 
     Attributes:
         kind: a name in `core.kinds.KINDS`.
@@ -47,7 +47,7 @@ class Config:
         """The configuration that `to_json` gave.
 
         Args:
-            data: the fields by name, others are passed over; or those of a weight file of version 0.1.0.
+            data: the fields by name, others are ignored; or those of a weight file of version 0.1.0.
 
         Returns:
             The configuration.

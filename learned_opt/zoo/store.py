@@ -167,12 +167,38 @@ def weight_files(kind: str | None = None) -> list[Path]:
 
 
 def folder(kind: str) -> Path:
-    """Where the weights and cards of a kind are shipped."""
+    """Where the weights and cards of a kind are shipped.
+
+    Args:
+        kind: a name in `core.kinds.KINDS`.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: if there is no such kind, with the nearest match.
+
+    Example:
+        >>> folder("weight memory").name
+        'weight_memories'
+    """
     return WEIGHTS / kind_named(kind).plural.replace(" ", "_")
 
 
 def check_theta(model: Any, theta: Theta) -> None:
-    """An error that names the leaf of theta that does not fit the model."""
+    """`ValueError` naming the leaf of theta that does not fit a model.
+
+    Args:
+        model: of any kind.
+        theta: meta-parameters that are to be its own.
+
+    Raises:
+        ValueError: if the structure or a shape is another.
+
+    Example:
+        >>> stored = load("boolean-16")
+        >>> check_theta(stored.model, stored.theta)
+    """
     expected = jax.eval_shape(model.init, jax.random.key(0))
     name = model.config.name if model.config else "the model"
     check_same_structure(theta, expected, "theta", f"{name}'s theta")

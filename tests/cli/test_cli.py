@@ -188,6 +188,7 @@ def test_starting_from_an_earlier_run(capsys, run, tmp_path):
     # At such a learning rate theta stays where it started.
     cli.main([*words, "--start", str(run), "--directory", str(tmp_path / "new")])
     cli.main([*words, "--directory", str(tmp_path / "fresh")])
+    assert runs.RunDirectory.open(tmp_path / "new").config["start"] == str(run)
     earlier, new, fresh = (zoo.load(path).theta for path in (run, tmp_path / "new", tmp_path / "fresh"))
     chex.assert_trees_all_close(new, earlier, atol=1e-9)
     with pytest.raises(AssertionError):

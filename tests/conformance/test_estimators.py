@@ -107,9 +107,11 @@ def test_the_estimate_is_not_compiled_a_second_time(name: str):
 @every
 def test_its_gradient_leads_downhill(name: str):
     """From a learning rate that is far too small, Adam on theta lowers what the estimator reports."""
-    fields = {"num_problems": 16, "horizon": 4} | (
-        {"sigma": 0.1} if hasattr(registry.get(name), "sigma") else {}
-    )
+    fields = {"num_problems": 16, "horizon": 4}
+    if hasattr(registry.get(name), "sigma"):
+        fields["sigma"] = 0.1
+    if name == "imitation":
+        fields |= {"teacher": "sgd", "teacher_learning_rate": 0.02}
     lopt = optimizers.hyperparameters("sgd", {"learning_rate": 1e-3})
     estimator = make(name, **fields).make(lopt, TASK)
     theta = lopt.init(KEY)

@@ -14,6 +14,8 @@ import pytest
 import learned_opt
 from learned_opt import LearnedOptimizer, optimizers, runs, tasks
 from learned_opt.meta import Run, meta_train, resume
+from learned_opt.meta.job import open_run
+from learned_opt.meta.starts import first_state
 
 LOPT = optimizers.lstm(hidden_sizes=(4,))
 TASK = tasks.quadratic(dim=2)
@@ -93,13 +95,22 @@ def test_same_seed_same_theta(undisturbed: Run):
     assert other.adam_loss != undisturbed.adam_loss
 
 
-def test_best_theta_is_the_one_that_validated_best(undisturbed: Run):
-    best = int(np.argmin([row["validation_loss"] for row in undisturbed.metrics]))
-    until_then = meta_train(LOPT, TASK, **TINY | {"num_meta_steps": 8, "validate_every": 8})
-    chex.assert_trees_all_equal(until_then.last_theta, undisturbed.last_theta)
-    losses = [row["best_loss"] for row in undisturbed.metrics]
+def test_best_theta_is_the_one_that_validated_best(tmp_path: Path):
+    settings = TINY | {"learning_rate": 0.1}  # too large to end with the best
+    run = meta_train(LOPT, TASK, directory=tmp_path / "run", **settings)
+    losses = [row["best_loss"] for row in run.metrics]
+    best = np.argmin([row["validation_loss"] for row in run.metrics])
+    assert best < len(losses) - 1
     assert losses == sorted(losses, reverse=True)
-    assert undisturbed.validation_loss == losses[-1] == losses[best]
+    assert run.validation_loss == losses[-1] == losses[best]
+
+    directory = runs.RunDirectory.open(tmp_path / "run")
+    like = first_state(open_run(directory))
+    _, state = runs.Checkpoints(directory.checkpoints_path).restore(like, run.metrics[best]["step"])
+    chex.assert_trees_all_equal(run.theta, state.theta)
+    # Validation has no part in training.
+    short = meta_train(LOPT, TASK, **settings | {"validate_every": 8})
+    chex.assert_trees_all_equal(short.last_theta, run.last_theta)
 
 
 def test_directory_holds_all_of_the_run(undisturbed: Run):

@@ -1,3 +1,5 @@
+import functools
+import inspect
 import itertools
 
 import jax
@@ -154,3 +156,74 @@ def test_meta_training_finds_adams_learning_rate_and_betas_that_a_sweep_finds():
     with_default_betas = final_losses(optax.adam, jnp.asarray(axes[0], jnp.float32))
     assert found < 0.9 * with_default_betas.min()
     assert run.validation_loss < run.adam_loss
+
+
+@pytest.mark.parametrize(
+    ("factory", "name", "value"), [("adadelta", "rho", 0.9), ("adan", "b3", 0.99), ("signum", "beta", 0.9)]
+)
+def test_decay_rates_stay_between_0_and_1(factory, name, value):
+    theta = hyperparameters(factory, {"learning_rate": 0.1, name: value}).init(KEY)
+    np.testing.assert_allclose(theta[name], np.log(value / (1 - value)), rtol=1e-6)
+
+
+def test_every_number_below_1_of_every_optax_factory_has_a_scale_that_keeps_it_there_or_none():
+    """Positive numbers that may leave (0, 1) are known by name; of others the scale has to be given."""
+    positive = ("learning_rate", "weight_decay", "eps", "step_size", "trust_coefficient")
+    for factory, function in vars(optax).items():
+        if getattr(function, "__module__", "") != optax.adam.__module__ or not callable(function):
+            continue
+        for p in inspect.signature(function).parameters.values():
+            if not isinstance(p.default, float) or not 0 < p.default < 1:
+                continue
+            try:
+                theta = hyperparameters(factory, {p.name: p.default}).init(KEY)
+            except ValueError as error:
+                assert "give scales=" in str(error)  # noqa: PT017
+                continue
+            scale = np.log if any(word in p.name for word in positive) else logit
+            np.testing.assert_allclose(theta[p.name], scale(p.default), rtol=1e-5)
+
+
+def logit(x):
+    return np.log(x / (1 - x))
+
+
+@pytest.mark.parametrize("factory", ["adam", "adamw", "lamb", "radam", "adabelief", "rmsprop", "amsgrad"])
+def test_derivatives_are_finite_where_the_gradient_is_zero(factory):
+    """A black pixel has gradient zero at every step; weight decay and the loss go on."""
+    decay = "decay" if factory == "rmsprop" else "b2"
+    lopt = hyperparameters(factory, {"learning_rate": 0.1, decay: 0.9})
+
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def meta_gradient(theta, start):
+        tx, x, state = lopt.build(theta), start, lopt.build(theta).init(start)
+        for _ in range(8):  # radam looks at the second moment from the sixth on
+            updates, state = tx.update(x * jnp.array([0.0, 1.0, 2.0]), state, x)
+            x = optax.apply_updates(x, updates)
+        return jnp.sum(jnp.square(x - 2))
+
+    theta = lopt.init(KEY)
+    with jax.numpy_dtype_promotion("standard"):
+        grads, second_order = jax.jit(meta_gradient)(theta, jnp.array([1.0, -1.0, 0.5]))
+    assert np.all(np.isfinite(second_order))
+    assert all(np.isfinite(g) and g != 0 for g in grads.values())
+
+
+@pytest.mark.parametrize("arguments", [{"learning_rate": 1e-2, "b2": 0.99}, {"learning_rate": 1e-2}])
+def test_adam_trains_on_digits(arguments):
+    """Black pixels have a gradient of zero."""
+    lopt = hyperparameters("adam", arguments)
+    with jax.numpy_dtype_promotion("standard"):
+        run = learned_opt.meta_train(
+            lopt,
+            learned_opt.tasks.classification("digits", hidden_sizes=(4,), batch_size=16),
+            horizon=6,
+            truncation=3,
+            num_meta_steps=4,
+            num_problems=2,
+            learning_rate=0.05,
+            second_order="b2" not in arguments,
+            seed=0,
+        )
+    moved = {name: float(abs(run.theta[name] - lopt.init(KEY)[name])) for name in arguments}
+    assert min(moved.values()) > 0.01

@@ -1,11 +1,19 @@
+import functools
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import learned_opt
 from learned_opt.optimizers import secant_lstm
 from learned_opt.optimizers.secant_lstm import _direction
+
+KEY = jax.random.key(0)
 
 
 def zeros(lopt):
@@ -68,6 +76,55 @@ def test_scale_of_the_loss_does_not_matter(scale: float):
     plain, _ = walk(tx, lambda x: curvatures * x, x, 8)
     scaled, _ = walk(tx, lambda x: scale * curvatures * x, x, 8)
     np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["shipped", "untrained"])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 2)])
+@hypothesis.given(exponent=st.integers(-96, 98))
+@hypothesis.settings(deadline=None, max_examples=25, derandomize=True)
+def test_scale_of_the_gradient_from_1e_30_to_1e30_does_not_matter(name, shape, exponent):
+    """A scale that is a power of two changes no digit: the first updates are the same to the bit."""
+    updates = follow(name, shape)
+    np.testing.assert_array_equal(updates(jnp.float32(2.0**exponent)), updates(jnp.float32(1)))
+
+
+@functools.cache
+def follow(name, shape):
+    lopt = secant_lstm(hidden_sizes=(4,))
+    tx = lopt.build(lopt.init(KEY)) if name == "untrained" else learned_opt.pretrained("lstm-quadratic")
+    curvatures = jax.random.uniform(KEY, shape, jnp.float32, 0.5, 2.0)
+
+    @jax.jit
+    def updates(scale):
+        def step(carry, _):
+            x, state = carry
+            u, state = tx.update(scale * (curvatures * x), state, x)
+            return (x + u, state), u
+
+        x = jnp.ones(shape)
+        return jax.lax.scan(step, (x, tx.init(x)), length=7)[1]
+
+    return updates
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e26])
+def test_nothing_breaks_after_convergence(scale: float):
+    curvatures = jnp.float32([1.0, 3.0, 10.0, 0.3])
+    tx = learned_opt.pretrained("lstm-quadratic")
+    x = jnp.float32([1.0, -1.0, 0.5, 2.0])
+    (x, state), points = jax.lax.scan(
+        lambda carry, _: (moved := descend(tx, jnp.float32(scale) * curvatures, *carry), moved[0]),
+        (x, tx.init(x)),
+        length=400,
+    )
+    assert np.all(np.isfinite(points))
+    chex.assert_tree_all_finite(state)
+    np.testing.assert_allclose(x, 0, atol=1e-6)
+
+
+def descend(tx, curvatures, x, state):
+    updates, state = tx.update(curvatures * x, state, x)
+    return x + updates, state
 
 
 def test_a_factor_on_the_updates_is_seen_in_the_params():

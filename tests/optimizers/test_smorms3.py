@@ -61,6 +61,17 @@ def test_extreme_gradients_give_finite_updates(gradient):
     assert jnp.all(state.memory >= 1)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_half_precision_is_float32_rounded(dtype):
+    gradients = jnp.array([0.0, 1e-4, -3.0, 200.0])
+    tx = smorms3(0.1)
+    updates, state = tx.update(gradients.astype(dtype), tx.init(gradients.astype(dtype)))
+    expected, _ = tx.update(gradients, tx.init(gradients))
+    assert updates.dtype == dtype
+    assert state.mean_square.dtype == jnp.float32
+    np.testing.assert_allclose(updates.astype(jnp.float32), expected, rtol=1e-2)
+
+
 def test_agreeing_gradients_shorten_the_memory():
     tx = smorms3(0.1)
     steady, noisy = tx.init(jnp.zeros(1)), tx.init(jnp.zeros(1))

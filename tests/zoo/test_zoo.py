@@ -75,9 +75,11 @@ def test_quadratic_card_holds():
     )
     momentum = training.evaluate(optax.sgd(0.03, momentum=0.9), task, num_steps=100, num_problems=512, seed=7)
     assert ours[:, 100].mean() < 0.2 * momentum[:, -1].mean()
-    # It never ends above where it was at the horizon.
-    later = ours[:, 100:].mean(axis=0)
-    assert later.max() <= later[0]
+    # A longer run does not end above where it was at the horizon. From one step to the next the mean of
+    # chaotic trajectories may rise by a little, and by how much depends on rounding.
+    ends = ours[:, 100::50].mean(axis=0)
+    assert np.all(ends[1:] < ends[0])
+    assert np.all(np.diff(ends) < 0)
 
 
 @pytest.mark.parametrize("name", ["lstm-general", "lstm-mnist", "lstm-quadratic", "mlp-general"])

@@ -2,7 +2,7 @@
 
 Reference:
     Siripurapu's replication of Hochreiter, Younger and Conwell, Learning to learn using gradient descent,
-    ICANN 2001: heat maps, read by eye. The account here is computed from the states instead.
+    ICANN 2001: heat maps, read by eye. Here the states are analysed instead.
 """
 
 import itertools
@@ -30,7 +30,7 @@ class Ablation(NamedTuple):
 
     Attributes:
         cells: their names.
-        units: the names of all that has a say, cells and standard units.
+        units: the names of all units, cells and standard ones.
         weights: matrices by name, [cells, what they see]: a gate of a layer each.
         seen: the columns' names of each matrix.
         readout: f32[width + 1], the output's weights, the bias last.
@@ -42,7 +42,7 @@ class Ablation(NamedTuple):
         explained_by_input: f32[num_cells], the share that the last input explains.
         error: the mean squared error of the whole network on settled examples.
         error_by_pair: f32[4], likewise, by the input pair that is asked for; empty unless inputs are bits.
-        ablated: f32[num_units], without each unit.
+        ablated: f32[num_units], the error without each unit.
         ablated_by_pair: f32[num_units, 4], likewise.
         binary: whether functions are truth tables.
     """
@@ -143,7 +143,7 @@ def inspect_learner(
 
 
 def describe(ablation: Ablation) -> list[str]:
-    """A sentence a cell: what it stores, in which code, and what the network loses without it.
+    """One sentence for each cell: what it stores, in which code, and what the network loses without it.
 
     Args:
         ablation: of a learner.

@@ -108,7 +108,7 @@ def particles(
 ) -> Predictor:
     r"""The posterior mean of `y = link(w . features(x))` over weights uniform on [-1, 1], by particles.
 
-    An example without noise leaves of the cube of weights a slice, on which the posterior is uniform. The
+    A noiseless example leaves a slice of the cube of weights, on which the posterior is uniform. The
     particles are draws from a Gaussian of the cube's variance, moved into the slice by the gain of linear
     regression, which makes them draws from the Gaussian on it. Each is weighted by the uniform density over
     the Gaussian one, :math:`1[w \in \text{cube}]\, e^{|w|^2 / 2 \sigma^2}`.
@@ -167,7 +167,7 @@ def _prior(num_features: int) -> Array:
 def _regress(
     carry: tuple[Array, Array], row: tuple[Array, Array], predict: Callable[[Array, Array], Array]
 ) -> tuple[tuple[Array, Array], Array]:
-    """Predicts an example from weights, one vector or many, and then takes the example into them."""
+    """Predicts an example from weights, one vector or many, and then updates them with it."""
     (w, covariance), (a, z) = carry, row
     output = predict(w, a)
     gain = covariance @ a / (a @ covariance @ a + NOISE_VARIANCE)

@@ -104,10 +104,10 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
 
     Args:
         ablation: of the learner.
-        sentences: its account.
+        sentences: those of `describe`.
 
     Returns:
-        The account; what cells hold; what fails without each; the weights.
+        The sentences; what cells hold; what fails without each; the weights.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -120,16 +120,6 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
         >>> [section.heading for section in ablation_sections(ablation, describe(ablation))]
         ['The account', 'What cells hold', 'Without each unit', 'Weights']
     """
-    rows = [
-        {"unit": unit, "error without it": float(error), "times": float(error / ablation.error)}
-        | ({f"at {p}": float(e) for p, e in zip(PAIRS, by_pair, strict=True)} if ablation.binary else {})
-        for unit, error, by_pair in zip(
-            ablation.units,
-            ablation.ablated,
-            ablation.ablated_by_pair if ablation.binary else [()] * len(ablation.units),
-            strict=True,
-        )
-    ]
     functions = (
         [f"{n:2d} = {n:04b}" for n in range(len(ablation.activations))]
         if ablation.binary
@@ -153,6 +143,34 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
             names=(parameters, cells),
         ),
     ]
+    by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
+    return [
+        reports.Section("The account", prose="\n\n".join(sentences)),
+        reports.Section(
+            "What cells hold",
+            prose="Read once the function is known." + (by_bits if ablation.binary else ""),
+            figures=held,
+        ),
+        reports.Section(
+            "Without each unit",
+            prose="Mean squared error once the function is known; "
+            f"of the whole network {ablation.error:.3g}.",
+            rows=_errors_without_each(ablation),
+        ),
+        reports.Section("Weights", figures=_weights(ablation)),
+    ]
+
+
+def _errors_without_each(ablation: Ablation) -> list[dict[str, Any]]:
+    by_pair = ablation.ablated_by_pair if ablation.binary else [()] * len(ablation.units)
+    return [
+        {"unit": unit, "error without it": float(error), "times": float(error / ablation.error)}
+        | {f"at {pair}": float(e) for pair, e in zip(PAIRS, errors, strict=False)}
+        for unit, error, errors in zip(ablation.units, ablation.ablated, by_pair, strict=True)
+    ]
+
+
+def _weights(ablation: Ablation) -> list[str]:
     weights = [
         reports.heat_map(
             {name: matrix},
@@ -173,19 +191,4 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
                 names=((), [*(u.removeprefix("cell ") for u in ablation.units), "b"]),
             )
         )
-    by_bits = " A function's name is its answers to (0, 0), (0, 1), (1, 0) and (1, 1)."
-    return [
-        reports.Section("The account", prose="\n\n".join(sentences)),
-        reports.Section(
-            "What cells hold",
-            prose="Read once the function is known." + (by_bits if ablation.binary else ""),
-            figures=held,
-        ),
-        reports.Section(
-            "Without each unit",
-            prose="Mean squared error once the function is known; "
-            f"of the whole network {ablation.error:.3g}.",
-            rows=rows,
-        ),
-        reports.Section("Weights", figures=weights),
-    ]
+    return weights

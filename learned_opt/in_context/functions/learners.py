@@ -33,10 +33,10 @@ class FunctionLearner(NamedTuple):
     Attributes:
         init: `init(key) -> theta`.
         predict: `predict(theta, inputs, keep=None) -> outputs`, f32[T, 3] -> f32[T], from a state of zeros.
-            `keep` has a vector f32[width] a layer, a factor on what each of its units says: 0 for one that
-            is cut out.
+            `keep` has a vector f32[width] for each layer, factors on the outputs of its units: 0 removes
+            a unit.
         states: `states(theta, inputs) -> states`, that of each layer after every example, leaves f32[T, n].
-        widths: of the layers: how many units have a say.
+        widths: the number of units of each layer.
         config: the named arguments that made this learner, or `None`.
     """
 

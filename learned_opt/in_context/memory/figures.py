@@ -142,8 +142,8 @@ def movement(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) 
         num_train: how many training samples there are.
 
     Returns:
-        A row a part of the model: the root mean square of what its parameters are at first, of how much they
-        have changed after the training samples, and of how much they change during the test samples.
+        A row for each part of the model: the root mean square of its initial parameters, of their change over
+        the training samples, and of their change over the test samples.
 
     Example:
         >>> from learned_opt.in_context import weight_memory, xor_datasets

@@ -32,10 +32,10 @@ def predict(
     """Learns a binary problem from its samples in one pass, and predicts others.
 
     The samples are shown to a weight memory once, in several random orders and with the inputs in random
-    order and sign; the predictions are averaged. A problem of fewer inputs than the memory was meta-trained
-    for is turned at random in its space, and of one of more the principal components are seen. Of more
-    samples than it has seen in meta-training, every order shows others, that many. The prediction of a query
-    does not depend on the other queries.
+    order and sign; the predictions are averaged. Where a problem has fewer inputs than the memory was
+    meta-trained for, they are rotated at random into its input space; where it has more, their principal
+    components are shown. Where there are more samples than in meta-training, every order shows another
+    subset of that size. The prediction of a query does not depend on the other queries.
 
     Args:
         inputs: f[num_samples, num_inputs], the training samples.

@@ -94,7 +94,7 @@ def weight_memory(
 
         c_t &= \sigma(F h_t + f) \odot c_{t-1} + \sigma(I h_t + i) \odot \tanh(Z h_t + z)
 
-    where o is 1 for a sample with a target and 0 for one without. The cells at first are learned too.
+    where o is 1 for a sample with a target and 0 for one without. The initial cells are learned too.
 
     Args:
         num_inputs: of the model.

@@ -50,7 +50,7 @@ class Diagnosis(NamedTuple):
 
 
 def diverged(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Whether trajectories ended worse by far than they began.
+    """Whether trajectories ended far worse than they began.
 
     Args:
         first: f32[problems], the losses at the start.
@@ -109,16 +109,32 @@ def check_gradients(grads: dict[str, np.ndarray], estimator: UnrollSettings) -> 
         return Diagnosis(measured, findings)
     dead = [name for name, g in grads.items() if g.size and not np.any(g[finite])]
     if dead:
-        findings.append(
-            Finding(
-                "meta-parameters-without-gradient",
-                f"the meta-gradient of {_listed(dead)} is exactly 0 for every seed",
-                "the update does not depend on them, or what depends on them is cut off: recurrent weights "
-                "need more than one step in a truncation",
-                f"a longer truncation than {truncation_of(estimator)}, such as "
-                f"truncation={_next_divisor(estimator)}; or take them out of theta",
-            )
-        )
+        findings.append(_without_gradient(dead, estimator))
+    findings += _sizes(median, largest, size, estimator)
+    agreement = _cosine(flat, norms, finite & (norms > 0))
+    if agreement is not None:
+        cosine, error = agreement
+        measured["cosine of meta-gradients between seeds"] = f"{cosine:.3f} +- {error:.3f}"
+        # Only where it is sure: Adam averages over meta-steps, and training bears much noise.
+        if cosine + 2 * error < LOW_COSINE:
+            findings.append(_noisy(cosine, num_seeds, size, median, estimator))
+    return Diagnosis(measured, findings)
+
+
+def _without_gradient(dead: list[str], estimator: UnrollSettings) -> Finding:
+    return Finding(
+        "meta-parameters-without-gradient",
+        f"the meta-gradient of {_listed(dead)} is exactly 0 for every seed",
+        "the update does not depend on them, or what depends on them is cut off: recurrent weights "
+        "need more than one step in a truncation",
+        f"a longer truncation than {truncation_of(estimator)}, such as "
+        f"truncation={_next_divisor(estimator)}; or take them out of theta",
+    )
+
+
+def _sizes(median: float, largest: float, size: int, estimator: UnrollSettings) -> list[Finding]:
+    """Whether meta-gradients are too small for Adam, or a few of them outweigh the others."""
+    findings = []
     if median / math.sqrt(size) < SMALL_GRADIENT:
         factor = 10.0 ** math.ceil(math.log10(1e-3 / max(median, 1e-30)))
         findings.append(
@@ -139,32 +155,27 @@ def check_gradients(grads: dict[str, np.ndarray], estimator: UnrollSettings) -> 
                 f"problem_clip_norm={median:.1g}; {_shorter(estimator)}",
             )
         )
-    agreement = _cosine(flat, norms, finite & (norms > 0))
-    if agreement is not None:
-        cosine, error = agreement
-        measured["cosine of meta-gradients between seeds"] = f"{cosine:.3f} +- {error:.3f}"
-        # Only where it is sure: Adam averages over meta-steps, and training bears much noise.
-        if cosine + 2 * error < LOW_COSINE:
-            # Of two estimates with noise v / P and signal s, the expected cosine is s / (s + v / P).
-            more = min(16, math.ceil((1 - cosine) / max(cosine, 1e-3)))
-            evolved = estimator.name in ("es", "pes", "nres")
-            findings.append(
-                Finding(
-                    "meta-gradient-noisy",
-                    f"the mean cosine between the meta-gradients of {num_seeds} seeds is {cosine:.3f}",
-                    f"{estimator.num_problems} directions tell little of {size:,} meta-parameters"
-                    if evolved
-                    else "the problems disagree, or their trajectories are chaotic: the gradient is exact "
-                    "and says nothing about where to go",
-                    f"num_problems={more * estimator.num_problems}; "
-                    + (
-                        "a rule with fewer meta-parameters"
-                        if evolved
-                        else f"problem_clip_norm={median:.1g}; {_shorter(estimator)}; estimator='pes'"
-                    ),
-                )
-            )
-    return Diagnosis(measured, findings)
+    return findings
+
+
+def _noisy(cosine: float, num_seeds: int, size: int, median: float, estimator: UnrollSettings) -> Finding:
+    # Of two estimates with noise v / P and signal s, the expected cosine is s / (s + v / P).
+    more = min(16, math.ceil((1 - cosine) / max(cosine, 1e-3)))
+    evolved = estimator.name in ("es", "pes", "nres")
+    return Finding(
+        "meta-gradient-noisy",
+        f"the mean cosine between the meta-gradients of {num_seeds} seeds is {cosine:.3f}",
+        f"{estimator.num_problems} directions tell little of {size:,} meta-parameters"
+        if evolved
+        else "the problems disagree, or their trajectories are chaotic: the gradient is exact "
+        "and says nothing about where to go",
+        f"num_problems={more * estimator.num_problems}; "
+        + (
+            "a rule with fewer meta-parameters"
+            if evolved
+            else f"problem_clip_norm={median:.1g}; {_shorter(estimator)}; estimator='pes'"
+        ),
+    )
 
 
 def check_memory(needed: int, available: int, source: str, estimator: UnrollSettings) -> Diagnosis:

@@ -1,4 +1,4 @@
-"""What happens along a trajectory, for an optimizer that does not know that it is watched."""
+"""Statistics of an optimizer's updates along a trajectory, taken from outside."""
 
 import re
 from typing import Any, NamedTuple
@@ -63,7 +63,7 @@ def watched_trajectories(
         num_steps: updates to make; static.
 
     Returns:
-        The losses f32[problems, num_steps + 1] and the statss.
+        The losses f32[problems, num_steps + 1] and the statistics of the updates.
     """
     extra_args = {} if task.prox is None else {"prox": task.prox}
     tx = _watched(lopt, theta, extra_args)
@@ -84,7 +84,7 @@ def watched_trajectories(
 
 
 def leaf_names(lopt: LearnedOptimizer, task: Task, theta: Theta) -> list[str]:
-    """The leaves that `UpdateStats.finite` is of, in the order in which one makes the next.
+    """The names of the leaves in `UpdateStats.finite`, in the order in which they are computed.
 
     Args:
         lopt: the learned optimizer.
@@ -146,8 +146,8 @@ def _watched(
 def with_saturation(function: Any, theta: Theta, *args: Any) -> tuple[Any, dict[str, Array]]:
     """What a function gives, and which share of its sigmoids and hyperbolic tangents is at the bounds.
 
-    They are read off the traced program, so that every rule can be looked at, and only those that theta has a
-    say in count: a clock that goes through a tanh saturates by design.
+    They are read off the traced program, so that every rule can be looked at, and only those that depend
+    on theta count: a step counter that passes through a tanh saturates by design.
 
     Args:
         function: of theta and the other arguments.

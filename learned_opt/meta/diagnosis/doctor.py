@@ -23,8 +23,9 @@ from learned_opt.meta.diagnosis.checks import (
 )
 from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories
 from learned_opt.meta.diagnosis.trajectory_checks import check_floor, check_trajectories
+from learned_opt.meta.job import open_run
 from learned_opt.meta.settings import Settings
-from learned_opt.meta.trainer import first_state, open_run
+from learned_opt.meta.starts import first_state
 from learned_opt.training.estimators.settings import UnrollSettings
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import with_prox
@@ -58,7 +59,7 @@ def doctor(
         num_truncations: consecutive truncations from the start of the trajectories, at most.
         num_trajectories: problems whose trajectories are watched.
         max_steps: inner steps to watch, at most; the horizon if that is shorter.
-        memory: bytes that there are for a meta-step; those of the device, or of the machine, by default.
+        memory: bytes available to a meta-step; those of the device, or of the machine, by default.
         **settings: fields of `Settings`, as `meta_train` takes them.
 
     Returns:
@@ -127,7 +128,7 @@ def doctor_run(
     task: Task | None = None,
     **options: Any,
 ) -> Diagnosis:
-    """The same for a run, finished or not, with what its metrics show and how far theta has come.
+    """The same for a run, finished or not, with what its metrics show and how far theta has moved.
 
     Args:
         directory: of the run; it is only read.

@@ -1,4 +1,4 @@
-"""Warnings during meta-training, on trouble that would otherwise show at its end."""
+"""Warnings during meta-training of trouble that would otherwise show only at the end."""
 
 import warnings
 from typing import Any

@@ -46,6 +46,12 @@ def register_recipes(recipes: Mapping[str, Recipe]) -> None:
 
     Raises:
         ValueError: if there is one of the same name already.
+
+    Example:
+        >>> register_recipes({"lstm-quadratic": recipe("lstm-quadratic")})
+        Traceback (most recent call last):
+        ...
+        ValueError: there is a recipe 'lstm-quadratic' already; choose another name
     """
     for name, one in recipes.items():
         if name in RECIPES:

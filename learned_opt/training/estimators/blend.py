@@ -1,4 +1,4 @@
-"""A gradient estimate and an estimate by evolution strategies, weighted by how sure each is.
+"""Backpropagation and evolution strategies, each weighted by its inverse variance.
 
 Reference:
     Metz, Maheswaranathan, Nixon, Freeman, Sohl-Dickstein, Understanding and correcting pathologies in the
@@ -15,7 +15,6 @@ import optax
 
 from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.evolution import (
-    Inner,
     along,
     check_noise,
     mean_over_pairs,
@@ -23,7 +22,7 @@ from learned_opt.training.estimators.evolution import (
     restarted_pairs,
 )
 from learned_opt.training.estimators.settings import EvolutionSettings, registry
-from learned_opt.training.estimators.truncation import UnrollState, truncated_unrolls
+from learned_opt.training.estimators.truncation import Inner, UnrollState, truncated_unrolls
 from learned_opt.training.objectives import Objective
 
 MIN_VARIANCE = 1e-30  # its inverse is still a float32 number
@@ -53,20 +52,20 @@ def blend(
         \epsilon_i \sim N(0, \sigma^2 I)
 
     Mean and variance are over the problems i, for each meta-parameter by itself. Where trajectories are tame
-    the gradient decides; where they are chaotic its variance explodes and evolution strategies take over. A
-    meta-parameter whose gradient is not finite in some problem has that of the evolution strategies, and a
-    pair of which a loss is not finite is left out of those.
+    the gradient decides; where they are chaotic its variance explodes and evolution strategies take over.
+    Where the gradient of a meta-parameter is not finite in some problem, evolution strategies decide alone;
+    a pair with a loss that is not finite is left out of them.
 
-    Truncations are those of `es`: the same start for both signs, and from one to the next theta as it is.
+    Truncations are as in `es`: both signs start from the same state, and theta itself leads to the next.
 
     Args:
         lopt: the learned optimizer.
         task: what its problems are drawn from.
         objective: the meta-objective of one trajectory.
         sigma: deviation of the noise on each meta-parameter.
-        second_order: whether to differentiate through the optimizee's gradients. Of first order,
-            backpropagation estimates something else than evolution strategies do, and the weights know
-            nothing of it.
+        second_order: whether to differentiate through the optimizee's gradients. First-order
+            backpropagation estimates another quantity than evolution strategies do, which the weights do
+            not account for.
         problem_clip_norm: norm that each problem's two estimates are clipped to, each by itself.
         **inner: `horizon`, `truncation`, `num_problems` and `random_phases`, as `truncated_bptt` has them.
 

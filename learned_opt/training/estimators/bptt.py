@@ -8,6 +8,7 @@ Reference:
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import optax
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.settings import ObjectiveSettings, TruncationSettings, registry
 from learned_opt.training.estimators.truncation import (
-    Horizon,
+    Inner,
     Truncation,
     UnrollFunction,
     UnrollState,
@@ -33,12 +34,9 @@ def truncated_bptt(
     task: Task,
     objective: Objective,
     *,
-    horizon: Horizon,
-    truncation: int,
-    num_problems: int,
     second_order: bool = False,
     problem_clip_norm: float | None = None,
-    random_phases: bool = False,
+    **inner: Unpack[Inner],
 ) -> Estimator:
     r"""The gradient of the objective's share of one truncation, averaged over problems.
 
@@ -55,16 +53,15 @@ def truncated_bptt(
         lopt: the learned optimizer.
         task: what its problems are drawn from.
         objective: the meta-objective of one trajectory.
-        horizon: T, inner steps of a trajectory; or a function that draws it, such as `log_uniform(10, 1000)`.
-        truncation: K, inner steps differentiated at once; it divides the horizon.
-        num_problems: P, problems unrolled side by side.
         second_order: whether to differentiate through the optimizee's gradients.
         problem_clip_norm: c, the norm that each problem's gradient is clipped to before the mean is taken;
             `None` for no clipping. Without it a few problems whose trajectories are chaotic can outweigh all
             others, the more so the longer the truncation. It biases the mean, and keeps `num_problems`
             gradients in memory.
-        random_phases: whether the first trajectories are cut short at random, so that later ones do not all
-            begin and end together.
+        **inner: `horizon`, T, inner steps of a trajectory, or a function that draws it, such as
+            `log_uniform(10, 1000)`; `truncation`, K, inner steps differentiated at once, which divides the
+            horizon; `num_problems`, P, unrolled side by side; `random_phases`, whether the first
+            trajectories are cut short at random, so that later ones do not all begin and end together.
 
     Returns:
         The estimator.
@@ -91,17 +88,7 @@ def truncated_bptt(
         each problem's gradient is an addition.
     """
     check_problem_clip_norm(problem_clip_norm)
-    unrolls = truncated_unrolls(
-        lopt,
-        task,
-        objective,
-        horizon=horizon,
-        truncation=truncation,
-        num_problems=num_problems,
-        second_order=second_order,
-        random_phases=random_phases,
-    )
-
+    unrolls = truncated_unrolls(lopt, task, objective, second_order=second_order, **inner)
     return by_truncations(unrolls, problem_clip_norm)
 
 

@@ -10,9 +10,9 @@ import dataclasses
 from typing import Unpack
 
 from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Task, Theta
-from learned_opt.training.estimators.evolution import Inner, check_noise, evolution_gradient, restarted_pairs
+from learned_opt.training.estimators.evolution import check_noise, evolution_gradient, restarted_pairs
 from learned_opt.training.estimators.settings import EvolutionSettings, registry
-from learned_opt.training.estimators.truncation import UnrollState, truncated_unrolls
+from learned_opt.training.estimators.truncation import Inner, UnrollState, truncated_unrolls
 from learned_opt.training.objectives import Objective
 
 

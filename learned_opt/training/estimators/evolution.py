@@ -10,7 +10,7 @@ exchange losses alone: each makes the noise of all pairs from the common key.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ import optax
 from learned_opt.core.sharding import on_every_device, split_by_problem
 from learned_opt.core.types import Array, Data, Estimator, Key, Theta
 from learned_opt.training.estimators.truncation import (
-    Horizon,
     Truncation,
     UnrollFunction,
     UnrollState,
@@ -28,15 +27,6 @@ from learned_opt.training.estimators.truncation import (
     report,
 )
 from learned_opt.training.unroll import InnerState
-
-
-class Inner(TypedDict, total=False):
-    """The inner problems' arguments, which the estimators hand on to `truncated_unrolls`."""
-
-    horizon: Horizon
-    truncation: int
-    num_problems: int
-    random_phases: bool
 
 
 def check_noise(sigma: float, problem_clip_norm: float | None) -> None:

@@ -49,10 +49,8 @@ def blockwise_unroll(
     data: Data,
     states: InnerState,
     num_steps: int,
-    *,
-    block_size: int = BLOCK_SIZE,
 ) -> tuple[InnerState, Array]:
-    r"""`unroll` of the first order of several problems, whose derivative costs less time and memory.
+    r"""Unrolls several problems, with a first-order derivative in less time and memory than `unroll`'s.
 
     With the optimizee's gradients held constant, a parameter is its start plus the updates, so that the
     derivative of the losses with respect to the update :math:`u_t` needs the gradients of the forward pass
@@ -63,16 +61,16 @@ def blockwise_unroll(
         \frac{\partial J}{\partial u_t} = \sum_{s > t} \frac{\partial J}{\partial f_s} \nabla f_s(x_s)
 
     What is left is the derivative of the update rule along a sequence of known gradients with known
-    cotangents. The optimizee is not differentiated again; and as no coordinate knows of another, the
-    coordinates of all problems are taken block by block, each block small enough for the cache, so that
-    memory does not grow with what the rule computes for all coordinates and steps. The result is that of
-    `jax.grad` through `unroll`, up to the order of sums.
+    cotangents. The optimizee is not differentiated again. Since coordinates do not depend on each other,
+    those of all problems are processed in blocks that fit into the cache, and the intermediate results of the
+    rule are held for one block at a time. The result is that of `jax.grad` through `unroll`, up to the order
+    of sums.
 
-    The derivative with respect to everything but theta is zero, and so is that of the states. On a mesh of
-    problems each device takes the blocks of its own.
+    The derivative with respect to everything but theta is zero, and so is that of the states. On several
+    devices each processes the blocks of its own problems.
 
     Args:
-        lopt: a learned optimizer and
+        lopt: the learned optimizer.
         theta: its meta-parameters, the same for all problems.
         task: the task that the problems are from; `goes_by_blocks(lopt, task)` must hold.
         keys: make the batches, as in `unroll`, [num_problems].
@@ -80,7 +78,6 @@ def blockwise_unroll(
         data: the task's data.
         states: where the trajectories stand, with a leading axis of problems.
         num_steps: updates to make; static.
-        block_size: coordinates of a block; static.
 
     Returns:
         The new states, and the losses f32[num_problems, num_steps + 1], as `unroll` gives them.
@@ -111,7 +108,7 @@ def blockwise_unroll(
     def backward(residuals: Any, cotangents: Any):
         theta, gradients, opt_states = residuals
         kept = (gradients, opt_states, cotangents[1])
-        product = functools.partial(_rule_gradient, lopt, block_size)
+        product = functools.partial(_rule_gradient, lopt, BLOCK_SIZE)
         return each_its_share(product, kept, theta, combine="sum"), None, None, None, None
 
     unroll_problems = jax.custom_vjp(lambda *args: forward(*args)[0])

@@ -38,7 +38,7 @@ def full_unroll(
 ) -> Estimator:
     r"""The gradient of the objective of whole trajectories, averaged over problems.
 
-    It is that of `truncated_bptt` with a truncation as long as the horizon, for less memory: the trajectory
+    It is that of `truncated_bptt` with a truncation as long as the horizon, in less memory: the trajectory
     is cut into segments of S steps, only the states at their seams are kept, and the backward pass unrolls
     each segment once more. It holds
 
@@ -47,9 +47,9 @@ def full_unroll(
         T / S + S \ \text{ states instead of } T, \qquad
         \text{the fewest, } 2 \sqrt T, \text{ with } S = \sqrt T
 
-    for one more forward unroll. The first-order gradient of a coordinatewise rule goes by blocks of
-    coordinates instead, unless S is given: it holds T gradients and no states. Each estimate has new problems
-    and no state.
+    at the price of one more forward unroll. The first-order gradient of a coordinatewise rule goes by blocks
+    of coordinates instead, unless S is given: it holds T gradients and no states. Each estimate draws new
+    problems and carries nothing over.
 
     Args:
         lopt: the learned optimizer.
@@ -123,7 +123,7 @@ def full_unroll(
 
 
 def best_segment(horizon: int) -> int:
-    """The divisor S of the horizon T with the smallest T / S + S, the larger one of two.
+    """The divisor S of the horizon T with the smallest T / S + S; of two, the larger.
 
     Args:
         horizon: T, inner steps of a trajectory.

@@ -45,7 +45,7 @@ def log_uniform(low: int, high: int) -> Horizon:
 
 
 def growing(horizon: Horizon, *, first: int, num_truncations: int) -> Horizon:
-    r"""A curriculum: horizons up to a limit that grows geometrically, and then none.
+    r"""A curriculum: horizons below a limit that grows geometrically and is then lifted.
 
     .. math::
 

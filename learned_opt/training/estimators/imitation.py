@@ -6,7 +6,7 @@ Reference:
 """
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Par
 from learned_opt.training.estimators.bptt import by_truncations
 from learned_opt.training.estimators.settings import TruncationSettings, registry
 from learned_opt.training.estimators.truncation import (
-    Horizon,
+    Inner,
     UnrollState,
     check_problem_clip_norm,
     truncated_unrolls,
@@ -48,12 +48,9 @@ def imitation(
     teacher: optax.GradientTransformation,
     task: Task,
     *,
-    horizon: Horizon,
-    truncation: int,
-    num_problems: int,
     own_trajectories: bool = False,
     problem_clip_norm: float | None = None,
-    random_phases: bool = False,
+    **inner: Unpack[Inner],
 ) -> Estimator:
     r"""The gradient of how far a rule's updates are from those of another optimizer.
 
@@ -74,13 +71,11 @@ def imitation(
         lopt: the learned optimizer.
         teacher: any optax transformation, whose updates are added to the params.
         task: what its problems are drawn from.
-        horizon: inner steps of a trajectory, or a function that draws it.
-        truncation: K, inner steps differentiated at once; it divides the horizon.
-        num_problems: problems unrolled side by side.
         own_trajectories: whether the params go where the rule's updates lead, and not the teacher's, so that
             the rule learns what the teacher would do where its own errors lead.
         problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
-        random_phases: whether trajectories begin and end apart.
+        **inner: `horizon`, `truncation` (K), `num_problems` and `random_phases`, as `truncated_bptt` has
+            them.
 
     Returns:
         The estimator.
@@ -111,11 +106,9 @@ def imitation(
         _compared(lopt, teacher, own_trajectories),
         task,
         weighted_sum(),  # the losses of the task are not looked at
-        horizon=horizon,
-        truncation=truncation,
-        num_problems=num_problems,
-        random_phases=random_phases,
+        **inner,
     )
+    truncation = inner["truncation"]
 
     def unroll(theta: Theta, state: UnrollState, data: Data) -> tuple[Array, UnrollState]:
         before = state.inner.opt_state._replace(error=jnp.zeros([], jnp.float32))

@@ -13,7 +13,6 @@ import jax
 from learned_opt.core.sharding import on_every_device
 from learned_opt.core.types import Array, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.evolution import (
-    Inner,
     PairsState,
     check_noise,
     gaussian,
@@ -21,7 +20,7 @@ from learned_opt.training.estimators.evolution import (
     persistent_pairs,
 )
 from learned_opt.training.estimators.settings import EvolutionSettings, registry
-from learned_opt.training.estimators.truncation import replace, truncated_unrolls
+from learned_opt.training.estimators.truncation import Inner, replace, truncated_unrolls
 from learned_opt.training.objectives import Objective
 
 

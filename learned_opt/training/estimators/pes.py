@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from learned_opt.core.sharding import on_every_device
 from learned_opt.core.types import Array, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.evolution import (
-    Inner,
     PairsState,
     along,
     check_noise,
@@ -23,7 +22,7 @@ from learned_opt.training.estimators.evolution import (
     persistent_pairs,
 )
 from learned_opt.training.estimators.settings import EvolutionSettings, registry
-from learned_opt.training.estimators.truncation import truncated_unrolls
+from learned_opt.training.estimators.truncation import Inner, truncated_unrolls
 from learned_opt.training.objectives import Objective
 
 

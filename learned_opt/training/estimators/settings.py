@@ -1,6 +1,6 @@
-"""What the estimators of learned optimizers are told: each estimator's settings are a class of its own.
+"""The settings of the estimators of learned optimizers, a class for each.
 
-A class inherits the fields that it has a meaning for, and no others.
+A class inherits the fields that have a meaning for its estimator, and no others.
 """
 
 import dataclasses

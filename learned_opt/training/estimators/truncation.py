@@ -6,7 +6,7 @@ theta that a problem is unrolled with, and in what they make of its losses.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -77,17 +77,32 @@ class Truncation(NamedTuple):
     full: bool
 
 
+class Inner(TypedDict):
+    """The inner problems' arguments, which all estimators by truncations hand on to `truncated_unrolls`."""
+
+    horizon: Horizon
+    truncation: int
+    num_problems: int
+    random_phases: NotRequired[bool]
+
+
+class _InnerArguments(NamedTuple):
+    """`Inner` with defaults; one that is missing is named by Python's own error."""
+
+    horizon: Horizon
+    truncation: int
+    num_problems: int
+    random_phases: bool = False
+
+
 def truncated_unrolls(
     lopt: LearnedOptimizer,
     task: Task,
     objective: Objective,
     *,
-    horizon: Horizon,
-    truncation: int,
-    num_problems: int,
     second_order: bool = False,
-    random_phases: bool = False,
     through_state: bool = False,
+    **inner: Unpack[Inner],
 ) -> Truncation:
     """The inner problems of an estimator: how they begin, and how they go on by one truncation.
 
@@ -97,16 +112,14 @@ def truncated_unrolls(
         lopt: the learned optimizer.
         task: what problems are drawn from.
         objective: the meta-objective of one trajectory.
-        horizon: inner steps of a trajectory; or `horizon(key, truncations) -> i32[]`, drawn for each
-            trajectory from the number of truncations made before it in its place, and rounded up to whole
-            truncations.
-        truncation: inner steps of a truncation; it divides the horizon.
-        num_problems: problems unrolled side by side.
         second_order: whether the optimizee's gradients are differentiated too.
-        random_phases: whether the first trajectory of each place is cut short at random, so that later ones
-            do not all begin and end together.
         through_state: whether the state that a truncation ends in is differentiated too, and not its losses
             alone.
+        **inner: `horizon`, inner steps of a trajectory, or `horizon(key, truncations) -> i32[]`, drawn for
+            each trajectory from the number of truncations made before it in its place, and rounded up to
+            whole truncations; `truncation`, inner steps of one, which divides the horizon; `num_problems`,
+            unrolled side by side; `random_phases`, whether the first trajectory of each place is cut short
+            at random, so that later ones do not all begin and end together.
 
     Returns:
         The functions.
@@ -127,6 +140,7 @@ def truncated_unrolls(
         >>> losses.shape, states.step.tolist(), states.ended.tolist()
         ((3,), [2, 2, 2], [False, False, False])
     """
+    horizon, truncation, num_problems, random_phases = _InnerArguments(**inner)
     if isinstance(horizon, int):
         check_truncation(horizon, truncation)
     elif truncation < 1:
@@ -186,7 +200,7 @@ def truncated_unrolls(
 
 
 def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
-    """Parts of a state made anew; nothing is computed where no part is.
+    """A state with some of its entries made anew; nothing is computed where there are none.
 
     Args:
         where: bool[n].
