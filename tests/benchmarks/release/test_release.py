@@ -81,11 +81,11 @@ def test_a_function_learner_is_measured_on_each_part_and_length(monkeypatch):
 
 def test_what_cannot_be_released_is_said(weights, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'boolean-14'"):
-        release.release("boolean-41")
+        release.release("bolean-14")
     with pytest.raises(ValueError, match="a run has none"):
         release.release("boolean-14", str(tmp_path), words_only=True)
     run = trained(zoo.load("boolean-14").config, directory=tmp_path / "run", **TINY)
-    with pytest.raises(ValueError, match="is a function learner, and not a weight memory"):
+    with pytest.raises(ValueError, match="function learner, where weight memory is asked for"):
         release.release("weight-memory", str(run.directory))
 
 
