@@ -70,14 +70,9 @@ def evaluate(what: str, words: Sequence[str]) -> None:
 def measure(
     words: Sequence[str], on_progress: Callable[[str], None] = lambda name: None
 ) -> tuple[str, Any, training.Comparison]:
-    """What `learned-opt evaluate` measures of a learned optimizer.
+    """What `learned-opt evaluate` measures by its words: the optimizer's label, the options, the comparison.
 
-    Args:
-        words: the command's, the optimizer first.
-        on_progress: called with the name of each optimizer before its turn.
-
-    Returns:
-        The optimizer's label, the options, and the comparison.
+    `on_progress` is called with the name of each optimizer before its turn.
     """
     what, *rest = words
     stored = zoo.load(what, "optimizer")

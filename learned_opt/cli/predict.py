@@ -52,10 +52,7 @@ def command(words: Sequence[str]) -> None:
     """Runs `learned-opt predict`."""
     name, rest = ("DATA", words) if words[:1] in (["-h"], ["--help"]) else target(words, USAGE)
     options = parse(
-        Options,
-        rest,
-        f"learned-opt predict {name}",
-        "Learns a binary problem in one pass and predicts.",
+        Options, rest, f"learned-opt predict {name}", "Learns a binary problem in one pass and predicts."
     )
     problem = read_problem(Path(name), options.target, options.queries)
     with Console(stderr=True).status("learning"):

@@ -26,21 +26,7 @@ T = TypeVar("T", bound=RecipeOptions)
 
 
 def overridden(base: type[T], name: str, words: Sequence[str], command: str) -> tuple[T, meta.Recipe]:
-    """A recipe with overrides, and a command's other options.
-
-    Args:
-        base: of the other options.
-        name: of the recipe.
-        words: the options.
-        command: that they are of.
-
-    Returns:
-        The other options, and the recipe as it is to be run.
-
-    Raises:
-        SystemExit: if the options do not parse, or ask for help.
-        ValueError: if there is no such recipe or estimator, with the nearest match.
-    """
+    """A command's other options, of the class `base`, and the recipe with what the words override."""
     recipe = meta.recipe(name)
     # The kind's own name may stand for "model": --optimizer.hidden-sizes.
     prefix = f"--{recipe.kind.name.replace(' ', '-')}."

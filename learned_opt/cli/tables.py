@@ -37,19 +37,9 @@ class Table:
 
 
 def read_problem(path: Path, target: str | None = None, queries_path: Path | None = None) -> Problem:
-    """A user's problem from a .csv or .npz file.
+    """A user's problem from a .csv or .npz file; errors name what is wrong and where it stands.
 
-    Args:
-        path: of the file.
-        target: the column of the targets; the last by default.
-        queries_path: a .csv file of the samples to be predicted; the rows without a target by default.
-
-    Returns:
-        The problem.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming what is missing, no number, or not binary, and where it stands.
+    The targets are the last column by default, the queries the rows without a target.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; check the path")

@@ -32,33 +32,19 @@ def names() -> tuple[str, ...]:
 
 
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
-    """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own.
-
-    Example:
-        >>> resolve_data_dir("/data/tfds").name
-        'tfds'
-    """
+    """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(default if data_dir is None else data_dir).expanduser().absolute()
 
 
 def check_name(name: str) -> None:
-    """Raises a `ValueError` with the nearest match for the name of no data set.
-
-    Example:
-        >>> check_name("mnist")
-    """
+    """Raises a `ValueError` with the nearest match for the name of no data set."""
     if name not in _NAMES:
         raise unknown_name("data set", name, _NAMES)
 
 
 def prepare_command(name: str, root: Path) -> str:
-    """The shell command that prepares a data set in a resolved data directory.
-
-    Example:
-        >>> prepare_command("mnist", resolve_data_dir(None))
-        'learned-opt prepare-data mnist'
-    """
+    """The shell command that prepares a data set in a resolved data directory."""
     variable = "" if root == resolve_data_dir(None) else f"TFDS_DATA_DIR={root} "
     return f"{variable}learned-opt prepare-data {name}"
 

@@ -15,14 +15,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 class SourceFile(NamedTuple):
-    """One file of the original distribution.
-
-    Attributes:
-        name: the file's name, which is also its name in a manual directory.
-        url: where it is published.
-        size: bytes.
-        sha256: hexadecimal digest of the content.
-    """
+    """One file of the original distribution: its size in bytes, its content's digest in hexadecimal."""
 
     name: str
     url: str
@@ -31,15 +24,7 @@ class SourceFile(NamedTuple):
 
 
 def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
-    """What is wrong with the source files in a directory.
-
-    Args:
-        files: the files that should be there.
-        directory: where they should be.
-
-    Returns:
-        One line for each file that is missing or has another content; empty if all is well.
-    """
+    """What is wrong with the source files in a directory, a line for each that is missing or different."""
     if not directory.is_dir():
         return ["no such directory"]
     problems = ((file.name, _problem(file, directory)) for file in files)
@@ -49,13 +34,7 @@ def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
 def download(files: Sequence[SourceFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
     """Downloads the files that are not in a directory yet; each appears whole or not at all.
 
-    Args:
-        files: the files to fetch.
-        directory: where to put them; made if need be.
-        on_bytes: called with the number of bytes that have arrived since the last call.
-
-    Raises:
-        DataSourceError: if a file is out of reach or does not have its registered content.
+    `on_bytes` is called with the number of bytes that have arrived since its last call.
     """
     for file in files:
         if _problem(file, directory):

@@ -16,22 +16,9 @@ if TYPE_CHECKING:
 def labelled_axes(
     title: str, x_label: str, y_label: str = "", *, height: float = 3.3, label_below: bool = False
 ) -> tuple["Figure", "Axes"]:
-    """A figure with one pair of axes, to be used inside `house_style`.
+    """A figure, `height` inches high, with one pair of axes, to be used inside `house_style`.
 
-    Args:
-        title: plain text, set in several lines if it is long.
-        x_label: below the horizontal axis.
-        y_label: beside the vertical axis.
-        height: of the figure, in inches.
-        label_below: whether to leave room for a small label between the axes and the title.
-
-    Returns:
-        The figure and its axes.
-
-    Example:
-        >>> _, axes = labelled_axes("long " * 20, "step")
-        >>> axes.get_title().count("long")
-        20
+    `label_below` leaves room for a small label between the axes and the title.
     """
     figure = new_figure(height)
     axes = figure.add_subplot()
@@ -47,19 +34,7 @@ def set_title(axes: "Axes", title: str, label_below: bool = False) -> None:
 
 
 def step_axis(axes: "Axes", first: float, last: float) -> None:
-    """Makes the horizontal axis one of steps: linear, with whole numbers.
-
-    Args:
-        axes: whose axis it is.
-        first: step at the left end.
-        last: step at the right end.
-
-    Example:
-        >>> axes = new_figure(2.0).add_subplot()
-        >>> step_axis(axes, 0, 100)
-        >>> axes.get_xlim()[1].item()
-        100.0
-    """
+    """Makes the horizontal axis one of steps: linear, with whole numbers."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlim(first, max(last, first + 1))
@@ -68,19 +43,7 @@ def step_axis(axes: "Axes", first: float, last: float) -> None:
 
 
 def loss_axis(axes: "Axes", low: float, high: float) -> None:
-    """Makes the vertical axis one of losses: logarithmic, with labels as dense as its range allows.
-
-    Args:
-        axes: whose axis it is.
-        low: the lowest loss to be seen; the axis is linear if it is not positive.
-        high: the highest.
-
-    Example:
-        >>> axes = new_figure(2.0).add_subplot()
-        >>> loss_axis(axes, 0.01, 1.0)
-        >>> axes.get_yscale()
-        'log'
-    """
+    """Makes the vertical axis one of losses: logarithmic, unless `low` is not positive."""
     from matplotlib.ticker import LogLocator
 
     if low <= 0:
@@ -97,19 +60,7 @@ def loss_axis(axes: "Axes", low: float, high: float) -> None:
 
 
 def number_axis(axes: "Axes", x: np.ndarray, log: bool) -> None:
-    """Makes the horizontal axis one of numbers: of steps if it is linear and all of them are whole.
-
-    Args:
-        axes: whose axis it is.
-        x: f[n], the numbers that it spans; what is not finite does not count.
-        log: whether the axis is logarithmic.
-
-    Example:
-        >>> _, axes = labelled_axes("", "width")
-        >>> number_axis(axes, np.array([1.0, 10.0]), log=True)
-        >>> axes.get_xscale()
-        'log'
-    """
+    """Makes the horizontal axis one of the numbers x, f[n]; of steps if it is linear and all are whole."""
     x = x[np.isfinite(x)]
     first, last = (x.min(), x.max()) if x.size else (0.0, 1.0)
     if not log and np.all(x == np.round(x)):
@@ -146,18 +97,7 @@ def _log_ticks(axis: "Axis", low: float, high: float, spec: str, smallest: float
 
 
 def power(value: float) -> str:
-    """A positive number as a power of ten, with a factor before it where it is none.
-
-    Args:
-        value: such as an axis's tick.
-
-    Returns:
-        The text, without markup.
-
-    Example:
-        >>> power(1e4), power(2e-3)
-        ('10⁴', '2×10⁻³')
-    """
+    """A positive number as a power of ten, with a factor before it where it is none: 2×10⁻³."""
     mantissa, exponent = f"{value:.2e}".split("e")
     tens = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return tens if float(mantissa) == 1 else f"{float(mantissa):g}\N{MULTIPLICATION SIGN}{tens}"

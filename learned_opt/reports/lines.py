@@ -49,11 +49,7 @@ class LineStyle(NamedTuple):
     @property
     def stroke(self) -> dict[str, Any]:
         """As keyword arguments of matplotlib's lines."""
-        return {
-            "color": self.color,
-            "lw": 2.0 if self.strong else 1.2,
-            "dashes": self.dashes or (None, None),
-        }
+        return {"color": self.color, "lw": 2.0 if self.strong else 1.2, "dashes": self.dashes or (None, None)}
 
     @property
     def font_weight(self) -> str:
@@ -81,16 +77,7 @@ class Line(NamedTuple):
 def line_styles(names: Sequence[str], highlight: Sequence[str]) -> dict[str, LineStyle]:
     """Styles by name: a name has the same style in every figure, as long as there are colours left.
 
-    Args:
-        names: of the lines.
-        highlight: names in strong colours, which go by their order in here.
-
-    Returns:
-        The styles.
-
-    Example:
-        >>> line_styles(["adam", "mine"], ["mine"])["mine"].color
-        '#d7301f'
+    Highlighted names have strong colours, by their order.
     """
     styles = {name: LineStyle(STRONG[i % len(STRONG)], (), True) for i, name in enumerate(highlight)}
     free = list(range(len(OTHERS)))

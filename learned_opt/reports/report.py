@@ -147,12 +147,7 @@ def _data(section: Section) -> dict[str, Any]:
             f"the rows of section {section.heading!r} cannot be stored as JSON: {error}; "
             "use text, numbers, booleans and None"
         ) from error
-    return {
-        "heading": section.heading,
-        "prose": section.prose,
-        "rows": rows,
-        "command": section.command,
-    }
+    return {"heading": section.heading, "prose": section.prose, "rows": rows, "command": section.command}
 
 
 def _json_value(value: Any) -> Any:

@@ -50,18 +50,7 @@ STYLE = {
 
 @contextlib.contextmanager
 def house_style() -> Iterator[None]:
-    """Draws with the defaults of matplotlib and ours, whatever the user's are.
-
-    Yields:
-        Nothing; figures are made and written inside.
-
-    Raises:
-        ImportError: naming the extra, if matplotlib is not installed.
-
-    Example:
-        >>> with house_style():
-        ...     figure = new_figure(2.0)
-    """
+    """Draws with the defaults of matplotlib and ours, whatever the user's are; `require_plots` included."""
     require_plots()
     from matplotlib import style
 
@@ -87,38 +76,16 @@ def require_plots() -> None:
 
 
 def new_figure(height: float) -> "Figure":
-    """An empty figure of a page's text width, to be used inside `house_style`.
-
-    Args:
-        height: in inches.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> new_figure(2.0).get_size_inches().tolist()
-        [5.6, 2.0]
-    """
+    """An empty figure of a page's text width and a height in inches, to be used inside `house_style`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def to_svg(figure: "Figure", title: str) -> str:
-    """The SVG text of a figure, without anything that depends on when or where it is drawn.
+    """The `<svg>` element of a figure, the same whenever and wherever it is drawn inside `house_style`.
 
-    Args:
-        figure: to be used inside `house_style`.
-        title: what a screen reader calls the figure.
-
-    Returns:
-        An `<svg>` element.
-
-    Example:
-        >>> with house_style():
-        ...     svg = to_svg(new_figure(2.0), "nothing")
-        >>> svg.startswith('<svg role="img" aria-label="nothing"')
-        True
+    The title is what a screen reader calls the figure.
     """
     buffer = io.StringIO()
     undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -129,19 +96,7 @@ def to_svg(figure: "Figure", title: str) -> str:
 
 
 def to_png(figure: "Figure") -> bytes:
-    """The PNG file of a figure.
-
-    Args:
-        figure: to be used inside `house_style`.
-
-    Returns:
-        The file's bytes.
-
-    Example:
-        >>> with house_style():
-        ...     to_png(new_figure(2.0))[1:4]
-        b'PNG'
-    """
+    """The PNG file of a figure, to be used inside `house_style`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     return buffer.getvalue()

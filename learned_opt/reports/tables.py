@@ -47,19 +47,7 @@ class Column:
 
 
 def format_value(value: Any, digits: int = 4) -> str:
-    """A value as tables show it.
-
-    Args:
-        value: a number, text, boolean or `None`.
-        digits: significant digits of a number that is not an integer.
-
-    Returns:
-        The text; an en dash for `None`.
-
-    Example:
-        >>> [format_value(v) for v in (0.25, 12345.6, 1.2e-7, 2000, None, True, float("inf"))]
-        ['0.2500', '12,346', '1.200e-7', '2,000', '–', 'yes', '∞']
-    """
+    """A value as tables show it, with so many significant digits if it is a float; an en dash for `None`."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
@@ -136,22 +124,7 @@ class Cells(NamedTuple):
 
 
 def table_cells(rows: Rows, columns: Mapping[str, Column] | None) -> Cells:
-    """The text of a table's cells, and which of them are the best of their columns.
-
-    Args:
-        rows: as in `Section`.
-        columns: as in `Section`.
-
-    Returns:
-        The cells.
-
-    Raises:
-        ValueError: if there are rows and no columns.
-
-    Example:
-        >>> table_cells([{"loss": 0.1}, {"loss": 0.2}], {"loss": Column("loss", best="low")}).body
-        [[('0.1000', True)], [('0.2000', False)]]
-    """
+    """A table's cells as text, and which are the best of their columns; arguments as in `Section`."""
     if columns is None:
         keys = dict.fromkeys(key for row in rows for key in row if key not in FLAGS)
         columns = {key: Column(key.replace("_", " ")) for key in keys}

@@ -5,25 +5,22 @@ Everything that is written here is whole or not there at all, and shows when it 
 
 from learned_opt.runs.checkpoints import CheckpointError, Checkpoints
 from learned_opt.runs.directory import RunDirectory, RunError
-from learned_opt.runs.loop import History, history, run_periods
+from learned_opt.runs.loop import history, run_periods
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.processes import barrier, broadcast, gather_to_host, is_first, use_every_core
-from learned_opt.runs.progress import Progress, progress
+from learned_opt.runs.processes import barrier, broadcast, is_first, use_every_core
+from learned_opt.runs.progress import progress
 from learned_opt.runs.provenance import provenance
 from learned_opt.runs.weights import WeightsError, load_weights, save_weights
 
 __all__ = [
     "CheckpointError",
     "Checkpoints",
-    "History",
     "MetricsWriter",
-    "Progress",
     "RunDirectory",
     "RunError",
     "WeightsError",
     "barrier",
     "broadcast",
-    "gather_to_host",
     "history",
     "is_first",
     "load_weights",

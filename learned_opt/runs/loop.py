@@ -18,28 +18,14 @@ R = TypeVar("R")
 
 @dataclasses.dataclass
 class History:
-    """Where a run stands; made by `history`.
-
-    Attributes:
-        state: a pytree with a field `step`, the steps made.
-        rows: the metrics, a dictionary a period, as in the run's `metrics.jsonl`.
-        store: called with each period's step, metrics and state.
-    """
+    """Where a run stands; made by `history`."""
 
     state: Any
     rows: list[dict[str, Any]]
     store: Callable[[int, dict[str, Any], Any], None]
 
     def add(self, state: Any, row: dict[str, Any]) -> None:
-        """Ends a period: stores its metrics and the state, where the run has a directory.
-
-        Args:
-            state: after the period.
-            row: its metrics.
-
-        Raises:
-            OSError: if the disk is full; what was stored before is intact.
-        """
+        """Ends a period: stores its metrics and the state after it, where the run has a directory."""
         step = int(state.step)
         self.store(step, row, state)
         self.state = state
@@ -58,7 +44,7 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         state: the run's first state, a pytree with a field `step`.
 
     Yields:
-        The history so far.
+        The history so far: the state, the rows, and `add(state, row)` to end a period.
 
     Raises:
         RunError: if another process has the run.

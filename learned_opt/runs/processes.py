@@ -80,17 +80,7 @@ def gather_to_host(tree: Any) -> Any:
     """A tree whose arrays this process can read; all processes must call it together.
 
     What lies on other processes' devices is gathered leaf by leaf, so that a device never holds more than one
-    whole leaf beside its own part.
-
-    Args:
-        tree: of arrays, typed keys too, and numbers.
-
-    Returns:
-        The tree, the arrays that were spread over processes as numpy arrays or keys of one device.
-
-    Example:
-        >>> gather_to_host({"step": 3})
-        {'step': 3}
+    whole leaf beside its own part. It comes back as numpy arrays, or keys of one device.
     """
     return jax.tree.map(_on_host, tree)
 
