@@ -55,62 +55,20 @@ KINDS: dict[str, Kind] = {}
 
 
 def register_kind(kind: Kind) -> Kind:
-    """Adds a kind to `KINDS`.
-
-    Args:
-        kind: the kind.
-
-    Returns:
-        The kind.
-
-    Example:
-        >>> import learned_opt
-        >>> list(KINDS)
-        ['optimizer', 'function learner', 'weight memory']
-    """
+    """Adds a kind to `KINDS`, and returns it."""
     KINDS[kind.name] = kind
     return kind
 
 
 def kind_named(name: str) -> Kind:
-    """The kind of a name.
-
-    Args:
-        name: one of `KINDS`.
-
-    Returns:
-        The kind.
-
-    Raises:
-        ValueError: if there is none, with the nearest match.
-
-    Example:
-        >>> import learned_opt
-        >>> kind_named("optimizer").estimators[0]
-        'tbptt'
-    """
+    """The kind of a name; a `ValueError` with the nearest match if there is none."""
     if name not in KINDS:
         raise unknown_name("kind", name, KINDS)
     return KINDS[name]
 
 
 def kind_of(model: Any) -> Kind:
-    """The kind that a model is of.
-
-    Args:
-        model: such as what `optimizers.lstm()` returns.
-
-    Returns:
-        The kind.
-
-    Raises:
-        TypeError: if it is of none.
-
-    Example:
-        >>> from learned_opt import optimizers
-        >>> kind_of(optimizers.lstm()).name
-        'optimizer'
-    """
+    """The kind of a model, such as what `optimizers.lstm()` returns; `TypeError` if it is of none."""
     for kind in KINDS.values():
         if isinstance(model, kind.model):
             return kind
@@ -119,22 +77,7 @@ def kind_of(model: Any) -> Kind:
 
 
 def kind_of_config(config: Any) -> Kind:
-    """The kind that a model's configuration is of.
-
-    Args:
-        config: as the registry of a kind makes it.
-
-    Returns:
-        The kind.
-
-    Raises:
-        TypeError: if it is of none.
-
-    Example:
-        >>> from learned_opt import optimizers
-        >>> kind_of_config(optimizers.lstm().config).name
-        'optimizer'
-    """
+    """The kind of a model's configuration; `TypeError` if it is of none."""
     for kind in KINDS.values():
         if type(config) in kind.models.configs.values():
             return kind

@@ -9,6 +9,7 @@ from learned_opt import runs, zoo
 from learned_opt.core.kinds import Trainable, kind_of
 from learned_opt.core.types import Theta
 from learned_opt.meta.settings import Settings, settings_of
+from learned_opt.zoo.store import check_theta
 
 
 class Job(NamedTuple):
@@ -90,7 +91,7 @@ def start_theta(model: Any, start: str | Path | None) -> Theta | None:
     if start is None:
         return None
     theta = zoo.load(start).theta
-    zoo.check_theta(model, theta)
+    check_theta(model, theta)
     return theta
 
 

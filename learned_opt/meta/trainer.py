@@ -19,6 +19,7 @@ from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import problem_mesh
 from learned_opt.meta.starts import compiled_run, each_start
 from learned_opt.meta.step import MetaState, StepMetrics
+from learned_opt.zoo.config import config_of
 
 
 class Run(NamedTuple):
@@ -110,7 +111,7 @@ def meta_train(
     trainable = make_trainable(job, mesh)  # before there is a directory that an error would leave behind
     run_directory = None
     if directory is not None:
-        config = zoo.config_of(model, task, validation_task, checked.to_json())[1]
+        config = config_of(model, task, validation_task, checked.to_json())[1]
         run_directory = runs.RunDirectory.create(
             directory,
             {

@@ -6,7 +6,6 @@ from learned_opt.optimizers.mlp import MLPState, mlp_rule
 from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
 from learned_opt.optimizers.registry import registry
-from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
 
@@ -17,7 +16,6 @@ __all__ = [
     "ProximalState",
     "SMORMS3State",
     "SecantState",
-    "cosine_factor",
     "hyperparameters",
     "lstm",
     "mlp_rule",

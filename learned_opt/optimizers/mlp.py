@@ -207,10 +207,10 @@ def _factor(finite: Array, old: Array, square: Array, decay: float, axis: int) -
 
 
 def _inputs(g: Array, mu: Sequence[Array], nu: Array, row: Sequence[Array], col: Sequence[Array]):
-    """What the network sees of a coordinate, of its row, and of its column, with the axis that each lacks.
+    """What the network sees of a coordinate, its row and its column, with the axis that each lacks.
 
-    Every input is divided by its root mean square over the tensor. An array an input, so that all that is
-    made of them is one loop over the coordinates.
+    Each is divided by its root mean square over the tensor, and an array of its own, so that one loop over
+    the coordinates makes all that is made of them.
     """
     relative, inverse = _relative(nu)
     rows, inverse_rows = zip(*map(_relative, row), strict=True)

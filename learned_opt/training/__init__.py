@@ -24,11 +24,10 @@ from learned_opt.training.minimize import Minimized, minimize
 from learned_opt.training.objectives import (
     Objective,
     convergence_rate,
-    initial_history,
     of_logarithms,
     weighted_sum,
 )
-from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune, with_prox
+from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune
 from learned_opt.training.unroll import InnerState, start, unroll
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "full_unroll",
     "growing",
     "imitation",
-    "initial_history",
     "log_uniform",
     "loss_at",
     "loss_gradient",
@@ -66,5 +64,4 @@ __all__ = [
     "tune",
     "unroll",
     "weighted_sum",
-    "with_prox",
 ]

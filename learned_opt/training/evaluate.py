@@ -142,8 +142,8 @@ def trajectories(
 def draw_problems(task: Task, keys: Key, chunk: int = 64) -> tuple[Problem, Params, Key]:
     """Problems, starting points and keys of the batches, one a key.
 
-    This is separate from the trajectories because random numbers take longer to compile than an optimizer
-    does; so they are compiled once for all optimizers. Called inside vmap it would be compiled anew.
+    Compiled apart from the trajectories, once for all optimizers: random numbers take longer to compile than
+    an optimizer does. Not to be called inside vmap.
     """
     return _draw(task.sample, task.init, chunk, keys)
 

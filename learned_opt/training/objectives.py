@@ -76,18 +76,7 @@ class Objective:
 
 
 def initial_history(first_loss: Array) -> Array:
-    """What a trajectory remembers at step 0: f32[3], no losses before the first.
-
-    Args:
-        first_loss: f32[], the loss at step 0.
-
-    Returns:
-        `[NaN, NaN, first_loss]`.
-
-    Example:
-        >>> initial_history(jnp.float32(2))
-        Array([nan, nan,  2.], dtype=float32)
-    """
+    """What a trajectory remembers at step 0, f32[3]: no losses before the first."""
     nan = jnp.full_like(first_loss, jnp.nan)
     return jnp.stack([nan, nan, first_loss])
 

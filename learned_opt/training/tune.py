@@ -174,20 +174,8 @@ def with_prox(
 ) -> Callable[[Any], optax.GradientTransformation]:
     """A factory whose optimizers are followed by a task's proximal operator, if it has one.
 
-    Args:
-        factory: `factory(learning_rate)`.
-        task: the task.
-
-    Returns:
-        The factory as it is, or one around it with the learning rate as the operator's step size; the same
-        function for the same arguments, so that jit does not compile it anew.
-
-    Example:
-        >>> from learned_opt.tasks import quadratic, sparse_coding
-        >>> with_prox(optax.sgd, quadratic(dim=2)) is optax.sgd
-        True
-        >>> type(with_prox(optax.sgd, sparse_coding())(0.1).init(jnp.zeros(50))).__name__
-        'ProximalState'
+    The operator's step size is the learning rate. The same arguments give the same function, so that jit does
+    not compile it anew.
     """
     return factory if task.prox is None else _around(factory, task.prox)
 
@@ -225,22 +213,9 @@ def loss_at(curves: np.ndarray, step: int, window: int = 1) -> np.ndarray:
 
 
 def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
-    """The mean that validations go by; with a floor c, `exp(mean(log(loss + c))) - c`.
+    """The mean of losses f[num_problems] for validations; with a floor c, `exp(mean(log(loss + c))) - c`.
 
-    Where meta-training looks at logarithms, so do validations: the plain mean of losses many decades apart is
-    that of a few problems.
-
-    Args:
-        losses: f[num_problems].
-        log_floor: c, or `None` for the plain mean.
-
-    Returns:
-        The mean.
-
-    Example:
-        >>> losses = np.array([1.0, 1e-4])
-        >>> round(mean_loss(losses, None), 5), round(mean_loss(losses, 1e-6), 5)
-        (0.50005, 0.01005)
+    The plain mean of losses many decades apart is that of a few problems.
     """
     if log_floor is None:
         return float(losses.mean())
@@ -248,17 +223,7 @@ def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
 
 
 def check_window(window: int) -> None:
-    """`ValueError` unless the window is a positive odd number of steps.
-
-    Args:
-        window: steps to average over.
-
-    Raises:
-        ValueError: if it is even or below 1.
-
-    Example:
-        >>> check_window(9)
-    """
+    """`ValueError` unless the window is a positive odd number of steps."""
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window={window!r}: give a positive odd number of steps")
 

@@ -1,9 +1,9 @@
 """Layer 2: one store of meta-parameters, shipped or not, and a card for each that is shipped."""
 
 from learned_opt.zoo.card import Card
-from learned_opt.zoo.config import Config, config_of
+from learned_opt.zoo.config import Config
 from learned_opt.zoo.pretrained import DEFAULT, available, pretrained
-from learned_opt.zoo.store import Stored, check_theta, folder, load, save, shipped, weight_files
+from learned_opt.zoo.store import Stored, folder, load, save, shipped, weight_files
 
 __all__ = [
     "DEFAULT",
@@ -11,8 +11,6 @@ __all__ = [
     "Config",
     "Stored",
     "available",
-    "check_theta",
-    "config_of",
     "folder",
     "load",
     "pretrained",

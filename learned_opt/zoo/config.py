@@ -79,25 +79,7 @@ class Config:
 def config_of(
     model: Any, task: Any = None, validation_task: Any = None, settings: dict[str, Any] | None = None
 ) -> tuple[Kind, Config]:
-    """The kind and the configuration of a model.
-
-    Args:
-        model: what is trained.
-        task: what it is trained on.
-        validation_task: what theta is selected on.
-        settings: of the training, as JSON.
-
-    Returns:
-        Both.
-
-    Raises:
-        TypeError: if the model is of no kind.
-
-    Example:
-        >>> from learned_opt import optimizers, tasks
-        >>> config_of(optimizers.lstm(), tasks.quadratic(dim=3))[1].task.dim
-        3
-    """
+    """The kind and the configuration of a model; `TypeError` if it is of no kind."""
     kind = kind_of(model)
     return kind, Config(
         kind=kind.name,

@@ -186,19 +186,7 @@ def folder(kind: str) -> Path:
 
 
 def check_theta(model: Any, theta: Theta) -> None:
-    """`ValueError` naming the leaf of theta that does not fit a model.
-
-    Args:
-        model: of any kind.
-        theta: meta-parameters that are to be its own.
-
-    Raises:
-        ValueError: if the structure or a shape is another.
-
-    Example:
-        >>> stored = load("boolean-16")
-        >>> check_theta(stored.model, stored.theta)
-    """
+    """`ValueError` naming the leaf of theta that does not fit a model of any kind."""
     expected = jax.eval_shape(model.init, jax.random.key(0))
     name = model.config.name if model.config else "the model"
     check_same_structure(theta, expected, "theta", f"{name}'s theta")

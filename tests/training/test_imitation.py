@@ -12,8 +12,9 @@ from learned_opt import Task
 from learned_opt.meta import initial_state, meta_steps
 from learned_opt.optimizers import hyperparameters, lstm
 from learned_opt.tasks import quadratic, sparse_coding
-from learned_opt.training import BASELINES, evaluate, imitation, with_prox
+from learned_opt.training import BASELINES, evaluate, imitation
 from learned_opt.training.estimators import Imitation
+from learned_opt.training.tune import with_prox
 
 KEY = jax.random.key(0)
 LOPT = hyperparameters("sgd", {"learning_rate": 0.3})

@@ -5,8 +5,10 @@ import optax
 import pytest
 
 from learned_opt.core import Task
-from learned_opt.tasks import quadratic
+from learned_opt.optimizers import ProximalState
+from learned_opt.tasks import quadratic, sparse_coding
 from learned_opt.training import BASELINES, evaluate, evaluation_keys, loss_at, sweep, trajectories, tune
+from learned_opt.training.tune import mean_loss, with_prox
 
 
 def line(curvature: float) -> Task:
@@ -166,3 +168,17 @@ def test_a_sweep_takes_nothing_that_is_not_finite():
         sweep(lambda x: x, [])
     with pytest.raises(ValueError, match="one column"):
         sweep(lambda x: x[:, 0], [(1, 2)], factors=(2,))
+
+
+def test_validations_go_by_the_plain_mean_or_that_of_logarithms():
+    losses = np.array([1.0, 1e-4])
+    assert mean_loss(losses, None) == pytest.approx(0.50005)
+    assert mean_loss(losses, 1e-6) == pytest.approx((1 + 1e-6) ** 0.5 * (1e-4 + 1e-6) ** 0.5 - 1e-6)
+
+
+def test_the_proximal_operator_follows_where_there_is_one():
+    assert with_prox(optax.sgd, quadratic(dim=2)) is optax.sgd
+    task = sparse_coding()
+    factory = with_prox(optax.sgd, task)
+    assert factory is with_prox(optax.sgd, task)
+    assert isinstance(factory(0.1).init(jnp.zeros(50)), ProximalState)

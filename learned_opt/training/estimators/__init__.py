@@ -3,10 +3,9 @@
 from learned_opt.training.estimators.blend import Blend, blend
 from learned_opt.training.estimators.bptt import Bptt, truncated_bptt
 from learned_opt.training.estimators.es import Es, es
-from learned_opt.training.estimators.evolution import PairsState
 from learned_opt.training.estimators.full_unroll import Full, full_unroll
 from learned_opt.training.estimators.horizons import growing, log_uniform
-from learned_opt.training.estimators.imitation import Imitation, ImitationState, imitation
+from learned_opt.training.estimators.imitation import Imitation, imitation
 from learned_opt.training.estimators.loss_gradient import loss_gradient
 from learned_opt.training.estimators.nres import Nres, nres
 from learned_opt.training.estimators.pes import Pes, pes
@@ -19,9 +18,7 @@ __all__ = [
     "Es",
     "Full",
     "Imitation",
-    "ImitationState",
     "Nres",
-    "PairsState",
     "Pes",
     "Truncation",
     "UnrollState",

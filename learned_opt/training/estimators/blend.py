@@ -116,22 +116,10 @@ def blend(
 
 
 def inverse_variance_mean(one: Array, other: Array, counted: Array) -> Array:
-    r"""The mean of two estimates of one number, each weighted by the inverse of its mean's variance.
+    """The mean of two estimates of one number, each weighted by the inverse of its mean's variance.
 
-    Args:
-        one: f32[n, ...], samples of the first estimate; where one of them is not finite it has no weight.
-        other: f32[n, ...], samples of the second.
-        counted: bool[n], which of the second's samples count; with fewer than two of them it has no weight.
-
-    Returns:
-        f32[...]; NaN where neither has weight.
-
-    Example:
-        >>> one, other = jnp.array([0.0, 2.0]), jnp.array([4.0, 6.0])
-        >>> inverse_variance_mean(one, other, jnp.array([True, True])).item()
-        3.0
-        >>> inverse_variance_mean(one.at[0].set(jnp.nan), other, jnp.array([True, True])).item()
-        5.0
+    Samples f32[n, ...] of each; `counted`, bool[n], says which of the other's count. The first has no weight
+    where a sample is not finite, the other with fewer than two that count; NaN where neither has.
     """
     (mean, weight), (other_mean, other_weight) = (
         _mean_and_weight(one, jnp.ones_like(counted)),

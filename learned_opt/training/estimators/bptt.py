@@ -93,15 +93,7 @@ def truncated_bptt(
 
 
 def by_truncations(unrolls: Truncation, problem_clip_norm: float | None = None) -> Estimator:
-    """Backpropagation through one truncation after the other; new problems where trajectories have ended.
-
-    Args:
-        unrolls: the inner problems.
-        problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
-
-    Returns:
-        The estimator.
-    """
+    """Backpropagation through one truncation after the other; new problems where trajectories have ended."""
 
     def init(key: Key, theta: Theta, data: Data) -> UnrollState:
         return unrolls.begin(key, theta)
@@ -125,28 +117,10 @@ def mean_gradient(
     states: UnrollState,
     problem_clip_norm: float | None = None,
 ) -> tuple[Theta, Array, UnrollState]:
-    """The gradient of the mean over problems, or the mean of the clipped gradients.
+    """The gradient of the mean over problems, or the mean of the clipped ones; the mean loss; the new states.
 
-    Args:
-        unrolls: the inner problems.
-        meta_loss: `meta_loss(unroll, theta, states) -> (losses, states)`, of one problem where `unroll` is
-            `unrolls.unroll`, and of all of them where it is `unrolls.unroll_all`.
-        theta: meta-parameters.
-        states: where the problems stand.
-        problem_clip_norm: norm that each problem's gradient is clipped to; `None` for no clipping.
-
-    Returns:
-        The gradient, a tree like theta; the mean loss, f32[]; where the problems stand then.
-
-    Example:
-        >>> unroll = lambda theta, w, data: (theta * w, w)
-        >>> unrolls = Truncation(begin=None, unroll=unroll, unroll_all=unroll, num_problems=2, full=True)
-        >>> meta_loss = lambda unroll, theta, w: unroll(theta, w, ())
-        >>> theta, states = jnp.float32(1), jnp.array([1.0, 3.0])
-        >>> mean_gradient(unrolls, meta_loss, theta, states)[0].item()
-        2.0
-        >>> mean_gradient(unrolls, meta_loss, theta, states, problem_clip_norm=2.0)[0].item()
-        1.5
+    `meta_loss(unroll, theta, states) -> (losses, states)` is of one problem where `unroll` is
+    `unrolls.unroll`, and of all of them where it is `unrolls.unroll_all`.
     """
     if problem_clip_norm is None:
 

@@ -21,22 +21,7 @@ PLACEHOLDER = 7919  # coordinates of a vector whose state shows which of its lea
 
 
 def goes_by_blocks(lopt: LearnedOptimizer, task: Task) -> bool:
-    """Whether `blockwise_unroll` is for this learned optimizer and this task.
-
-    Args:
-        lopt: the learned optimizer.
-        task: the task.
-
-    Returns:
-        Whether the rule is coordinatewise and sees the gradient of the loss itself.
-
-    Example:
-        >>> from learned_opt import optimizers, tasks
-        >>> goes_by_blocks(optimizers.lstm(), tasks.quadratic())
-        True
-        >>> goes_by_blocks(optimizers.secant_lstm(), tasks.quadratic())
-        False
-    """
+    """Whether `blockwise_unroll` applies: a coordinatewise rule that sees the gradient of the loss itself."""
     return lopt.coordinatewise and task.smooth is None and task.prox is None
 
 
@@ -61,39 +46,11 @@ def blockwise_unroll(
         \frac{\partial J}{\partial u_t} = \sum_{s > t} \frac{\partial J}{\partial f_s} \nabla f_s(x_s)
 
     What is left is the derivative of the update rule along a sequence of known gradients with known
-    cotangents. The optimizee is not differentiated again. Since coordinates do not depend on each other,
-    those of all problems are processed in blocks that fit into the cache, and the intermediate results of the
-    rule are held for one block at a time. The result is that of `jax.grad` through `unroll`, up to the order
-    of sums.
+    cotangents. Since coordinates do not depend on each other, those of all problems are processed in blocks
+    that fit into the cache. The result is that of `jax.grad` through `unroll`, up to the order of sums.
 
-    The derivative with respect to everything but theta is zero, and so is that of the states. On several
-    devices each processes the blocks of its own problems.
-
-    Args:
-        lopt: the learned optimizer.
-        theta: its meta-parameters, the same for all problems.
-        task: the task that the problems are from; `goes_by_blocks(lopt, task)` must hold.
-        keys: make the batches, as in `unroll`, [num_problems].
-        problems: draws from the task, with a leading axis of problems.
-        data: the task's data.
-        states: where the trajectories stand, with a leading axis of problems.
-        num_steps: updates to make; static.
-
-    Returns:
-        The new states, and the losses f32[num_problems, num_steps + 1], as `unroll` gives them.
-
-    Example:
-        >>> from learned_opt import optimizers, tasks
-        >>> from learned_opt.training import start
-        >>> lopt, task = optimizers.lstm(hidden_sizes=(4,)), tasks.quadratic(dim=2)
-        >>> keys = jax.random.split(jax.random.key(0), 3)
-        >>> theta, problems = lopt.init(keys[0]), jax.vmap(task.sample)(keys)
-        >>> first = jax.vmap(lambda key, p: start(lopt.build(theta), task, key, p))(keys, problems)
-        >>> def last_loss(theta):
-        ...     losses = blockwise_unroll(lopt, theta, task, keys, problems, (), first, 5)[1]
-        ...     return jnp.mean(losses[:, -1])
-        >>> jax.tree.map(jnp.shape, jax.grad(last_loss)(theta)) == jax.tree.map(jnp.shape, theta)
-        True
+    Arguments and results are `unroll`'s, with a leading axis of problems on keys, problems and states. The
+    derivative with respect to everything but theta is zero, and so is that of the states.
     """
 
     def forward(theta: Theta, keys: Key, problems: Problem, data: Data, states: InnerState):
@@ -124,8 +81,7 @@ def _rule_gradient(
 ) -> Theta:
     """The rule's vector-Jacobian product along the sequence.
 
-    `kept` are the gradients, leaves [P, K + 1, ...], the states that the rule began with, and the
-    cotangents of the losses, f32[P, K + 1].
+    `kept` are gradients [P, K + 1, ...], the states that the rule began with, and cotangents f32[P, K + 1].
     """
     gradients, opt_states, cotangents = kept
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(gradients)]

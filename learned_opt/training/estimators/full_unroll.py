@@ -123,21 +123,7 @@ def full_unroll(
 
 
 def best_segment(horizon: int) -> int:
-    """The divisor S of the horizon T with the smallest T / S + S; of two, the larger.
-
-    Args:
-        horizon: T, inner steps of a trajectory.
-
-    Returns:
-        S.
-
-    Raises:
-        ValueError: if the horizon is not positive.
-
-    Example:
-        >>> best_segment(100), best_segment(1000), best_segment(7)
-        (10, 40, 7)
-    """
+    """The divisor S of the horizon T with the smallest T / S + S; of two, the larger."""
     if horizon < 1:
         raise ValueError(f"horizon={horizon!r}: it must be at least 1")
     return min(divisors(horizon), key=lambda s: (horizon // s + s, -s))

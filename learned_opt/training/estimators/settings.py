@@ -142,18 +142,7 @@ class EvolutionSettings(TruncationSettings, ObjectiveSettings):
 
 
 def check_positive(settings: Any, *names: str) -> None:
-    """`ValueError` unless all of some fields are at least 1.
-
-    Args:
-        settings: a dataclass.
-        *names: of its fields.
-
-    Raises:
-        ValueError: naming the first that is not.
-
-    Example:
-        >>> check_positive(UnrollSettings(), "horizon")
-    """
+    """`ValueError` naming the first of a dataclass's fields that is below 1."""
     for name in names:
         if getattr(settings, name) < 1:
             raise ValueError(f"{name}={getattr(settings, name)!r}: it must be at least 1")

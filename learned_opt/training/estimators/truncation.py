@@ -200,20 +200,7 @@ def truncated_unrolls(
 
 
 def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
-    """A state with some of its entries made anew; nothing is computed where there are none.
-
-    Args:
-        where: bool[n].
-        fresh: makes a whole new state.
-        state: a tree of arrays with a leading axis of n.
-
-    Returns:
-        The state, its entries new where `where` says so.
-
-    Example:
-        >>> replace(jnp.array([True, False]), lambda: jnp.ones((2, 1)), jnp.zeros((2, 1))).tolist()
-        [[1.0], [0.0]]
-    """
+    """A state with the entries where bool[n] says so made anew; nothing is computed where there are none."""
 
     def mixed() -> S:
         def choose(new: Array, old: Array) -> Array:
@@ -225,26 +212,7 @@ def replace(where: Array, fresh: Callable[[], S], state: S) -> S:
 
 
 def report(grad: Theta, loss: Array, states: UnrollState) -> MetaGradient:
-    """What an estimator returns beside its new state.
-
-    Args:
-        grad: the meta-gradient.
-        loss: f32[], the mean meta-loss of the truncation.
-        states: where the unrolls stand now, with any leading axes.
-
-    Returns:
-        The meta-gradient, with the mean last loss of the trajectories that ended, or of all if none did.
-
-    Example:
-        >>> report(
-        ...     jnp.zeros(2),
-        ...     jnp.float32(1),
-        ...     UnrollState(*[jnp.ones((2, 3))] * 7)._replace(
-        ...         inner=InnerState((), (), jnp.array([4, 2])), end=jnp.array([4, 4])
-        ...     ),
-        ... ).ends_trajectory.item()
-        True
-    """
+    """A meta-gradient, with the mean last loss of the trajectories that ended, or of all if none did."""
     last, ended = states.history[..., -1], states.ended
     any_ended = jnp.any(ended)
     counted = ended | ~any_ended
@@ -255,18 +223,7 @@ def report(grad: Theta, loss: Array, states: UnrollState) -> MetaGradient:
 
 
 def check_truncation(horizon: int, truncation: int) -> None:
-    """`ValueError` unless both are positive and the truncation divides the horizon.
-
-    Args:
-        horizon: inner steps of a trajectory.
-        truncation: inner steps of a part of it.
-
-    Raises:
-        ValueError: naming the divisor of the horizon that is nearest to the truncation.
-
-    Example:
-        >>> check_truncation(horizon=100, truncation=20)
-    """
+    """`ValueError` unless both are positive and the truncation divides the horizon."""
     for name, value in (("horizon", horizon), ("truncation", truncation)):
         if value < 1:
             raise ValueError(f"{name}={value!r}: it must be at least 1")
@@ -279,32 +236,11 @@ def check_truncation(horizon: int, truncation: int) -> None:
 
 
 def check_problem_clip_norm(problem_clip_norm: float | None) -> None:
-    """`ValueError` unless it is positive or `None`.
-
-    Args:
-        problem_clip_norm: the norm that each problem's gradient is clipped to.
-
-    Raises:
-        ValueError: if it is neither.
-
-    Example:
-        >>> check_problem_clip_norm(None)
-    """
+    """`ValueError` unless it is positive or `None`."""
     if problem_clip_norm is not None and not problem_clip_norm > 0:
         raise ValueError(f"problem_clip_norm={problem_clip_norm!r}: it must be positive, or None")
 
 
 def divisors(number: int) -> list[int]:
-    """All divisors of a positive number, in order.
-
-    Args:
-        number: the number.
-
-    Returns:
-        Its divisors.
-
-    Example:
-        >>> divisors(12)
-        [1, 2, 3, 4, 6, 12]
-    """
+    """All divisors of a positive number, in order."""
     return [d for d in range(1, number + 1) if number % d == 0]

@@ -15,7 +15,7 @@ from benchmarks.suites.sparse_coding.iterative import (
     lipschitz,
     proximal_gradient,
 )
-from learned_opt.core import group_norms
+from learned_opt.core.prox import group_norms
 from learned_opt.tasks import SparseCoding, sparse_coding
 
 WEIGHT = 0.05
