@@ -142,7 +142,7 @@ def best_swept(group: dict[str, Aggregate]) -> Aggregate | None:
 
 
 def common(aggregates: Aggregates) -> Aggregates:
-    """The tasks that the whole field ran on, and the optimizers, but no references, that ran on all of these."""
+    """The tasks that most optimizers ran on, and the optimizers, not references, that ran on all of them."""
     most = max((len(group) for group in aggregates.values()), default=0)
     groups = {g: group for g, group in aggregates.items() if len(group) > 0.6 * most}
     names = [

@@ -38,7 +38,7 @@ class Optimizer:
 
 
 def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Optimizer:
-    """A baseline whose learning rate is swept: `factory(learning_rate)`, or `factory(learning_rate, num_steps)`."""
+    """One whose learning rate is swept: `factory(learning_rate)`, or of that and the number of steps."""
     build = factory if takes_num_steps else lambda learning_rate, num_steps: factory(learning_rate)
     return Optimizer(name, "swept", build, **fields)
 
@@ -49,7 +49,7 @@ def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **
 
 
 def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Optimizer:
-    """A reference with a loop of its own; `solve(task, problem, batch, num_steps)` gives the stacked iterates."""
+    """A reference with a loop of its own; `solve(task, problem, batch, num_steps)` gives stacked iterates."""
     return Optimizer(name, "solver", solve, **fields)
 
 
@@ -114,7 +114,7 @@ BASELINES: Mapping[str, Optimizer] = {c.name: c for c in (*SWEPT, *UNTUNED, *REF
 
 
 def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
-    """The optimizers behind a name: one of the suite, a baseline, what `learned` takes, a file's `OPTIMIZERS`."""
+    """The optimizers behind a name: one of `own`, a baseline, what `learned` takes, a file's `OPTIMIZERS`."""
     known = {**BASELINES, **{c.name: c for c in own}}
     if name in known:
         return [known[name]]

@@ -59,7 +59,7 @@ def comparison(
     optimizers: Callable[[str], Sequence[Optimizer]] = lambda size: tuple(BASELINES.values()),
     metrics: Mapping[str, Column] | None = None,
 ) -> Suite:
-    """A suite that compares optimizers on the tasks `cases(size)`; `version` grows when a cell's meaning does."""
+    """A suite of the tasks `cases(size)`; `version` is raised when the meaning of a cell changes."""
 
     def plan(request: Request) -> list[Job]:
         own = optimizers(request.size)

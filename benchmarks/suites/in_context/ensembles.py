@@ -26,7 +26,7 @@ def train(
     num_seeds: int,
     rates: tuple[float, ...],
 ) -> tuple[Theta, float, list[float]]:
-    """Meta-trains seeds with the best learning rate of a trial; the stacked thetas, the rate, all that were tried.
+    """Meta-trains seeds with the best learning rate of a trial; stacked thetas, the rate, all rates tried.
 
     In the trial each rate has one seed and a quarter of the steps; the least mean loss over the second half
     wins. While it is the least or greatest rate, others beyond it are tried; a single rate is taken as it is.

@@ -84,8 +84,8 @@ def jobs(suite: str, size: str, machine: Key) -> list[Job]:
 def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     """A meta-step, and the forward unroll in it, the problems split over all devices as `meta_train` does.
 
-    The limits of the LSTM count the gates four times (forward, again in the backward pass, two products of it),
-    and the state four times (it and its cotangent written and read). Evolution strategies unroll twice.
+    The limits of the LSTM count the gates four times (forward, again in the backward pass, two products of
+    it), and the state four times (it and its cotangent written and read). Evolution strategies unroll twice.
     """
     lopt, task = RULES[case.optimizer](), case.task()
     inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
