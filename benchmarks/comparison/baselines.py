@@ -38,7 +38,7 @@ class Optimizer:
 
 
 def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Optimizer:
-    """One whose learning rate is swept: `factory(learning_rate)`, or of that and the number of steps."""
+    """A baseline with a swept learning rate: `factory(learning_rate)`, or of that and the number of steps."""
     build = factory if takes_num_steps else lambda learning_rate, num_steps: factory(learning_rate)
     return Optimizer(name, "swept", build, **fields)
 

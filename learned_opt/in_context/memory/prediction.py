@@ -207,7 +207,7 @@ def selected_on(stored: zoo.Stored) -> Datasets:
 
 
 def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The problem as f64 arrays; raises ValueError if shapes do not fit or a value is none that may be."""
+    """The problem as f64 arrays; ValueError if shapes do not fit, or values are missing or infinite."""
     tables = {"inputs": _numbers(inputs, "inputs"), "queries": _numbers(queries, "queries")}
     for name, table in tables.items():
         if table.ndim != 2 or 0 in table.shape:
@@ -244,7 +244,8 @@ def _numbers(values: Any, name: str) -> np.ndarray:
 def _view(key: Key, given: int, wanted: int) -> Array:
     """A random matrix f32[given, wanted] that turns inputs into ones that the memory could have met as well.
 
-    Fewer inputs span a random subspace, in which every coordinate has a variance of about 1.
+    The distribution of data sets does not change with the order and the signs of inputs. Fewer inputs span a
+    random subspace, in which every coordinate has a variance of about 1.
     """
     permutation_key, sign_key = jax.random.split(key)
     if given == wanted:
