@@ -18,17 +18,11 @@ Group = tuple[str, int]  # task and horizon
 
 @dataclasses.dataclass(frozen=True)
 class Aggregate:
-    """One optimizer on one task and horizon, all its seeds together.
-
-    Attributes:
-        name: the optimizer.
-        cells: one a seed, by seed.
-        cost: its step's cost on this task, if that was measured.
-    """
+    """One optimizer on one task and horizon, all its seeds together."""
 
     name: str
-    cells: tuple[Cell, ...]
-    cost: dict[str, Any] | None = None
+    cells: tuple[Cell, ...]  # one a seed, by seed
+    cost: dict[str, Any] | None = None  # of its step on this task, if that was measured
 
     @property
     def settings(self) -> Any:
@@ -148,11 +142,7 @@ def best_swept(group: dict[str, Aggregate]) -> Aggregate | None:
 
 
 def common(aggregates: Aggregates) -> Aggregates:
-    """The tasks that the whole field ran on, with the optimizers that ran on all of them.
-
-    Tasks that only a few optimizers ran on are left out, and so are references, since nobody competes with
-    them: what is left can be compared.
-    """
+    """The tasks that most optimizers ran on, and the optimizers, not references, that ran on all of them."""
     most = max((len(group) for group in aggregates.values()), default=0)
     groups = {g: group for g, group in aggregates.items() if len(group) > 0.6 * most}
     names = [

@@ -26,35 +26,19 @@ def everywhere(task: Task) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """An optimizer as a suite sees it; make one with `swept`, `untuned`, `learned` or `solver`.
-
-    Attributes:
-        name: in tables and files.
-        kind: how it competes.
-        build: by kind: swept `build(learning_rate, num_steps) -> tx`, solver
-            `build(task, problem, batch, num_steps) -> params [num_steps + 1, ...]`, others
-            `build(num_steps) -> tx`.
-        suits: `suits(task)`, whether it can run there at all.
-        step_size: the step size that a task's proximal operator is given; `None` for a swept one, whose
-            learning rate it is, and for one that is left alone with the task.
-        horizon: inner steps that it was meta-trained for; `None` if it was not.
-        fingerprint: changes whenever the optimizer does, so that its cells are made anew.
-    """
+    """An optimizer as a suite sees it; make one with `swept`, `untuned`, `learned` or `solver`."""
 
     name: str
-    kind: Kind
-    build: Callable[..., Any]
-    suits: Callable[[Task], bool] = everywhere
-    step_size: float | None = None
-    horizon: int | None = None
-    fingerprint: str = "1"
+    kind: Kind  # how it competes
+    build: Callable[..., Any]  # of (learning_rate, num_steps) if swept, num_steps if not; see `solver`
+    suits: Callable[[Task], bool] = everywhere  # whether it can run on a task at all
+    step_size: float | None = None  # of a task's proximal operator; a swept one has its learning rate there
+    horizon: int | None = None  # inner steps that it was meta-trained for
+    fingerprint: str = "1"  # changes whenever the optimizer does, so that its cells are made anew
 
 
 def swept(name: str, factory: Callable[..., Any], *, takes_num_steps: bool = False, **fields) -> Optimizer:
-    """A baseline whose learning rate is swept: `factory(learning_rate)`, or of that and the number of steps.
-
-    As all of these it takes the fields of `Optimizer` that are not its own.
-    """
+    """A baseline with a swept learning rate: `factory(learning_rate)`, or of that and the number of steps."""
     build = factory if takes_num_steps else lambda learning_rate, num_steps: factory(learning_rate)
     return Optimizer(name, "swept", build, **fields)
 
@@ -65,19 +49,12 @@ def untuned(name: str, factory: Callable[[], Any], *, kind: Kind = "untuned", **
 
 
 def solver(name: str, solve: Callable[[Task, Any, Any, int], Any], **fields) -> Optimizer:
-    """A solver with a loop of its own, as a reference.
-
-    `solve(task, problem, batch, num_steps)` gives the iterates, params stacked [num_steps + 1, ...]; the
-    batch is the first, and the only one where the loss is deterministic.
-    """
+    """A reference with a loop of its own; `solve(task, problem, batch, num_steps)` gives stacked iterates."""
     return Optimizer(name, "solver", solve, **fields)
 
 
 def learned(name: str) -> Optimizer:
-    """A shipped optimizer by its name, or that of a run or a `.safetensors` file.
-
-    With `:decay` behind it the updates decay to zero over the run, whose length the optimizer then knows.
-    """
+    """A shipped optimizer, a run or a `.safetensors` file; `:decay` behind it decays updates over the run."""
     plain, _, suffix = name.partition(":")
     if suffix not in ("", "decay"):
         raise ValueError(f"{name!r}: write ':decay' after the name, or nothing")
@@ -137,16 +114,7 @@ BASELINES: Mapping[str, Optimizer] = {c.name: c for c in (*SWEPT, *UNTUNED, *REF
 
 
 def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
-    """The optimizers behind a name.
-
-    Args:
-        name: one of the suite's own or of `BASELINES`, a shipped optimizer, a run's directory, a
-            `.safetensors` file, or a Python file with `OPTIMIZERS`.
-        own: the suite's.
-
-    Returns:
-        One optimizer, or those of a file.
-    """
+    """The optimizers behind a name: one of `own`, a baseline, what `learned` takes, a file's `OPTIMIZERS`."""
     known = {**BASELINES, **{c.name: c for c in own}}
     if name in known:
         return [known[name]]

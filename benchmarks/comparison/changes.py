@@ -23,17 +23,9 @@ COLUMNS = {
 
 
 def rows(old: Path, new: Path) -> list[dict[str, Any]]:
-    """A row for whatever both have: final losses over the seeds that both have, and what became of them.
+    """A row for whatever both directories have: losses over the seeds of both, and what became of them.
 
-    Args:
-        old: a result directory.
-        new: another.
-
-    Returns:
-        The rows, `verdict` "worse" or "better" where each loss lies outside the other's interval.
-
-    Raises:
-        ValueError: if the two hold different versions of a suite, or nothing in common.
+    The `verdict` is "worse" or "better" where each final loss lies outside the other's interval.
     """
     (old_records, old_cells, _), (new_records, new_cells, _) = results.load(old), results.load(new)
     versions = {r["suite"]: r["suite_version"] for r in old_records}

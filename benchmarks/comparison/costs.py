@@ -20,17 +20,7 @@ ADAM = optax.adam(1e-3)  # one object, so that jit knows it again
 
 
 def step_costs(tx: optax.GradientTransformation, task: Task, *, num_steps: int) -> dict[str, Any]:
-    """Time of an inner step and bytes of state, and Adam's.
-
-    Args:
-        tx: the optimizer.
-        task: what it steps on; one problem and one batch, gradients included.
-        num_steps: steps of one timed call, at most 100.
-
-    Returns:
-        `seconds` and `adam_seconds` a step, `state_bytes` and `adam_state_bytes` a parameter, and the
-        number of `parameters`.
-    """
+    """Seconds of an inner step on one problem and batch, bytes of state a parameter, and those of Adam."""
     steps = min(num_steps, 100)
     bare, problem, params, batch = _one_problem(task)
     ours, adams = interleaved(
@@ -46,16 +36,7 @@ def step_costs(tx: optax.GradientTransformation, task: Task, *, num_steps: int) 
 
 
 def solver_costs(solve: Callable[..., Any], task: Task, *, num_steps: int) -> dict[str, Any]:
-    """Time of a solver's iteration, its preparations shared out over all, and of a step of Adam.
-
-    Args:
-        solve: `solve(task, problem, batch, num_steps)`, the iterates.
-        task: what it solves.
-        num_steps: iterations of one timed call.
-
-    Returns:
-        `seconds` and `adam_seconds` a step, and the number of `parameters`.
-    """
+    """Seconds of a solver's iteration, its preparations shared out over all, and of a step of Adam."""
     bare, problem, params, batch = _one_problem(task)
     # It may ask for the task's configuration, and for nothing that is large.
     solved = jax.jit(lambda problem, batch: solve(task._replace(data=()), problem, batch, num_steps))
@@ -87,14 +68,9 @@ def _steps(tx: optax.GradientTransformation, task: Task, num_steps: int, problem
 
 
 def interleaved(calls: Sequence[Callable[[], Any]], seconds: float = SECONDS) -> list[float]:
-    """The time of one call of each, compiled before and timed in turns, so that all see the same load.
+    """Seconds of one call of each in the fastest of five rounds, compiled before.
 
-    Args:
-        calls: functions without arguments that return arrays.
-        seconds: that each is timed for, at least.
-
-    Returns:
-        Seconds a call in the fastest of five rounds: the one that other processes disturbed least.
+    Timed in turns for at least `seconds` each, so that all see the same load.
     """
     repeats = []
     for call in calls:

@@ -35,16 +35,9 @@ def solver_curves(solve: Callable, task: Task, num_steps: int, keys: Any, chunk:
 
 
 def summary(curves: np.ndarray, horizon: int, window: int = 1) -> dict[str, Any]:
-    """What a cell keeps of loss curves.
+    """What a cell keeps of loss curves f32[problems, steps + 1], losses averaged over `window` (odd) steps.
 
-    Args:
-        curves: f32[problems, steps + 1].
-        horizon: the step that counts.
-        window: the odd number of steps that losses are averaged over.
-
-    Returns:
-        Per problem the first and the final loss, whether all were finite, and the losses at some 40 steps
-        that are spread geometrically; the mean over problems at up to 1,000 steps.
+    First and final losses, whether all were finite, some 40 losses a problem at geometric steps, their mean.
     """
     smooth = _averaged(curves, window)
     drawn, exact = (_spread(horizon, n) for n in (DRAWN_STEPS, EXACT_STEPS))

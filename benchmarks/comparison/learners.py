@@ -20,18 +20,9 @@ def judge(
     length: int,
     num_sequences: int,
 ) -> list[dict[str, float | None]]:
-    """The figures of each theta on fresh sequences of its own.
+    """The figures of each of the stacked thetas, as `Evaluation.summary`, on fresh sequences of its own.
 
-    Args:
-        learner: the network.
-        thetas: stacked.
-        family: `family(*tables)`, of the functions of one theta.
-        *tables: stacked as the thetas are; none where all have the same family.
-        length: examples of a function.
-        num_sequences: of each theta.
-
-    Returns:
-        As `Evaluation.summary`, one a theta.
+    `family(*tables)` makes the family of one theta; the tables are stacked as the thetas are.
     """
 
     def one(theta: Theta, key: Key, *tables: Array) -> tuple[Array, ...]:

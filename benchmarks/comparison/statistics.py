@@ -28,23 +28,12 @@ def ends(name: str) -> tuple[str, str]:
 
 
 def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The interquartile mean: of what is left without the lowest and the highest quarter.
-
-    NaN counts as infinite: it is infinite as soon as more than a quarter diverged.
-    """
+    """The interquartile mean; NaN counts as infinite, so it is infinite if more than a quarter diverged."""
     return stats.trim_mean(nan_last(values), 0.25, axis=axis)
 
 
 def interval(values: np.ndarray, statistic: Callable[..., np.ndarray] = iqm) -> Interval:
-    """A statistic over problems, with the 95 % percentile interval of 2,000 bootstrap samples.
-
-    Args:
-        values: f[n], one a problem; NaN counts as infinite.
-        statistic: `statistic(values, axis)`.
-
-    Returns:
-        The value and the interval's ends, the value itself for a single problem.
-    """
+    """A statistic over problems, with the 95 % percentile interval of 2,000 bootstrap samples."""
     values = nan_last(values)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"values of shape {values.shape}: give one a problem, and at least one")
@@ -72,10 +61,7 @@ def median_and_range(values: np.ndarray) -> Interval:
 
 
 def curve_quantiles(curves: np.ndarray, levels: Sequence[float] = (0.25, 0.5, 0.75)) -> np.ndarray:
-    """The quantiles over problems at every step: f[len(levels), steps] of f[problems, steps].
-
-    NaN counts as infinite; a quantile is always the loss of one of the problems.
-    """
+    """The lower quantiles over problems at every step: f[len(levels), steps] of f[problems, steps]."""
     return np.quantile(nan_last(curves), levels, axis=0, method="inverted_cdf")
 
 
@@ -92,18 +78,7 @@ def speed_up(
     other_steps: np.ndarray,
     other: np.ndarray,
 ) -> float:
-    """How many times fewer steps the other needs for the baseline's final loss.
-
-    Args:
-        steps: of the baseline's curve.
-        baseline: its mean losses.
-        final_loss: its own, at the horizon.
-        other_steps: of the other's curve.
-        other: its mean losses.
-
-    Returns:
-        The baseline's steps over the other's; 0 where the other never gets there.
-    """
+    """How many times fewer steps the other needs for the baseline's final loss; 0 where it never does."""
     own = steps_to(steps, baseline, final_loss)
     own = float(steps[-1]) if own is None else own
     theirs = steps_to(other_steps, other, final_loss)
@@ -111,34 +86,16 @@ def speed_up(
 
 
 def divergence_rate(curves_finite: np.ndarray, first: np.ndarray, final: np.ndarray) -> float:
-    """The share of problems with a loss that is not finite, or that end above where they started.
-
-    Args:
-        curves_finite: bool[n], whether all losses of a problem were finite.
-        first: f[n], the losses before the first step.
-        final: f[n], the final losses.
-    """
+    """The share of problems, f[n], with a loss that is not finite, or that end above where they started."""
     with np.errstate(invalid="ignore"):
         fine = np.asarray(curves_finite, bool) & (np.asarray(final) <= np.asarray(first))
     return float(np.mean(~fine))
 
 
 def performance_profile(losses: Mapping[str, np.ndarray], ratios: np.ndarray) -> dict[str, np.ndarray]:
-    r"""The share of problems on which an optimizer ends within a factor of the best of all.
+    """The share of problems on which an optimizer ends within a factor of the best of all, f[ratios] by name.
 
-    .. math::
-
-        \rho_s(\tau) = \frac{1}{n} \left|\{p : f_{p,s} \le \tau \min_{s'} f_{p,s'}\}\right|
-
-    Args:
-        losses: f[n] by name, non-negative, on the same problems; NaN counts as infinite.
-        ratios: the factors tau, at least 1.
-
-    Returns:
-        f[len(ratios)] by name.
-
-    Reference:
-        Dolan and Moré, Benchmarking optimization software with performance profiles, 2002.
+    Dolan and Moré, Benchmarking optimization software with performance profiles, 2002; NaN is infinite.
     """
     table = {name: nan_last(values) for name, values in losses.items()}
     best = np.min(list(table.values()), axis=0)

@@ -26,46 +26,27 @@ RATES = (-4.0, 0.0)  # decades of a sweep, before it is extended where the best 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A task of a suite.
-
-    Attributes:
-        name: in tables and files.
-        make: makes the task.
-        horizons: inner steps at which losses are compared; a cell for each.
-        window: a final loss is averaged over this odd number of steps around the horizon.
-        summary: one sentence for the report.
-        only: names of optimizers; all of the suite's that suit the task if empty.
-        shift: where the case is another one with a single thing changed: that case's name and the change.
-        loss_scale: the optimizers see the loss times this number, tables and figures do not.
-    """
+    """A task of a suite."""
 
     name: str
     make: Callable[[], Task]
-    horizons: tuple[int, ...] = (100,)
-    window: int = 1
+    horizons: tuple[int, ...] = (100,)  # inner steps at which losses are compared; a cell for each
+    window: int = 1  # final losses are averaged over this odd number of steps around the horizon
     summary: str = ""
-    only: tuple[str, ...] = ()
-    shift: tuple[str, str] | None = None
-    loss_scale: float = 1.0
+    only: tuple[str, ...] = ()  # names of optimizers; all of the suite's that suit the task if empty
+    shift: tuple[str, str] | None = None  # from which case, and the one thing changed
+    loss_scale: float = 1.0  # the optimizers see the loss times this, tables and figures do not
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What a size of a suite spends on a cell.
+    """What a size of a suite spends on a cell."""
 
-    Attributes:
-        seeds: cells an optimizer, task and horizon.
-        problems: drawn for each seed.
-        tuning_problems: that a learning rate is swept on.
-        rates: learning rates a sweep starts with, over four decades.
-        chunk: problems run side by side.
-    """
-
-    seeds: int = 5
-    problems: int = 64
-    tuning_problems: int = 64
-    rates: int = 13
-    chunk: int = 64
+    seeds: int = 5  # cells an optimizer, task and horizon
+    problems: int = 64  # drawn for each seed
+    tuning_problems: int = 64  # that a learning rate is swept on
+    rates: int = 13  # that a sweep starts with, over four decades
+    chunk: int = 64  # problems run side by side
 
 
 def comparison(
@@ -78,20 +59,7 @@ def comparison(
     optimizers: Callable[[str], Sequence[Optimizer]] = lambda size: tuple(BASELINES.values()),
     metrics: Mapping[str, Column] | None = None,
 ) -> Suite:
-    """A suite that compares optimizers on tasks.
-
-    Args:
-        name: of the suite.
-        cases: `cases(size)`, its tasks.
-        version: raised when a cell's meaning changes.
-        summary: one sentence.
-        budgets: by size.
-        optimizers: `optimizers(size)`, what is compared unless the command line says otherwise.
-        metrics: how the report shows the task's metrics.
-
-    Returns:
-        The suite.
-    """
+    """A suite of the tasks `cases(size)`; `version` is raised when the meaning of a cell changes."""
 
     def plan(request: Request) -> list[Job]:
         own = optimizers(request.size)
@@ -157,10 +125,7 @@ class _Entry:
         return jobs
 
     def build(self, horizon: int) -> Callable[..., Any]:
-        """`rate -> tx`, inside the task's proximal operator where it has one.
-
-        One object a horizon, so that jit compiles once for all seeds.
-        """
+        """`rate -> tx`, inside the task's proximal operator; one object a horizon: jit compiles once."""
         c, prox = self.optimizer, self.task.prox
 
         def build(rate: Any) -> Any:

@@ -19,14 +19,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Suite:
-    """A suite by name, or from a Python file with a `SUITE` in it.
-
-    Args:
-        name: one of `names()`, or a path ending in `.py`.
-
-    Returns:
-        The suite.
-    """
+    """A suite by name, or from a path ending in `.py` with a `SUITE` in it."""
     if name.endswith(".py"):
         return attribute(load_file(name), "SUITE", Suite)
     if name not in names():

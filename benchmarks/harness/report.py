@@ -14,20 +14,9 @@ Draw = Callable[[Sequence[Cell], Mapping[str, reports.Column]], Sequence[reports
 
 
 def write(directory: Path, out: Path, markdown: Path, default: Draw) -> list[str]:
-    """Draws the report of a result directory.
+    """Draws the report of a result directory; gives a line on each file that is no whole cell.
 
-    Args:
-        directory: that the runner wrote.
-        out: the HTML file.
-        markdown: the Markdown file.
-        default: `default(cells, metrics)`, the sections of a suite that has none of its own, or that is a
-            user's and not found by its name.
-
-    Returns:
-        One line on each file that is no whole cell and was left out.
-
-    Raises:
-        ValueError: if a suite's results are of another version of it.
+    `default(cells, metrics)` makes the sections of a suite without its own, or one not found by its name.
     """
     records, found, problems = results.load(directory)
     sections: list[reports.Section] = []

@@ -24,21 +24,13 @@ SUITE_FILE = "suite.json"
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A finished cell.
-
-    Attributes:
-        key: what it is of.
-        settings: that it was made with.
-        result: what was measured; numbers may be NaN or infinite.
-        provenance: commit, versions and device.
-        seconds: that it took, compilation included.
-    """
+    """A finished cell."""
 
     key: Key
-    settings: Mapping[str, Any]
-    result: dict[str, Any]
-    provenance: Mapping[str, Any]
-    seconds: float
+    settings: Mapping[str, Any]  # that it was made with
+    result: dict[str, Any]  # numbers may be NaN or infinite
+    provenance: Mapping[str, Any]  # commit, versions and device
+    seconds: float  # that it took, compilation included
 
 
 class CellError(Exception):
@@ -86,11 +78,7 @@ def read(path: Path) -> Cell:
 
 
 def finished(root: Path, job: Job) -> Cell | None:
-    """The stored cell of a job, `None` where there is none.
-
-    Raises:
-        CellError: if there is a file, and it is not this job's finished cell.
-    """
+    """The stored cell of a job, `None` where there is none; CellError if the file there is not that cell."""
     path = path_of(root, job.key)
     if not path.exists():
         return None

@@ -30,23 +30,9 @@ def run(
     processes: int = 1,
     sources: Mapping[str, str] | None = None,
 ) -> int:
-    """Runs suites into a result directory.
+    """Runs suites into a result directory, finished cells aside, and gives the number of cells made.
 
-    Args:
-        chosen: what to measure.
-        request: size, optimizers, seeds, tasks.
-        out: the directory; cells that are finished in it are not made again.
-        command: that was given, for the report.
-        quiet: whether to show no progress.
-        processes: suites that run side by side; what is timed runs alone, at the end.
-        sources: what `suites.find` finds each suite by, where that is not its name.
-
-    Returns:
-        How many cells were made.
-
-    Raises:
-        ValueError: if the directory holds another version or size of a suite, or a task is unknown.
-        Failed: naming the cells that could not be made.
+    `sources` has what `discovery.find` finds a suite by, if not its name. What is timed runs alone, last.
     """
     for suite in chosen:
         _check_directory(suite, request, out)

@@ -10,23 +10,14 @@ SIZES = ("quick", "default", "full")
 
 
 class Key(NamedTuple):
-    """What a cell is of.
-
-    Attributes:
-        suite: its suite.
-        task: the task, as the suite calls it.
-        optimizer: what is compared.
-        horizon: inner steps; 0 where they mean nothing.
-        seed: of the problems; `None` for what all seeds share.
-        part: what is measured, such as `"sweep"` or `"cost"`.
-    """
+    """What a cell is of."""
 
     suite: str
     task: str
     optimizer: str
-    horizon: int
-    seed: int | None
-    part: str
+    horizon: int  # inner steps; 0 where they mean nothing
+    seed: int | None  # of the problems; `None` for what all seeds share
+    part: str  # what is measured, such as "sweep" or "cost"
 
 
 Load = Callable[[Key], dict[str, Any]]  # the result of a cell that was made before
@@ -34,40 +25,23 @@ Load = Callable[[Key], dict[str, Any]]  # the result of a cell that was made bef
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A cell that is to be made.
-
-    Attributes:
-        key: what it is of.
-        settings: everything that decides on its result besides the key, as JSON; a stored cell with
-            other settings is made anew.
-        run: `run(load) -> result`, JSON but for numbers that may be NaN or infinite; `load(key)` gives
-            the result of a cell that the plan has before this one.
-        timed: whether it measures time, so that no other job may run beside it.
-        needs: the cell of another task that it loads, if it does.
-    """
+    """A cell that is to be made."""
 
     key: Key
-    settings: Mapping[str, Any]
-    run: Callable[[Load], dict[str, Any]]
-    timed: bool = False
-    needs: Key | None = None
+    settings: Mapping[str, Any]  # what else decides on the result; if changed, made anew
+    run: Callable[[Load], dict[str, Any]]  # `load(key)`: the result of an earlier cell
+    timed: bool = False  # no other job may run beside it
+    needs: Key | None = None  # the cell of another task that it loads
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the command line asks a suite for.
+    """What the command line asks a suite for."""
 
-    Attributes:
-        size: one of `SIZES`.
-        optimizers: names or files; those of the suite if empty.
-        seeds: how many; the suite's own number if `None`.
-        tasks: as the suites call them; all if empty.
-    """
-
-    size: str = "default"
-    optimizers: tuple[str, ...] = ()
-    seeds: int | None = None
-    tasks: tuple[str, ...] = ()
+    size: str = "default"  # one of `SIZES`
+    optimizers: tuple[str, ...] = ()  # names or files; those of the suite if empty
+    seeds: int | None = None  # the suite's own number if `None`
+    tasks: tuple[str, ...] = ()  # all if empty
 
     def without_optimizers(self, suite: str, why: str) -> "Request":
         """The request, or an error if it asks for optimizers; `why` the suite has no use for them."""
@@ -84,21 +58,11 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """A suite of measurements.
+    """A suite of measurements."""
 
-    Attributes:
-        name: that the command line takes.
-        version: raised by whoever changes what a cell means; results of two versions never mix.
-        summary: one sentence.
-        plan: `plan(request) -> jobs`, in the order in which they are made; those that are timed come after
-            all others where suites run side by side.
-        metrics: how the report shows the task's metrics, by name.
-        sections: `sections(cells) -> sections` of the report; those of a comparison by default.
-    """
-
-    name: str
-    version: int
+    name: str  # that the command line takes
+    version: int  # raised when the meaning of a cell changes; two versions never mix
     summary: str
-    plan: Callable[[Request], Sequence[Job]]
-    metrics: Mapping[str, Column] = dataclasses.field(default_factory=dict)
-    sections: Callable[[Sequence[Any]], Sequence[Section]] | None = None
+    plan: Callable[[Request], Sequence[Job]]  # in the order in which cells are made, timed ones last
+    metrics: Mapping[str, Column] = dataclasses.field(default_factory=dict)  # how the report shows the task's
+    sections: Callable[[Sequence[Any]], Sequence[Section]] | None = None  # a comparison's by default

@@ -7,12 +7,7 @@ from learned_opt import meta
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One measurement of an optimizer: the words of a `learned-opt evaluate` command after its name.
-
-    Attributes:
-        what: the measurement in words.
-        words: the options.
-    """
+    """One measurement of an optimizer, in words, and its options of `learned-opt evaluate`."""
 
     what: str
     words: str = ""
@@ -20,21 +15,13 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Claims:
-    """The hand-written part of a card.
-
-    Attributes:
-        summary: one sentence on what it is.
-        size: what it was tried on.
-        known_failures: one sentence each, read off the measurements.
-        measured: what is measured of an optimizer.
-        lengths: examples of a function that a function learner is measured on.
-    """
+    """The hand-written part of a card."""
 
     summary: str
-    size: str
-    known_failures: tuple[str, ...]
+    size: str  # what it was tried on
+    known_failures: tuple[str, ...]  # one sentence each, read off the measurements
     measured: tuple[Claim, ...] = ()
-    lengths: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()  # examples of a function that a learner is measured on
 
 
 _RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"

@@ -85,14 +85,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
 
 
 def with_tables(page: Path) -> str:
-    """A page with its tables between their markers.
-
-    Args:
-        page: one of `PAGES`.
-
-    Returns:
-        Its text, the tables replaced.
-    """
+    """The text of one of `PAGES`, with the tables between their markers made anew."""
     text = page.read_text()
     for name, table in PAGES[page].items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"

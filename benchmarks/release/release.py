@@ -31,18 +31,9 @@ Row = dict[str, Any]
 
 
 def release(name: str, run_path: str | None = None, words_only: bool = False) -> zoo.Card:
-    """Writes the card, and the weights if a run is given.
+    """Writes the card of one of `CLAIMS`, and the weights if a run is given.
 
-    Args:
-        name: one of `CLAIMS`, and of the recipes.
-        run_path: the directory of the run; what is shipped is measured again without one.
-        words_only: whether to keep the measurements that the card has.
-
-    Returns:
-        The card.
-
-    Raises:
-        ValueError: if nothing is claimed of the name, or the run is of another kind or has no measurements.
+    With `words_only` the card keeps its measurements; otherwise what is shipped is measured again.
     """
     if name not in CLAIMS:
         raise unknown_name("shipped weight", name, CLAIMS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 # orbax and TFDS log each step of their work through absl, glog and TensorFlow's C++ switches.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from learned_opt import datasets, runs
+from learned_opt import datasets
 from learned_opt.cli import demo, doctor, kinds, predict, prepare_data, show, train, watch
 from learned_opt.cli.options import listing
 from learned_opt.core.errors import unknown_name
@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "prepare-data": (prepare_data.command, "build MNIST or Fashion-MNIST once"),
 }
 ALIASES = {"meta-train": "train"}
+DATA_ERRORS = (datasets.DataNotPreparedError, datasets.DataSourceError)
+EXPECTED_ERRORS = (ValueError, TypeError, OSError, ImportError, FloatingPointError, *DATA_ERRORS)
 
 USAGE = """\
 usage: learned-opt COMMAND [OPTIONS]
@@ -66,16 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command not in COMMANDS:
             raise unknown_name("command", command, COMMANDS)
         COMMANDS[command][0](words[1:])
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        ImportError,
-        FloatingPointError,
-        datasets.DataNotPreparedError,
-        datasets.DataSourceError,
-        runs.RunError,
-    ) as e:
+    except EXPECTED_ERRORS as e:
         print(f"learned-opt: {e}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -48,17 +48,13 @@ def with_configs(base: type[T], **configs: Any) -> type[T]:
     A field of each is given as `--name.field`, but for those of `settings` and of what they hold, which need
     no prefix: `--horizon`.
     """
-
-    def annotation(name: str, config: Any) -> Any:
-        if name != "settings":
-            return type(config)
-        return Annotated[type(config), tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes]
-
-    fields: list[Any] = [
+    fields: list[Any] = []
+    for name, config in configs.items():
+        config_type: Any = type(config)
+        if name == "settings":
+            config_type = Annotated[config_type, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes]
         # A configuration may hold dictionaries; a factory keeps dataclasses from refusing it.
-        (name, annotation(name, config), dataclasses.field(default_factory=lambda c=config: c))
-        for name, config in configs.items()
-    ]
+        fields.append((name, config_type, dataclasses.field(default_factory=lambda c=config: c)))
     return dataclasses.make_dataclass(
         base.__name__, fields, bases=(base,), frozen=True, namespace={"__doc__": base.__doc__}
     )

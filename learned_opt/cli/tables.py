@@ -2,38 +2,32 @@
 
 import csv
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+Rows = list[tuple[int, dict[str, str]]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A binary problem from a file.
+    """A binary problem from a file."""
 
-    Attributes:
-        inputs: f[num_samples, num_inputs].
-        targets: f[num_samples].
-        queries: f[num_queries, num_inputs].
-        classes: what the user calls the targets 0 and 1.
-        rows: where each query comes from: its line in a .csv file, or its number.
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    queries: np.ndarray
-    classes: tuple[str, str]
-    rows: Sequence[int]
+    inputs: np.ndarray  # f[num_samples, num_inputs]
+    targets: np.ndarray  # f[num_samples]
+    queries: np.ndarray  # f[num_queries, num_inputs]
+    classes: tuple[str, str]  # what the user calls the targets 0 and 1
+    rows: Sequence[int]  # where each query comes from: its line in a .csv file, or its number
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A .csv file: its header, and the line and the texts of every row."""
+    """A .csv file: its header, and the line and the texts by column of every row."""
 
     path: Path
     names: list[str]
-    rows: list[tuple[int, list[str]]]
+    rows: Rows
 
 
 def read_problem(path: Path, target: str | None = None, queries_path: Path | None = None) -> Problem:
@@ -51,29 +45,27 @@ def read_problem(path: Path, target: str | None = None, queries_path: Path | Non
     column = target or table.names[-1]
     if column not in table.names:
         raise ValueError(f"{path} has no column {column!r}; it has {', '.join(table.names)}")
-    at = table.names.index(column)
-    known = [(line, texts) for line, texts in table.rows if texts[at].strip()]
-    unknown = [(line, texts) for line, texts in table.rows if not texts[at].strip()]
-    inputs = _numbers(table, [i for i in range(len(table.names)) if i != at], known)
     names = [name for name in table.names if name != column]
+    known = [(line, row) for line, row in table.rows if row[column]]
+    unknown = [(line, row) for line, row in table.rows if not row[column]]
+    inputs = _numbers(table.path, names, known)
     if queries_path is not None:
         if unknown:
             raise ValueError(
                 f"{path}, line {unknown[0][0]}: the target {column!r} is missing; fill it in, leave the row "
                 "out, or leave --queries out to have such rows predicted"
             )
-        other = _read_table(queries_path)
+        table = _read_table(queries_path)
         for name in names:
-            if name not in other.names:
+            if name not in table.names:
                 raise ValueError(f"{queries_path} has no column {name!r}, which {path} has")
-        queries, unknown = _numbers(other, [other.names.index(n) for n in names], other.rows), other.rows
+        unknown = table.rows
     elif not unknown:
         raise ValueError(
             f"{path}: there is nothing to predict; leave the target of some rows empty or give --queries"
         )
-    else:
-        queries = _numbers(table, [i for i in range(len(table.names)) if i != at], unknown)
-    targets, classes = _targets([texts[at].strip() for _, texts in known], f"the column {column!r} of {path}")
+    queries = _numbers(table.path, names, unknown)
+    targets, classes = _targets([row[column] for _, row in known], f"the column {column!r} of {path}")
     return Problem(inputs, targets, queries, classes, [line for line, _ in unknown])
 
 
@@ -90,7 +82,8 @@ def _read_table(path: Path) -> Table:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         names = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, row) for row in reader if any(text.strip() for text in row)]
+        texts = ((reader.line_num, [text.strip() for text in row]) for row in reader)
+        rows = [(line, row) for line, row in texts if any(row)]
     if len(names) < 2 or not rows:
         raise ValueError(f"{path}: give a header with at least two columns, and rows below it")
     if len(set(names)) < len(names):
@@ -98,24 +91,26 @@ def _read_table(path: Path) -> Table:
     for line, row in rows:
         if len(row) != len(names):
             raise ValueError(f"{path}, line {line}: {len(row)} values for {len(names)} columns")
-    return Table(path, names, rows)
+    return Table(path, names, [(line, dict(zip(names, row, strict=True))) for line, row in rows])
 
 
-def _numbers(table: Table, columns: list[int], rows: list[tuple[int, list[str]]]) -> np.ndarray:
-    def values(line: int, row: list[str]) -> Iterator[float]:
-        for i in columns:
-            where = f"{table.path}, line {line}, column {table.names[i]!r}"
-            text = row[i].strip()
-            try:
-                value = float(text)
-            except ValueError:
-                what = f"{text!r} is no number" if text else "a value is missing"
-                raise ValueError(f"{where}: {what}; mend it or leave the row out") from None
-            if not np.isfinite(value):
-                raise ValueError(f"{where}: {text} is missing or infinite; mend it or leave the row out")
-            yield value
+def _numbers(path: Path, columns: list[str], rows: Rows) -> np.ndarray:
+    values = [
+        [_number(row[name], f"{path}, line {line}, column {name!r}") for name in columns]
+        for line, row in rows
+    ]
+    return np.array(values).reshape(len(rows), len(columns))
 
-    return np.array([list(values(line, row)) for line, row in rows]).reshape(len(rows), len(columns))
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        what = f"{text!r} is no number" if text else "a value is missing"
+        raise ValueError(f"{where}: {what}; mend it or leave the row out") from None
+    if not np.isfinite(value):
+        raise ValueError(f"{where}: {text} is missing or infinite; mend it or leave the row out")
+    return value
 
 
 def _targets(texts: list[str], where: str) -> tuple[np.ndarray, tuple[str, str]]:

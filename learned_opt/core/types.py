@@ -6,7 +6,8 @@ of pure functions, in the manner of `optax.GradientTransformation` and `haiku.Tr
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import optax
@@ -20,7 +21,44 @@ Batch = Any  # what one evaluation of the loss sees besides the problem
 Data = Any  # device-resident arrays that all problems of a task share
 
 
-class LearnedOptimizer(NamedTuple):
+class _HashedByIdentity:
+    """A tuple whose callable objects without a hash, such as equinox modules, are hashed as functions are.
+
+    jit compiles once for each function that it is given, which it has to know again.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args, **kwargs):
+            return cls._make(super().__new__(cls, *args, **kwargs))
+
+        @classmethod
+        def _make(cls, iterable):
+            fields = zip(cls._fields, iterable, strict=True)
+            return tuple.__new__(cls, [v if name == "data" else _hashable(v) for name, v in fields])
+
+
+def _hashable(value: Any) -> Any:
+    """A callable object without a hash as the method that it is called by; all else as it is."""
+    if not callable(value):
+        return value
+    try:
+        hash(value)
+    except TypeError:
+        return MethodType(type(value).__call__, value)
+    return value
+
+
+class _LearnedOptimizerFields(NamedTuple):
+    init: Callable[[Key], Theta]
+    build: Callable[..., optax.GradientTransformationExtraArgs]
+    config: Any = None
+    coordinatewise: bool = False
+
+
+class LearnedOptimizer(_HashedByIdentity, _LearnedOptimizerFields):
     """A pair of pure functions: meta-parameters, and the optimizer that they make.
 
     Attributes:
@@ -33,14 +71,26 @@ class LearnedOptimizer(NamedTuple):
             on that coordinate's gradients alone: not on other coordinates, the params or the loss.
     """
 
-    init: Callable[[Key], Theta]
-    build: Callable[..., optax.GradientTransformationExtraArgs]
+    __slots__ = ()
+
+
+class _TaskFields(NamedTuple):
+    sample: Callable[[Key], Problem]
+    init: Callable[[Key, Problem], Params]
+    batch: Callable[[Key, Problem, Data], Batch]
+    loss: Callable[[Params, Problem, Batch], Array]
+    data: Data = ()
+    metrics: Callable[[Params, Problem, Data], dict[str, Array]] | None = None
     config: Any = None
-    coordinatewise: bool = False
+    smooth: Callable[[Params, Problem, Batch], Array] | None = None
+    prox: Callable[[Params, Any], Params] | None = None
 
 
-class Task(NamedTuple):
+class Task(_HashedByIdentity, _TaskFields):
     """A distribution over optimizees.
+
+    Its functions may be callable objects. What is compiled for one knows it by its identity, and does not
+    see that it was changed in place.
 
     Attributes:
         sample: `sample(key) -> problem`.
@@ -59,15 +109,7 @@ class Task(NamedTuple):
             all problems, for optimizers that use it; `None` where there is none.
     """
 
-    sample: Callable[[Key], Problem]
-    init: Callable[[Key, Problem], Params]
-    batch: Callable[[Key, Problem, Data], Batch]
-    loss: Callable[[Params, Problem, Batch], Array]
-    data: Data = ()
-    metrics: Callable[[Params, Problem, Data], dict[str, Array]] | None = None
-    config: Any = None
-    smooth: Callable[[Params, Problem, Batch], Array] | None = None
-    prox: Callable[[Params, Any], Params] | None = None
+    __slots__ = ()
 
 
 class MetaGradient(NamedTuple):

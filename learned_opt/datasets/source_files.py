@@ -1,10 +1,8 @@
 """The files that a data set is built from: checked against their checksums, or downloaded."""
 
-import contextlib
 import hashlib
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,29 +62,19 @@ def _fetch(file: SourceFile, directory: Path, on_bytes: Callable[[int], None]) -
     digest = hashlib.sha256()
     try:
         with (
-            _scratch_file(directory) as scratch,
+            tempfile.TemporaryDirectory(prefix="incomplete.", dir=directory) as scratch,
             # One try and short timeouts: without a network, fail within seconds.
             requests.get(file.url, stream=True, timeout=_TIMEOUT_SECONDS) as response,
         ):
             response.raise_for_status()
-            with scratch.open("wb") as stream:
+            unfinished = Path(scratch) / file.name
+            with unfinished.open("wb") as stream:
                 for block in response.iter_content(_BLOCK_BYTES):
                     stream.write(block)
                     digest.update(block)
                     on_bytes(len(block))
             if digest.hexdigest() != file.sha256:
                 raise DataSourceError(f"{file.url} sent sha256 {digest.hexdigest()}, expected {file.sha256}")
-            scratch.replace(directory / file.name)
+            unfinished.replace(directory / file.name)
     except requests.RequestException as error:
         raise DataSourceError(f"cannot download {file.url}: {error}") from error
-
-
-@contextlib.contextmanager
-def _scratch_file(directory: Path) -> Iterator[Path]:
-    """A path for an unfinished download, with nothing left there in the end."""
-    handle, path = tempfile.mkstemp(prefix="incomplete.", dir=directory)
-    os.close(handle)
-    try:
-        yield Path(path)
-    finally:
-        Path(path).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Layer 5: networks that learn in their own state, with fixed weights: function learners, weight memories."""
 
-from learned_opt.in_context.functions import bayes, families, learners
+from learned_opt.in_context.functions import families, learners
 from learned_opt.in_context.functions import recipes as _function_recipes  # noqa: F401  (registers them)
 from learned_opt.in_context.functions.ablation import Ablation, describe, inspect_learner
 from learned_opt.in_context.functions.evaluation import Evaluation, evaluate_learner, mean_summary
@@ -20,8 +20,6 @@ from learned_opt.in_context.memory.datasets_loss import DatasetBatches, draw_dat
 from learned_opt.in_context.memory.figures import loss_over_time, memory_sections, weights_over_time
 from learned_opt.in_context.memory.prediction import (
     DEFAULT_MEMORY,
-    averaged_predictions,
-    checked_problem,
     comparison_datasets,
     memory_losses,
     predict,
@@ -32,10 +30,9 @@ from learned_opt.in_context.memory.weight_memory import (
     Model,
     WeightMemory,
     learn,
-    mean_cross_entropy,
     weight_memory,
 )
-from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets, standardized, xor_datasets
+from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets, xor_datasets
 
 __all__ = [
     "DEFAULT_MEMORY",
@@ -53,10 +50,7 @@ __all__ = [
     "Sequences",
     "WeightMemory",
     "ablation_sections",
-    "averaged_predictions",
-    "bayes",
     "bayes_outputs",
-    "checked_problem",
     "comparison_datasets",
     "delta_rule",
     "describe",
@@ -70,7 +64,6 @@ __all__ = [
     "learn",
     "learners",
     "loss_over_time",
-    "mean_cross_entropy",
     "mean_summary",
     "memory_losses",
     "memory_sections",
@@ -79,7 +72,6 @@ __all__ = [
     "run_fixed_weights",
     "selected_on",
     "sequence_loss",
-    "standardized",
     "training_curve",
     "weight_memory",
     "weights_over_time",

@@ -13,39 +13,17 @@ from learned_opt.zoo.store import check_theta
 
 
 class Job(NamedTuple):
-    """What a run trains, on what and how.
-
-    Attributes:
-        model: what is trained.
-        task: what it is trained on.
-        validation_task: what theta is selected on; `None` where it is the same.
-        settings: of the run.
-        start: the theta that it started from; `None` for a fresh one.
-    """
+    """What a run trains, on what and how."""
 
     model: Any
     task: Any
-    validation_task: Any
+    validation_task: Any  # `None` where it is the task
     settings: Settings
-    start: Theta | None
+    start: Theta | None  # `None` for a fresh one
 
 
 def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, validation_task: Any = None) -> Job:
-    """The job of a run, made again from its configuration.
-
-    Args:
-        run: its directory.
-        model: the model, where it has no name to be found by.
-        task: likewise.
-        validation_task: likewise.
-
-    Returns:
-        The model, the tasks, the settings and the theta that it started from.
-
-    Raises:
-        RunError: if the configuration is of no meta-training, or of an older version's.
-        ValueError: if the model or the task has no name and is not given.
-    """
+    """The job of a run, made again from its configuration; what has no name there must be given."""
     if "kind" not in run.config:
         raise runs.RunError(
             f"{run.path} was made by an older learned_opt, or by something else than meta-training; start it "
@@ -75,19 +53,7 @@ def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, valida
 
 
 def start_theta(model: Any, start: str | Path | None) -> Theta | None:
-    """The theta that a run starts from.
-
-    Args:
-        model: what is trained.
-        start: as in `meta_train`.
-
-    Returns:
-        Theta, or `None` for fresh ones.
-
-    Raises:
-        FileNotFoundError: if there is no such run or file.
-        ValueError: if it is another model's.
-    """
+    """The theta that a run starts from, as in `meta_train`, or `None` for fresh ones."""
     if start is None:
         return None
     theta = zoo.load(start).theta
@@ -96,15 +62,7 @@ def start_theta(model: Any, start: str | Path | None) -> Theta | None:
 
 
 def make_trainable(job: Job, mesh: Mesh | None = None) -> Trainable:
-    """What the trainer sees of a model and its task.
-
-    Args:
-        job: what the run trains, on what and how.
-        mesh: the devices that the problems are split over, if there are several.
-
-    Returns:
-        Its initialisation, estimator and validation.
-    """
+    """What the trainer sees of a model and its task, the problems split over the mesh if there is one."""
     model, task, validation_task, settings, _ = job
     validation_task = task if validation_task is None else validation_task
     return kind_of(model).trainable(model, task, validation_task, settings, mesh)

@@ -26,20 +26,10 @@ DEFAULT = "tbptt"
 def trainable(
     lopt: LearnedOptimizer, task: Task, validation_task: Task, settings: Settings, mesh: Mesh | None
 ) -> Trainable:
-    """What the trainer sees of a learned optimizer.
+    """What the trainer sees of a learned optimizer, its problems split over the mesh if there is one.
 
     A validation reports the mean loss at the horizon, as `tune.mean_loss` says, that of Adam with a swept
     learning rate on the same problems, and the share of problems that diverged.
-
-    Args:
-        lopt: the learned optimizer.
-        task: what it is trained on.
-        validation_task: what theta is selected on.
-        settings: of the run.
-        mesh: the devices that the problems are split over, if there are several.
-
-    Returns:
-        Its initialisation, estimator and validation.
     """
     task = task._replace(data=replicated(mesh, task.data))
     estimator: UnrollSettings = settings.estimator

@@ -137,22 +137,7 @@ class Settings:
 
 
 def settings_of(config: Config) -> Settings:
-    """The settings that something was trained with.
-
-    Args:
-        config: of a run, a file or a card.
-
-    Returns:
-        The settings; the defaults where a file does not say.
-
-    Raises:
-        ValueError: naming what does not fit.
-
-    Example:
-        >>> from learned_opt import zoo
-        >>> settings_of(zoo.load("lstm-mnist").config).estimator.horizon
-        100
-    """
+    """The settings that a run, file or card was trained with; the defaults where it does not say."""
     return Settings.of(kind_named(config.kind), config.settings or {})
 
 

@@ -17,7 +17,7 @@ Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
 
 
 def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
-    """The mesh to train on, or `None` for one device.
+    """The mesh to train on, `None` for one device.
 
     By default all devices of all processes; in one process as many as divide the problems.
     """

@@ -18,14 +18,7 @@ TRAINING_STREAM = 0x7A1  # of keys: no validation or evaluation of the same seed
 
 
 def first_state(job: Job) -> MetaState:
-    """The state that a run begins with.
-
-    Args:
-        job: what the run trains, on what and how.
-
-    Returns:
-        The state before the first meta-step.
-    """
+    """The state that a run begins with, before the first meta-step."""
     return compiled_run(make_trainable(job), job.settings, job.start, None)[0]
 
 

@@ -53,8 +53,7 @@ def loss_curves(
 
     Example:
         >>> losses = np.geomspace(1.0, [0.01, 0.02, 0.03], num=51).T
-        >>> svg = loss_curves({"adam": losses, "mine": losses**2}, title="Two", highlight=["mine"])
-        >>> svg[:5]
+        >>> loss_curves({"adam": losses, "mine": losses**2}, title="Two", highlight=["mine"])[:5]
         '<svg '
     """
     if not curves:

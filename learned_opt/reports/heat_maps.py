@@ -9,7 +9,6 @@ from learned_opt.reports.style import INK, SIZE, house_style, new_figure, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
 
 Names = tuple[Sequence[str], Sequence[str]]
 
@@ -51,8 +50,7 @@ def heat_map(
 
     Example:
         >>> weights = np.outer([1.0, -1.0], [0.5, 1.0, 2.0])
-        >>> svg = heat_map({"first layer": weights}, title="Weights", x_label="input", y_label="unit")
-        >>> svg[:5]
+        >>> heat_map({"first layer": weights}, title="Weights", x_label="input", y_label="unit")[:5]
         '<svg '
     """
     if not panels:
@@ -75,28 +73,27 @@ def heat_map(
         grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         all_axes = list(grid[:, 0])
         figure.suptitle(title, x=0.01, ha="left", fontsize=SIZE + 1)
-        image = None
         for axes, (name, matrix) in zip(all_axes, matrices.items(), strict=True):
-            image = _draw_cells(axes, matrix, scale, names)
+            _draw_cells(axes, matrix, scale, names)
             if len(heights) > 1 or name != title:
                 axes.set_title(name, fontsize=SIZE)
             axes.set_ylabel(y_label)
             if marker is not None:
                 axes.axvline(marker - 0.5, color=INK, lw=0.9)
         all_axes[-1].set_xlabel(x_label)
-        assert image is not None
         ends = "both" if largest > scale else "neither"
-        bar = figure.colorbar(image, ax=all_axes, fraction=0.05, pad=0.02, label=value_label, extend=ends)
+        cells = all_axes[0].images[0]
+        bar = figure.colorbar(cells, ax=all_axes, fraction=0.05, pad=0.02, label=value_label, extend=ends)
         bar.outline.set_visible(False)  # type: ignore[operator]
         return to_svg(figure, title)
 
 
-def _draw_cells(axes: "Axes", matrix: np.ndarray, scale: float, names: Names) -> "AxesImage":
+def _draw_cells(axes: "Axes", matrix: np.ndarray, scale: float, names: Names) -> None:
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
     colors = colormaps["RdBu_r"].with_extremes(bad="#d0d0d0")
-    image = axes.imshow(
+    axes.imshow(
         np.ma.masked_invalid(matrix),
         cmap=colors,
         vmin=-scale,
@@ -111,4 +108,3 @@ def _draw_cells(axes: "Axes", matrix: np.ndarray, scale: float, names: Names) ->
         else:
             axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.tick_params(length=0)
-    return image

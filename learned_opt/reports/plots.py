@@ -46,10 +46,8 @@ def line_plot(
 
     Example:
         >>> x = np.arange(1.0, 9.0)
-        >>> svg = line_plot(
-        ...     {"adam": np.stack([x, 1 / x, 0.5 / x, 2 / x])}, title="Falls", x_label="step", y_label="loss"
-        ... )
-        >>> svg[:5]
+        >>> lines = {"adam": np.stack([x, 1 / x, 0.5 / x, 2 / x])}
+        >>> line_plot(lines, title="Falls", x_label="step", y_label="loss")[:5]
         '<svg '
     """
     if not lines:
@@ -101,8 +99,7 @@ def interval_plot(
         ImportError: if matplotlib is not installed.
 
     Example:
-        >>> svg = interval_plot({"adam": (1, 0.9, 1.2), "mine": (3, 2, 5)}, title="Speed", x_label="x Adam")
-        >>> svg[:5]
+        >>> interval_plot({"adam": (1, 0.9, 1.2), "mine": (3, 2, 5)}, title="Speed", x_label="x Adam")[:5]
         '<svg '
     """
     if not rows:
@@ -160,8 +157,7 @@ def scatter_plot(
         ImportError: if matplotlib is not installed.
 
     Example:
-        >>> svg = scatter_plot({"mine": [[0.1, 0.2], [1, 2]]}, title="Growth", x_label="x", y_label="y")
-        >>> svg[:5]
+        >>> scatter_plot({"mine": [[0.1, 0.2], [1, 2]]}, title="Growth", x_label="x", y_label="y")[:5]
         '<svg '
     """
     if not groups:

@@ -126,8 +126,6 @@ def read_report(path: str | Path) -> dict[str, Any]:
         ValueError: if the file is no report.
 
     Example:
-        See `write_report`.
-
         >>> write_report("empty.html", title="Nothing <yet>", summary="", sections=[])
         >>> read_report("empty.html")
         {'title': 'Nothing <yet>', 'summary': '', 'sections': []}

@@ -143,11 +143,9 @@ def table_cells(rows: Rows, columns: Mapping[str, Column] | None) -> Cells:
 
 
 def _column_cells(rows: Rows, key: str, column: Column) -> list[tuple[str, bool]]:
-    texts = [format_value(row.get(key), column.digits) for row in rows]
+    shown = [(row, format_value(row.get(key), column.digits)) for row in rows]
     ranked = {
-        text: row[key]
-        for text, row in zip(texts, rows, strict=True)
-        if _is_finite_number(row.get(key)) and not row.get("unranked")
+        text: row[key] for row, text in shown if _is_finite_number(row.get(key)) and not row.get("unranked")
     }
     best = None
     if column.best and len(ranked) > 1:
@@ -158,16 +156,15 @@ def _column_cells(rows: Rows, key: str, column: Column) -> list[tuple[str, bool]
             text + _interval(row, column) if _is_finite_number(row.get(key)) else text,
             text == best and not row.get("unranked"),
         )
-        for text, row in zip(texts, rows, strict=True)
+        for row, text in shown
     ]
 
 
 def _interval(row: Mapping[str, Any], column: Column) -> str:
-    if column.interval is None or any(row.get(key) is None for key in column.interval):
+    ends = [row.get(key) for key in column.interval or ()]
+    if not ends or any(end is None for end in ends) or ends[0] == ends[1]:
         return ""
-    if len({row[key] for key in column.interval}) == 1:
-        return ""
-    low, high = (format_value(row[key], max(column.digits - 1, 2)) for key in column.interval)
+    low, high = (format_value(end, max(column.digits - 1, 2)) for end in ends)
     return f" [{low}, {high}]"
 
 

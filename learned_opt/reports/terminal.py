@@ -47,27 +47,28 @@ def terminal_curves(
     parts = [title]
     for panel in PANELS:
         columns = {label: column(metrics, key) for key, label in panel.items()}
-        drawn = {label: column for label, column in columns.items() if np.isfinite(column).any()}
-        if drawn:
-            parts.append(_panel(step, drawn, width, HEIGHT if not parts[1:] else HEIGHT // 2, color))
+        points = {label: np.stack([step, y])[:, np.isfinite(y)] for label, y in columns.items()}
+        points = {label: xy for label, xy in points.items() if xy.size}
+        if points:
+            parts.append(_panel(points, width, HEIGHT if not parts[1:] else HEIGHT // 2, color))
     return "\n".join(parts)
 
 
-def _panel(step: np.ndarray, columns: dict[str, np.ndarray], width: int, height: int, color: bool) -> str:
+def _panel(points: dict[str, np.ndarray], width: int, height: int, color: bool) -> str:
+    """Lines through points, f64[2, n] by label."""
     try:
         from uniplot import plot_to_string
     except ModuleNotFoundError as error:
         raise ImportError(
             "curves in the terminal are drawn with uniplot: pip install 'learned-opt[plots]'"
         ) from error
-    finite = {label: np.isfinite(column) for label, column in columns.items()}
     return plot_to_string(
-        xs=[step[finite[label]] for label in columns],
-        ys=[column[finite[label]] for label, column in columns.items()],
-        y_as_log=all((column[finite[label]] > 0).all() for label, column in columns.items()),
+        xs=[x for x, _ in points.values()],
+        ys=[y for _, y in points.values()],
+        y_as_log=all((y > 0).all() for _, y in points.values()),
         lines=True,
         color=color,
         width=max(width - 14, 20),  # beside the panel stand its numbers
         height=height,
-        legend_labels=[f"{label} {column[finite[label]][-1]:.4g}" for label, column in columns.items()],
+        legend_labels=[f"{label} {y[-1]:.4g}" for label, (_, y) in points.items()],
     )

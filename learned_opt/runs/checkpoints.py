@@ -7,6 +7,7 @@ written under another name and renamed when all of it is on the disk.
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import re
@@ -111,9 +112,8 @@ class Checkpoints:
         """Reads a checkpoint, every byte checked.
 
         Args:
-            like: a tree of the structure, shapes and dtypes to expect; arrays or
-                `jax.ShapeDtypeStruct`. Leaves come back as the kind of array, and with the
-                sharding, that they have here.
+            like: a tree of the structure, shapes and dtypes to expect; arrays or `jax.ShapeDtypeStruct`.
+                Leaves come back as the kind of array, and with the sharding, that they have here.
             step: which checkpoint; by default the newest that is whole, with a warning that names
                 the damaged ones passed over.
 
@@ -209,23 +209,16 @@ def _read(directory: Path) -> list[Leaf]:
 
 
 def _load(directory: Path, records: list[dict[str, Any]]) -> list[Leaf]:
-    empty = {i for i, record in enumerate(records) if 0 in record["shape"]}
-    stored: dict[str, np.ndarray] = {}
-    if len(empty) < len(records):
+    stored = {str(i): empty_array(record) for i, record in enumerate(records) if 0 in record["shape"]}
+    if len(stored) < len(records):
         with _checkpointer() as (ocp, checkpointer):
             as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
-            restore_args = {str(i): as_numpy for i in range(len(records)) if i not in empty}
-            stored = checkpointer.restore(
+            restore_args = {str(i): as_numpy for i in range(len(records)) if str(i) not in stored}
+            stored |= checkpointer.restore(
                 directory / ARRAYS, args=ocp.args.PyTreeRestore(restore_args=restore_args)
             )
     return [
-        Leaf(
-            record["name"],
-            record["dtype"],
-            tuple(record["shape"]),
-            record["key_impl"],
-            empty_array(record) if i in empty else stored[str(i)],
-        )
+        Leaf(record["name"], record["dtype"], tuple(record["shape"]), record["key_impl"], stored[str(i)])
         for i, record in enumerate(records)
     ]
 
@@ -236,12 +229,8 @@ def _sha256(path: Path) -> str:
 
 
 def _free_name(path: Path) -> Path:
-    number = 2
-    free = path
-    while free.exists():
-        free = path.with_name(f"{path.name}{number}")
-        number += 1
-    return free
+    numbered = (path.with_name(f"{path.name}{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], numbered) if not free.exists())
 
 
 @contextlib.contextmanager

@@ -13,10 +13,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a kill or a full disk leaves the old content or the new, never a part."""
     temporary = _temporary(path, str(os.getpid()))
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_bytes(data)
+        sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
     except BaseException as error:

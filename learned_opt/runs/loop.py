@@ -12,7 +12,6 @@ from learned_opt.runs.metrics import MetricsWriter, read_metrics
 from learned_opt.runs.processes import barrier, gather_to_host, is_first
 from learned_opt.runs.tensorboard import tensorboard_writer
 
-S = TypeVar("S")
 R = TypeVar("R")
 
 
@@ -71,33 +70,21 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         if checkpoints.steps():
             _, state = checkpoints.restore(like=state)
         step = int(state.step)
-        write = stack.enter_context(_writer(directory, step)) if is_first() else None
+        if is_first():
+            metrics = stack.enter_context(MetricsWriter(directory.metrics_path, resume_step=step))
+            write_events = stack.enter_context(tensorboard_writer(directory.tensorboard_path, step))
         barrier("the metrics are cut to the checkpoint's step")
 
         def store(step: int, row: dict[str, Any], state: Any) -> None:
             state = gather_to_host(state)
-            if write is not None:
+            if is_first():
                 # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
-                write(step, row)
+                metrics.write(step, **row)
+                write_events(step, **row)
                 checkpoints.save(step, state)
             barrier(f"step {step} is stored")
 
         yield History(state, read_metrics(directory.metrics_path), store)
-
-
-@contextlib.contextmanager
-def _writer(directory: RunDirectory, step: int) -> Iterator[Callable[[int, dict[str, Any]], None]]:
-    with (
-        MetricsWriter(directory.metrics_path, resume_step=step) as lines,
-        tensorboard_writer(directory.tensorboard_path, resume_step=step) as events,
-    ):
-
-        def write(step: int, row: dict[str, Any]) -> None:
-            lines.write(step, **row)
-            if events is not None:
-                events.write(step, **row)
-
-        yield write
 
 
 def run_periods(

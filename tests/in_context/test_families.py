@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from learned_opt.in_context import bayes, bayes_outputs, examples, families
+from learned_opt.in_context import Examples, bayes_outputs, examples, families
+from learned_opt.in_context.functions import bayes
+from learned_opt.in_context.functions.sequences import last_shown
 
 
 def bayes_errors(family, length: int, num: int, num_functions: int = 1, seed: int = 0):
@@ -142,3 +144,9 @@ def test_families_vmap_over_their_tables():
 
     tables = jnp.asarray(families.TABLES).reshape(4, 4, 4)
     assert targets(tables, jax.random.key(0)).shape == (4, 8)
+
+
+def test_the_answer_last_shown():
+    inputs = jnp.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 1, 0]])
+    drawn = Examples(inputs, jnp.array([1.0, 0, 0, 1]))
+    assert last_shown(drawn).tolist() == [0.5, 0.5, 1.0, 0.0]

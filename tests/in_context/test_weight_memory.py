@@ -8,15 +8,15 @@ import pytest
 from learned_opt import meta_train, resume, zoo
 from learned_opt.in_context import (
     Dataset,
-    averaged_predictions,
     draw_datasets,
     learn,
-    mean_cross_entropy,
     memory_losses,
     selected_on,
     weight_memory,
     xor_datasets,
 )
+from learned_opt.in_context.memory.prediction import averaged_predictions
+from learned_opt.in_context.memory.weight_memory import mean_cross_entropy
 from learned_opt.meta.settings import settings_of
 
 NUM_TRAIN = 60

@@ -85,10 +85,7 @@ def _estimate_whole_trajectory(horizon: int) -> None:
 
 
 def _own_peak() -> int:
-    """Peak resident memory of this process, in bytes.
-
-    `getrusage` does not tell it: what it counts outlives exec, so that a child starts with its parent's.
-    """
+    """Peak resident memory of this process, in bytes; `getrusage` counts a child's from its parent's."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
     return 1024 * int(line.split()[1])
 

@@ -35,17 +35,7 @@ def draw_splits(num_functions: int, num_held_out: int, numbers: range) -> Splits
 
 
 def train(learner: FunctionLearner, settings: Settings, splits: Splits) -> Theta:
-    """Meta-trains a learner on each split's training functions.
-
-    Args:
-        learner: the network.
-        settings: of the training; every split has a theta and sequences of its own. None is selected: what
-            comes out is the theta after the last step.
-        splits: of the functions.
-
-    Returns:
-        The thetas, stacked.
-    """
+    """Meta-trains a learner on each split's training functions; the stacked thetas after the last step."""
 
     def one(key: Key, tables: Array) -> Theta:
         theta_key, step_key = jax.random.split(key)
@@ -69,19 +59,10 @@ def known_functions(splits: Splits, part: str) -> np.ndarray:
 def probe(learner: FunctionLearner, thetas: Theta, splits: Splits) -> np.ndarray:
     """How often a learner says the answer that it was shown where no training function has it.
 
-    Of a held-out function three pairs are shown until their answers are known, and then all four. Only those
+    Three pairs of a held-out function are shown until their answers are known, and then all four. Only those
     fourth pairs count for which the function that differs there alone is one of training: a learner that
-    rules functions out takes it for that one, says its answer, and is shown the other. From the first time
-    on, what it has seen fits no training function. One that stores answers says what it was shown.
-
-    Args:
-        learner: the network.
-        thetas: stacked, one a split.
-        splits: of the functions.
-
-    Returns:
-        f[num_splits, 9], the share of the fourth pair's answers that are the held-out function's, after it
-        was shown n = 0, 1, ..., 8 times; NaN in a split without such pairs.
+    rules functions out says that one's answer. f[num_splits, 9], after n = 0, ..., 8 showings; NaN in a
+    split without such pairs.
     """
     rng = np.random.default_rng(0)
     num_splits, num_held_out, _ = splits.held_out.shape

@@ -26,22 +26,10 @@ def train(
     num_seeds: int,
     rates: tuple[float, ...],
 ) -> tuple[Theta, float, list[float]]:
-    """Meta-trains a learner with several seeds, each with the learning rate that a trial found best.
+    """Meta-trains seeds with the best learning rate of a trial; stacked thetas, the rate, all rates tried.
 
-    In the trial every learning rate is tried on one seed of its own, for the first quarter of the steps; the
-    best has the least mean loss over the second half of it. While it is the least or the greatest, others
-    beyond it are tried.
-
-    Args:
-        learner: the network.
-        family: of the functions.
-        settings: of the training; its learning rate and seed are not used. None of its validations is made:
-            what comes out is the theta after the last step.
-        num_seeds: how many.
-        rates: peak learning rates to try; where it is one, it is taken.
-
-    Returns:
-        The thetas, stacked; the learning rate; all that were tried, in order.
+    In the trial each rate has one seed and a quarter of the steps; the least mean loss over the second half
+    wins. While it is the least or greatest rate, others beyond it are tried; a single rate is taken as it is.
     """
     loss = in_context.sequence_loss(learner, family, settings.estimator)
     # The steps of a schedule with peak 1 are scaled, so that one program serves all learning rates.

@@ -156,10 +156,7 @@ def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 
 def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
-    """The row of a network: medians over seeds, with the least and the greatest.
-
-    It says whether the best learning rate lies on the edge of those tried.
-    """
+    """The row of a network: medians and extremes over seeds, and whether the best rate was at the edge."""
     figures = {key: np.array([f[key] for f in result["seeds"]], np.float64) for key in result["seeds"][0]}
     errors, accuracies = figures["mse"], figures["accuracy"]
     mse = median_and_range(errors)

@@ -35,12 +35,7 @@ def lipschitz(dictionary: Array) -> Array:
 def proximal_gradient(
     problem: SparseCoding, num_steps: int, prox: Prox, step_size: Array | float | None = None
 ) -> Array:
-    r"""ISTA and its kin.
-
-    .. math::
-
-        x_{k+1} = \operatorname{prox}_s(x_k - s A^\top (A x_k - y)), \qquad s = 1/L
-    """
+    r"""ISTA and its kin: :math:`x_{k+1} = \operatorname{prox}_s(x_k - s A^\top (A x_k - y))`, `s = 1/L`."""
     a, _, y = problem
     s = _step_size(a, step_size)
 
@@ -52,14 +47,7 @@ def proximal_gradient(
 
 
 def fista(problem: SparseCoding, num_steps: int, prox: Prox, step_size: Array | float | None = None) -> Array:
-    r"""FISTA with constant step size; block FISTA with the group norm's operator.
-
-    .. math::
-
-        x_k = \operatorname{prox}_s(z_k - s A^\top (A z_k - y)), \quad
-        t_{k+1} = \tfrac12 \Big(1 + \sqrt{1 + 4 t_k^2}\Big), \quad
-        z_{k+1} = x_k + \tfrac{t_k - 1}{t_{k+1}} (x_k - x_{k-1})
-    """
+    """FISTA with constant step size; block FISTA with the group norm's operator."""
     a, _, y = problem
     s = _step_size(a, step_size)
 
@@ -76,10 +64,7 @@ def fista(problem: SparseCoding, num_steps: int, prox: Prox, step_size: Array | 
 def iterative_hard_thresholding(
     problem: SparseCoding, num_steps: int, num_nonzeros: int, step_size: Array | float | None = None
 ) -> Array:
-    """The form that keeps the `num_nonzeros` largest entries after each gradient step.
-
-    It is a proximal gradient method too: keeping them projects onto the codes with so few nonzeros.
-    """
+    """A proximal gradient method that keeps the `num_nonzeros` largest entries after each step."""
 
     def keep_largest(x: Array, step_size: Array) -> Array:
         del step_size
@@ -92,15 +77,7 @@ def iterative_hard_thresholding(
 def approximate_message_passing(
     problem: SparseCoding, num_steps: int, threshold_factor: Array | float = 1.4
 ) -> Array:
-    r"""AMP with soft thresholds that follow the size of the residual.
-
-    .. math::
-
-        x_{k+1} = S_{\alpha \|z_k\| / \sqrt m}(x_k + A^\top z_k), \qquad
-        z_k = y - A x_k + \frac{\|x_k\|_0}{m}\, z_{k-1}
-
-    Its theory, and good convergence, are for Gaussian dictionaries.
-    """
+    """AMP with soft thresholds `alpha |z| / sqrt(m)`; its theory is for Gaussian dictionaries."""
     a, _, y = problem
     m = a.shape[0]
 

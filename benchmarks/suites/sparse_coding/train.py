@@ -96,15 +96,7 @@ def nmse_db(x: Array, code: Array) -> Array:
 
 
 def train(settings: Settings, directory: Path) -> tuple[Theta, np.ndarray]:
-    """Trains, or goes on training.
-
-    Args:
-        settings: what to train.
-        directory: of the checkpoints and the result.
-
-    Returns:
-        The trained theta, and f32[num_layers], the error of each layer in decibels on fresh problems.
-    """
+    """Trains, or goes on: theta, and f32[num_layers], the error of each layer in dB on fresh problems."""
     result = directory / "theta.safetensors"
     if result.exists():
         theta, metadata = load_weights(result)

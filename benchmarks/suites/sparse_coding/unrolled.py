@@ -26,28 +26,17 @@ TRUSTED_A_LAYER, MOST_TRUSTED = 0.012, 0.13
 
 
 class Network(NamedTuple):
-    """A network unrolled for one dictionary.
-
-    Attributes:
-        init: `init() -> theta`.
-        codes: `codes(theta, fixed, y, num_layers) -> f32[num_layers, B, n]`, the output of each layer.
-        fixed: arrays that are not trained, passed so that jit does not bake them in.
-    """
+    """A network unrolled for one dictionary."""
 
     init: Callable[[], Theta]
     codes: Callable[[Theta, Any, Array, int], Array]
-    fixed: Any = ()
+    fixed: Any = ()  # not trained, passed so that jit does not bake them in
 
 
 def lista(dictionary: Array, num_layers: int = 16) -> Network:
-    r"""LISTA: ISTA with learned matrices, shared by all layers, and a learned threshold a layer.
+    """LISTA: `S_theta_k(W1 y + W2 x_k)`, matrices shared by all layers and a learned threshold a layer.
 
-    .. math::
-
-        x_{k+1} = S_{\theta_k}(W_1 y + W_2 x_k)
-
-    It starts with ALISTA's analytic weights, `W_1 = W^T` and `W_2 = I - W^T A`; started as ISTA, with A in
-    the place of W and the step size 1/L, it needs many times as long for the same error.
+    It starts with ALISTA's weights, `W1 = W^T`, `W2 = I - W^T A`: as ISTA it would train many times as long.
     """
     a = np.asarray(dictionary, np.float64)
     weights = analytic_weights(a)
@@ -78,12 +67,10 @@ def alista(dictionary: Array, num_layers: int = 16) -> Network:
 
     .. math::
 
-        x_{k+1} = S^{p_k}_{\theta_k}(x_k - \gamma_k W^\top (A x_k - y)), \qquad
-        W = \operatorname*{argmin}_{w_i^\top a_i = 1} \|W^\top A\|_F^2
+        x_{k+1} = S^{p_k}_{\theta_k}(x_k - \gamma_k W^\top (A x_k - y))
 
-    where the `p_k` largest entries, if above the threshold, are not shrunk. The weights have a closed form:
-    `w_i` is `(A A^T)^{-1} a_i`, scaled so that `w_i^T a_i = 1`. (The paper sets out from the least maximal
-    coherence and relaxes it to this sum of squares.)
+    The `p_k` largest entries, if above the threshold, are not shrunk. `w_i` is `(A A^T)^{-1} a_i`, scaled so
+    that `w_i^T a_i = 1`: the least sum of squares of `W^T A`, to which the paper relaxes its coherence.
     """
     a = np.asarray(dictionary, np.float64)
     n = a.shape[1]

@@ -84,9 +84,8 @@ def jobs(suite: str, size: str, machine: Key) -> list[Job]:
 def _throughput(machine: Key, case: Metered, load: Load) -> dict[str, Any]:
     """A meta-step, and the forward unroll in it, the problems split over all devices as `meta_train` does.
 
-    The limits of the LSTM count what cannot be avoided: each coordinate's gates four times (forward, again in
-    the backward pass, and the two products of it), and its state four times (written, read, its cotangent
-    written and read). Evolution strategies unroll every problem twice and count both.
+    The limits of the LSTM count the gates four times (forward, again in the backward pass, two products of
+    it), and the state four times (it and its cotangent written and read). Evolution strategies unroll twice.
     """
     lopt, task = RULES[case.optimizer](), case.task()
     inner: dict[str, Any] = {"horizon": 100, "truncation": TRUNCATION, "num_problems": case.problems}
@@ -176,10 +175,7 @@ def _shortest_period(lopt, task: Task, period: int) -> float:
 
 
 def loop_costs(seconds: Mapping[int, float]) -> dict[str, float]:
-    """What a meta-step costs, and the validation, metrics and checkpoint at the end of a period.
-
-    From the seconds of a period by its meta-steps, for two lengths.
-    """
+    """What a meta-step costs, and the end of a period, from the seconds of periods of two lengths."""
     (short, short_seconds), (long, long_seconds) = sorted(seconds.items())
     step = (long_seconds - short_seconds) / (long - short)
     return {"loop_seconds": step, "end_seconds": short_seconds - short * step}

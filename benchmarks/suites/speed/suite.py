@@ -105,10 +105,7 @@ def _limits(load: Load) -> dict[str, Any]:
 
 
 def _floor(n: int, load: Load) -> dict[str, Any]:
-    """The rule of the two-layer LSTM beside what of it cannot be avoided, measured alone at the same size.
-
-    These are its matrix products, and its logistic functions and hyperbolic tangents.
-    """
+    """The rule of the two-layer LSTM beside its matrix products and activations, each measured alone."""
     tx = optimizers.lstm().build(optimizers.lstm().init(jax.random.key(0)))
     keys = jax.random.split(jax.random.key(1), 8)
     g = jax.random.normal(keys[0], (n,))

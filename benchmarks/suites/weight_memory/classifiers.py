@@ -67,17 +67,7 @@ CLASSIFIERS: dict[str, Classifier] = {
 
 
 def losses(name: str, inputs: np.ndarray, targets: np.ndarray, num_train: np.ndarray) -> np.ndarray:
-    """A classifier's mean cross entropy over the test samples of each data set.
-
-    Args:
-        name: one of `CLASSIFIERS`.
-        inputs: f[num_datasets, num_samples, num_inputs].
-        targets: f[num_datasets, num_samples].
-        num_train: i[num_datasets], how many samples come first as training samples.
-
-    Returns:
-        f[num_datasets].
-    """
+    """A classifier's mean cross entropy over the test samples of each data set, which follow `num_train`."""
     found = []
     for x, y, n in zip(inputs, targets, num_train, strict=True):
         p = CLASSIFIERS[name](x[:n], y[:n], x[n:])

@@ -35,20 +35,9 @@ class Tuned(NamedTuple):
 def curves(
     memory: WeightMemory, optimizer: str, one_pass: bool, rate: Any, key: Any, data: Dataset, num_train: Any
 ) -> jax.Array:
-    """Test losses of models trained on each data set, after every step.
+    """Test losses f32[num_datasets, num_steps], after every step, of models trained on each data set.
 
-    Args:
-        memory: whose model is trained, from where its cells start before meta-training.
-        optimizer: a name in `OPTIMIZERS`.
-        one_pass: whether a step sees one sample, each once; else all of them.
-        rate: the learning rate.
-        key: of the models' first parameters, one a data set.
-        data: of the data sets, with a leading axis.
-        num_train: i32[num_datasets].
-
-    Returns:
-        f32[num_datasets, num_steps], mean cross entropy over the test samples; after the last training
-        sample of one pass it stays as it is.
+    With `one_pass` a step sees one sample, each once, and the curve stays as it is after the last; else all.
     """
     tx = OPTIMIZERS[optimizer](rate)
 

@@ -105,12 +105,7 @@ def _sweep(optimizer: str, one_pass: bool, seed: int, num_tuning: int) -> np.nda
 
 
 def rows(losses: Mapping[str, np.ndarray], tuned: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a learning algorithm, the best first: its losses, and how far they are above the memory's.
-
-    Args:
-        losses: f[num_datasets] by name, on the same data sets.
-        tuned: by name, what a sweep found, where there was one.
-    """
+    """A row a learning algorithm, the best first: its losses, and how far they are above the memory's."""
     found = []
     for name, values in losses.items():
         row = {"name": name, "loss": float(np.mean(values)), "std": float(np.std(values))}

@@ -20,21 +20,7 @@ CUBE_MARGIN = 0.01
 
 
 def among_tables(tables: Array) -> Predictor:
-    """The exact posterior mean over finitely many functions of two bits, each as likely as the others.
-
-    Args:
-        tables: f32[num_functions, 4], the values at (0, 0), (0, 1), (1, 0) and (1, 1).
-
-    Returns:
-        The predictor: `predictor(x, y)`, examples f32[T, 2] and f32[T] of one function, gives f32[T], each
-        from the examples before it.
-
-    Example:
-        >>> predictor = among_tables(jnp.array([[0.0, 0, 0, 1], [0.0, 1, 1, 1]]))  # AND and OR
-        >>> x = jnp.array([[0.0, 0], [1, 0], [0, 1]])
-        >>> predictor(x, jnp.array([0.0, 1, 1])).tolist()
-        [0.0, 0.5, 1.0]
-    """
+    """The exact posterior mean over the equally likely truth tables f32[num_functions, 4]."""
 
     def predictor(x: Array, y: Array) -> Array:
         values = tables[:, row_of(x)]  # [num_functions, T]
@@ -49,18 +35,7 @@ def among_tables(tables: Array) -> Predictor:
 
 
 def row_of(x: Array) -> Array:
-    """The row of a truth table: `2 x1 + x2`.
-
-    Args:
-        x: f32[..., 2], bits.
-
-    Returns:
-        i32[...].
-
-    Example:
-        >>> row_of(jnp.array([[0.0, 1], [1, 1]])).tolist()
-        [1, 3]
-    """
+    """The row of a truth table, i32[...], for pairs of bits x f32[..., 2]: `2 x1 + x2`."""
     return (2 * x[..., 0] + x[..., 1]).astype(jnp.int32)
 
 
@@ -70,20 +45,6 @@ def linear_regression(features: Callable[[Array], Array], offset: float, scale: 
     The weights' prior, uniform on [-1, 1], is replaced by a Gaussian of the same variance: what remains is
     the best predictor that is linear in the targets. As soon as there are as many examples as weights it
     knows the function, as the exact posterior does.
-
-    Args:
-        features: of f32[2], f32[n].
-        offset: of the targets.
-        scale: of the targets.
-
-    Returns:
-        The predictor, as in `among_tables`.
-
-    Example:
-        >>> predictor = linear_regression(lambda x: x, offset=0.0, scale=1.0)
-        >>> x = jnp.array([[1.0, 0], [0, 1], [1, 1]])
-        >>> [round(float(p), 3) for p in predictor(x, jnp.array([0.5, -0.5, 0.0]))]
-        [0.0, 0.0, 0.0]
     """
 
     def predictor(x: Array, y: Array) -> Array:
@@ -111,23 +72,7 @@ def particles(
     A noiseless example leaves a slice of the cube of weights, on which the posterior is uniform. The
     particles are draws from a Gaussian of the cube's variance, moved into the slice by the gain of linear
     regression, which makes them draws from the Gaussian on it. Each is weighted by the uniform density over
-    the Gaussian one, :math:`1[w \in \text{cube}]\, e^{|w|^2 / 2 \sigma^2}`.
-
-    Args:
-        features: of f32[2], f32[num_features].
-        link: elementwise and invertible.
-        inverse_link: its inverse.
-        num_features: weights of a function.
-        num_particles: the error falls with its root.
-
-    Returns:
-        The predictor, as in `among_tables`. It draws nothing: the particles are always the same.
-
-    Example:
-        >>> predictor = particles(lambda x: x, jnp.tanh, jnp.arctanh, num_features=2)
-        >>> x = jnp.array([[1.0, 0], [0, 1], [1, 1]])
-        >>> [round(float(p), 2) for p in predictor(x, jnp.tanh(jnp.array([0.5, 0.2, 0.7])))][2]
-        0.6
+    the Gaussian one, :math:`1[w \in \text{cube}]\, e^{|w|^2 / 2 \sigma^2}`. They are always the same draws.
     """
 
     def predictor(x: Array, y: Array) -> Array:

@@ -124,24 +124,7 @@ def judge(
 ) -> tuple[Array, Array, Array, Array]:
     """Runs a learner on a sequence for each key; pure, so that it vmaps over thetas and families.
 
-    Args:
-        learner: the network.
-        theta: its parameters.
-        family: of the functions.
-        keys: [num_sequences], of the sequences.
-        length: examples of each function.
-        num_functions: functions in a sequence, one after another without reset.
-
-    Returns:
-        What an `Evaluation` holds but for `binary`, each [num_sequences, num_functions * length].
-
-    Example:
-        >>> from learned_opt.in_context.functions import families, learners
-        >>> learner = learners.gru(num_units=2)
-        >>> keys = jax.random.split(jax.random.key(0), 3)
-        >>> errors, *_ = judge(learner, learner.init(keys[0]), families.boolean(), keys, length=5)
-        >>> errors.shape
-        (3, 5)
+    What an `Evaluation` holds but for `binary`, each [num_sequences, num_functions * length].
     """
 
     def one(key: Key) -> tuple[Array, Array, Array, Array]:

@@ -45,19 +45,12 @@ class FixedWeights(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """What runs in the network's loops.
+    """What runs in the network's loops, each f32[]."""
 
-    Attributes:
-        weight: f32[], what was a weight.
-        x: f32[], the last input.
-        y: f32[], the last output.
-        started: f32[], 0 before the first input and 1 from then on.
-    """
-
-    weight: Array
-    x: Array
-    y: Array
-    started: Array
+    weight: Array  # what was a weight
+    x: Array  # the last input
+    y: Array  # the last output
+    started: Array  # 0 before the first input and 1 from then on
 
 
 def delta_rule(learning_rate: float) -> dict[tuple[int, int, int, int], float]:

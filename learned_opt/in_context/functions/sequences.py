@@ -77,22 +77,9 @@ class Sequences:
 def trainable(
     learner: FunctionLearner, family: Family, validation_family: Family, settings: Settings, mesh: Any
 ) -> Trainable:
-    """What the trainer sees of a function learner.
+    """What the trainer sees of a function learner; its sequences are on one device, whatever the mesh.
 
     A validation reports the mean squared error and, of binary families, the accuracy.
-
-    Args:
-        learner: the network.
-        family: that its functions are drawn from.
-        validation_family: the same in validations.
-        settings: of the run.
-        mesh: not used; the sequences are on one device.
-
-    Returns:
-        Its initialisation, estimator and validation.
-
-    Raises:
-        ValueError: if a learner is to recall answers of a family that is not binary.
     """
     sequences: Sequences = settings.estimator
     key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
@@ -171,19 +158,7 @@ def sequence_loss(learner: FunctionLearner, family: Family, sequences: Sequences
 
 
 def last_shown(drawn: Examples) -> Array:
-    """The answer that was last shown for each pair of bits, and 1/2 where none was.
-
-    Args:
-        drawn: by `examples`, from a binary family.
-
-    Returns:
-        f32[T].
-
-    Example:
-        >>> inputs = jnp.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 1, 0]])
-        >>> last_shown(Examples(inputs, jnp.array([1.0, 0, 0, 1]))).tolist()
-        [0.5, 0.5, 1.0, 0.0]
-    """
+    """The answer f32[T] that was last shown for each pair of bits, and 1/2 where none was."""
 
     def step(shown: Array, example: tuple[Array, Array]) -> tuple[Array, Array]:
         row, target = example

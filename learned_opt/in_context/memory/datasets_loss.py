@@ -55,24 +55,7 @@ class DatasetBatches:
 def trainable(
     memory: WeightMemory, datasets: Datasets, validation: Datasets, settings: Settings, mesh: Any
 ) -> Trainable:
-    """What the trainer sees of a weight memory: its learner, and the cells that it starts from.
-
-    Args:
-        memory: the network.
-        datasets: what it is trained on.
-        validation: what theta is selected on, such as the same with less noise.
-        settings: of the run.
-        mesh: not used; the data sets are on one device.
-
-    Returns:
-        Its initialisation, estimator and validation.
-
-    Raises:
-        ValueError: if the data does not fit the network, or leaves no test samples.
-
-    Reference:
-        Learning to learn neural networks, sections 2 and 4.
-    """
+    """What the trainer sees of a weight memory; its data sets are on one device, whatever the mesh."""
     batches: DatasetBatches = settings.estimator
     for drawn_from in (datasets, validation):
         _check_fit(memory, drawn_from, batches)

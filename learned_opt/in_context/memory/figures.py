@@ -103,17 +103,7 @@ def loss_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_train:
 
 
 def losses_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) -> np.ndarray:
-    """The loss on the test samples of the model as it is before each sample and after the last.
-
-    Args:
-        memory: the network.
-        theta: its parameters.
-        data: data sets, with a leading axis.
-        num_train: how many training samples each of them has.
-
-    Returns:
-        f32[num_datasets, num_samples + 1].
-    """
+    """The test loss f32[num_datasets, num_samples + 1] of the model before each sample and after the last."""
 
     def losses(theta: Theta, one: Dataset) -> Array:
         def loss(cells: Array) -> Array:
@@ -133,24 +123,9 @@ def learned(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) -
 
 
 def movement(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) -> list[dict[str, Any]]:
-    """How far the parameters of the model move while it learns, and while it only predicts.
+    """How far each part of the model moves while it learns, and while it only predicts.
 
-    Args:
-        memory: the network.
-        theta: its parameters.
-        data: one data set, training samples first.
-        num_train: how many training samples there are.
-
-    Returns:
-        A row for each part of the model: the root mean square of its initial parameters, of their change over
-        the training samples, and of their change over the test samples.
-
-    Example:
-        >>> from learned_opt.in_context import weight_memory, xor_datasets
-        >>> memory = weight_memory(num_hidden=3, learner_sizes=(4,))
-        >>> data = xor_datasets(num_samples=20).sample(jax.random.key(0))
-        >>> [row["part"] for row in movement(memory, memory.init(jax.random.key(1)), data, 10)]
-        ['hidden weights', 'hidden biases', 'output weights', 'output bias']
+    A row has the root mean square of the initial parameters, and of both changes.
     """
     cells = learned(memory, theta, data, num_train).cells
     parts = {

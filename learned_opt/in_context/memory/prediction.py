@@ -94,40 +94,10 @@ def averaged_predictions(
     max_train: int,
     num_orders: int,
 ) -> Array:
-    """The mean of what a weight memory predicts after training samples in several orders.
+    """The mean of the probabilities f32[num_queries] after training samples in several random orders.
 
-    Args:
-        memory: the network.
-        theta: its parameters.
-        data: training samples first; those that follow have no influence.
-        num_train: i32[], how many training samples there are.
-        queries: f32[num_queries, num_inputs], scaled as the samples are.
-        key: of the orders, and of the orders and signs of the inputs.
-        max_train: how many samples an order shows at most.
-        num_orders: how many orders.
-
-    Returns:
-        f32[num_queries], the probabilities of 1.
-
-    Raises:
-        ValueError: if there are more inputs than the memory has.
-
-    Example:
-        >>> from learned_opt.in_context import xor_datasets
-        >>> stored = zoo.load("weight-memory")
-        >>> data = xor_datasets(num_samples=60).sample(jax.random.key(0))
-        >>> p = averaged_predictions(
-        ...     stored.model,
-        ...     stored.theta,
-        ...     data,
-        ...     50,
-        ...     data.inputs[50:],
-        ...     jax.random.key(1),
-        ...     max_train=180,
-        ...     num_orders=2,
-        ... )
-        >>> p.shape
-        (10,)
+    What follows the `num_train` training samples of `data` has no influence; an order shows `max_train` of
+    them at most. The queries are scaled as the samples are.
     """
     num_samples, given = data.inputs.shape
     wanted = memory.num_inputs
@@ -237,25 +207,7 @@ def selected_on(stored: zoo.Stored) -> Datasets:
 
 
 def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A binary problem as float arrays, or an error that says what to mend.
-
-    Args:
-        inputs: as in `predict`.
-        targets: as in `predict`.
-        queries: as in `predict`.
-
-    Returns:
-        f64[num_samples, num_inputs], f64[num_samples] and f64[num_queries, num_inputs].
-
-    Raises:
-        ValueError: as `predict`.
-
-    Example:
-        >>> checked_problem([[1.0], [2.0]], [0, 2], [[3.0]])
-        Traceback (most recent call last):
-        ...
-        ValueError: targets hold 0.0, 2.0; they must be 0 and 1: name the classes so, both of them
-    """
+    """The problem as f64 arrays; ValueError if shapes do not fit, or values are missing or infinite."""
     tables = {"inputs": _numbers(inputs, "inputs"), "queries": _numbers(queries, "queries")}
     for name, table in tables.items():
         if table.ndim != 2 or 0 in table.shape:

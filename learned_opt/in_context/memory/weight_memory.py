@@ -199,32 +199,7 @@ def learn(memory: WeightMemory, theta: Theta, data: Dataset, num_train: Any) -> 
 def mean_cross_entropy(
     logits: Array, targets: Array, num_train: Any, samples: Literal["all", "test"] = "all"
 ) -> Array:
-    r"""One of the two costs of a data set: over all its samples, or over those without a target.
-
-    .. math::
-
-        -\frac1n \sum_t y_t \log p_t + (1 - y_t) \log(1 - p_t)
-
-    The first is what the network is trained on, since it supervises learning itself; the second is what
-    learning algorithms are compared by.
-
-    Args:
-        logits: f32[num_samples].
-        targets: f32[num_samples], each 0 or 1.
-        num_train: i32[], how many samples have been training samples, the first ones.
-        samples: `"all"` or `"test"`.
-
-    Returns:
-        f32[], in nats.
-
-    Raises:
-        ValueError: if `samples` is neither.
-
-    Example:
-        >>> logits, targets = jnp.array([0.0, 50.0]), jnp.array([1.0, 1.0])
-        >>> [round(float(mean_cross_entropy(logits, targets, 1, which)), 3) for which in ("all", "test")]
-        [0.347, 0.0]
-    """
+    """The mean loss f32[] of logits f32[num_samples] over all samples, or over those after `num_train`."""
     if samples not in ("all", "test"):
         raise ValueError(f"samples={samples!r}: it must be 'all' or 'test'")
     losses = optax.sigmoid_binary_cross_entropy(logits, targets)

@@ -125,19 +125,7 @@ def xor_datasets(
 
 
 def standardized(inputs: Array, like: Array) -> Array:
-    """Inputs centred and scaled by the means and the deviations of some samples.
-
-    Args:
-        inputs: f32[n, num_inputs].
-        like: f32[m, num_inputs], the samples whose mean becomes 0 and whose variance becomes 1.
-
-    Returns:
-        f32[n, num_inputs].
-
-    Example:
-        >>> standardized(jnp.array([[3.0]]), jnp.array([[1.0], [3.0]])).tolist()
-        [[1.0]]
-    """
+    """Inputs scaled to mean 0 and deviation 1 of those in `like`, whose constant ones become 0."""
     mean = jnp.mean(like, axis=0, keepdims=True)
     deviation = jnp.std(like, axis=0, keepdims=True)
     return (inputs - mean) / jnp.where(deviation > LEAST_DEVIATION, deviation, 1)

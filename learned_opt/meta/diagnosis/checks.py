@@ -50,32 +50,12 @@ class Diagnosis(NamedTuple):
 
 
 def diverged(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Whether trajectories ended far worse than they began.
-
-    Args:
-        first: f32[problems], the losses at the start.
-        last: f32[problems], those at the end.
-
-    Returns:
-        bool[problems]: whether the last loss is not finite, or ten times the first.
-
-    Example:
-        >>> diverged(np.array([1.0, 1.0, 1.0]), np.array([0.5, 20.0, np.nan])).tolist()
-        [False, True, True]
-    """
+    """bool[problems]: whether the last loss is not finite, or ten times the first."""
     return ~(last - first <= (GROWTH - 1) * np.abs(first))
 
 
 def check_gradients(grads: dict[str, np.ndarray], estimator: UnrollSettings) -> Diagnosis:
-    """What meta-gradients of several seeds show.
-
-    Args:
-        grads: each leaf of theta by name, [seeds, truncations, ...].
-        estimator: the settings of what they were estimated by.
-
-    Returns:
-        The diagnosis.
-    """
+    """What meta-gradients show: each leaf of theta by name, [seeds, truncations, ...]."""
     flat = np.concatenate([g.reshape(*g.shape[:2], -1) for g in grads.values()], axis=-1).astype(np.float64)
     num_seeds, _, size = flat.shape
     finite = np.all(np.isfinite(flat), axis=-1)
@@ -179,17 +159,7 @@ def _noisy(cosine: float, num_seeds: int, size: int, median: float, estimator: U
 
 
 def check_memory(needed: int, available: int, source: str, estimator: UnrollSettings) -> Diagnosis:
-    """Whether a meta-step fits the memory.
-
-    Args:
-        needed: bytes that it takes.
-        available: bytes that there are.
-        source: where the first number is from.
-        estimator: the settings of what the meta-step is estimated by.
-
-    Returns:
-        The diagnosis.
-    """
+    """Whether a meta-step that needs so many bytes fits the memory; `source` is where that number is from."""
     text = f"{_bytes(needed)} ({source}) of {_bytes(available)}"
     findings = []
     if needed > 0.9 * available:
@@ -209,15 +179,7 @@ def check_memory(needed: int, available: int, source: str, estimator: UnrollSett
 
 
 def check_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnosis:
-    """What the metrics of a run show.
-
-    Args:
-        rows: the metrics, a dictionary a validation.
-        settings: of the run.
-
-    Returns:
-        The diagnosis.
-    """
+    """What the metrics of a run show, a row a validation."""
     if not rows:
         return Diagnosis({"validations": "none yet"}, [])
     last, step = rows[-1], rows[-1]["step"]
@@ -269,14 +231,7 @@ def check_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnos
 
 
 def check_movement(moved: dict[str, float]) -> Diagnosis:
-    """Whether a run's theta has left its start.
-
-    Args:
-        moved: for each leaf by name, the distance from its start.
-
-    Returns:
-        The diagnosis.
-    """
+    """Whether a run's theta has left its start, from the distance by leaf."""
     still = [name for name, distance in moved.items() if distance == 0]
     text = f"{len(moved) - len(still)} of {len(moved)} leaves moved"
     findings = []

@@ -18,32 +18,18 @@ ACTIVATIONS = {"logistic": "sigmoid", "sigmoid": "sigmoid", "tanh": "tanh"}
 
 
 class UpdateStats(NamedTuple):
-    """What one update looks like from outside; arrays [problems, steps, ...] for whole trajectories.
+    """What one update looks like from outside; arrays [problems, steps, ...] for whole trajectories."""
 
-    Attributes:
-        gradient_norm: f32, of the optimizee's gradient.
-        update_norm: f32, of the update.
-        param_norm: f32, of the params before it.
-        gain: f32, by how much the update changes the loss to first order, without the sign.
-        finite: bool[leaves], whether each leaf of `leaf_names` is finite.
-        saturated: for each group of the rule's activations, f32, the share of them at their bounds.
-    """
-
-    gradient_norm: Array
-    update_norm: Array
-    param_norm: Array
-    gain: Array
-    finite: Array
-    saturated: dict[str, Array]
+    gradient_norm: Array  # f32, of the optimizee's gradient
+    update_norm: Array  # f32
+    param_norm: Array  # f32, of the params before the update
+    gain: Array  # f32, size of the first-order change of the loss
+    finite: Array  # bool[leaves], in the order of `leaf_names`
+    saturated: dict[str, Array]  # f32, the share at the bounds, by group of activations
 
 
 class Watched(NamedTuple):
-    """State of a watched optimizer.
-
-    Attributes:
-        inner: the optimizer's own.
-        stats: of the last update.
-    """
+    """State of a watched optimizer: its own, and the statistics of the last update."""
 
     inner: Any
     stats: UpdateStats
@@ -52,19 +38,7 @@ class Watched(NamedTuple):
 def watched_trajectories(
     lopt: LearnedOptimizer, task: Task, theta: Theta, data: Data, keys: Key, num_steps: int
 ) -> tuple[Array, UpdateStats]:
-    """Trajectories, and what each of their updates looked like; of one compiled call when jitted.
-
-    Args:
-        lopt: the learned optimizer.
-        task: what the problems are drawn from.
-        theta: meta-parameters.
-        data: the task's data.
-        keys: one a problem.
-        num_steps: updates to make; static.
-
-    Returns:
-        The losses f32[problems, num_steps + 1] and the statistics of the updates.
-    """
+    """The losses f32[problems, num_steps + 1] of a problem a key, and the statistics of the updates."""
     extra_args = {} if task.prox is None else {"prox": task.prox}
     tx = _watched(lopt, theta, extra_args)
 
@@ -84,16 +58,7 @@ def watched_trajectories(
 
 
 def leaf_names(lopt: LearnedOptimizer, task: Task, theta: Theta) -> list[str]:
-    """The names of the leaves in `UpdateStats.finite`, in the order in which they are computed.
-
-    Args:
-        lopt: the learned optimizer.
-        task: the task.
-        theta: meta-parameters.
-
-    Returns:
-        Their names.
-    """
+    """The names of the leaves in `UpdateStats.finite`, in the order in which they are computed."""
     key = jax.random.key(0)
     params, state = jax.eval_shape(
         lambda theta: start(lopt.build(theta), task, key, task.sample(key))[:2], theta
@@ -144,23 +109,10 @@ def _watched(
 
 
 def with_saturation(function: Any, theta: Theta, *args: Any) -> tuple[Any, dict[str, Array]]:
-    """What a function gives, and which share of its sigmoids and hyperbolic tangents is at the bounds.
+    """What a function of theta gives, and which shares of its sigmoids and tanhs are at their bounds.
 
-    They are read off the traced program, so that every rule can be looked at, and only those that depend
-    on theta count: a step counter that passes through a tanh saturates by design.
-
-    Args:
-        function: of theta and the other arguments.
-        theta: meta-parameters.
-        *args: the other arguments.
-
-    Returns:
-        The function's value, and the shares by the module's name and the kind of activation.
-
-    Example:
-        >>> _, shares = with_saturation(lambda theta, x: jnp.tanh(theta * x), 10.0, jnp.array([0.1, 1.0]))
-        >>> {name: float(share) for name, share in shares.items()}
-        {'output tanh': 0.5}
+    They are read off the traced program, so that every rule can be looked at, and only those that depend on
+    theta count: a step counter that passes through a tanh saturates by design.
     """
     traced, shape = jax.make_jaxpr(function, return_shape=True)(theta, *args)
     program = traced.jaxpr

@@ -13,19 +13,7 @@ ADVICE = "; `learned-opt doctor` looks for the cause"
 
 
 class Monitor:
-    """Warns once of each kind of trouble.
-
-    Args:
-        theta: where meta-training begins, or goes on from.
-
-    Example:
-        >>> monitor = Monitor(np.zeros(2))
-        >>> with warnings.catch_warnings(record=True) as caught:
-        ...     warnings.simplefilter("always")
-        ...     monitor.check(np.zeros(2), np.ones(10), diverged=0.0)
-        >>> str(caught[0].message)
-        'theta has not moved in 10 meta-steps...'
-    """
+    """Warns once of each kind of trouble of a theta since meta-training began or went on."""
 
     def __init__(self, theta: Theta):
         self._theta = jax.device_get(theta)
@@ -33,13 +21,7 @@ class Monitor:
         self._warned: set[str] = set()
 
     def check(self, theta: Theta, gradient_norms: np.ndarray, diverged: float) -> None:
-        """Checks a period, together with those before it that were too short to judge.
-
-        Args:
-            theta: at its end.
-            gradient_norms: f32[n], of its meta-gradients.
-            diverged: the share of validation problems that diverged.
-        """
+        """Checks a period by the norms f32[n] of its meta-gradients; short ones are checked together."""
         self._norms.append(gradient_norms)
         norms = np.concatenate(self._norms)
         if norms.size < LEAST_STEPS:

@@ -20,16 +20,9 @@ from learned_opt.meta.diagnosis.diagnostics import UpdateStats
 def check_trajectories(
     losses: np.ndarray, stats: UpdateStats, names: list[str], scale: float | None
 ) -> Diagnosis:
-    """What watched trajectories show.
+    """What the losses f32[problems, steps + 1] and the statistics of watched trajectories show.
 
-    Args:
-        losses: f32[problems, steps + 1].
-        stats: of their updates, with numpy arrays.
-        names: of the leaves that `stats.finite` is of.
-        scale: the rule's `output_scale`; `None` where it has none.
-
-    Returns:
-        The diagnosis.
+    `names` are the leaves of `stats.finite`, and `scale` the rule's `output_scale`, if it has one.
     """
     share = diverged(losses[:, 0], losses[:, -1]).mean()
     measured = {"problems that diverged": f"{share:.0%} of {len(losses)}"}
@@ -63,15 +56,7 @@ def check_trajectories(
 
 
 def check_floor(start: float, adam: float) -> Diagnosis:
-    """Whether there is anything to gain.
-
-    Args:
-        start: the mean loss where trajectories start.
-        adam: the mean loss where the best of some Adams ends on the same problems.
-
-    Returns:
-        The diagnosis.
-    """
+    """Whether there is anything to gain on the mean starting loss, beside that of the best of some Adams."""
     text = f"{start:.4g} at the start, {adam:.4g} after the best of some Adams"
     findings = []
     if math.isfinite(start) and not start - adam > FLAT * abs(start):

@@ -21,6 +21,15 @@ def _settings(**fields: Any) -> Settings:
     return Settings.of(KIND, fields)
 
 
+def _second_order(**fields: Any) -> Settings:
+    """Second order pays: what a step does to the next gradients is much of what there is to learn."""
+    return _settings(second_order=True, weights="linear", **fields)
+
+
+def _for_classifiers(**fields: Any) -> Settings:
+    return _second_order(learning_rate=5e-3, clip_norm=0.1, window=9, **fields)
+
+
 def _go_on(earlier: Recipe, start: str, summary: str, *, task: Any = None, **fields: Any) -> Recipe:
     """A recipe that goes on from another, named `start`, with some other settings."""
     return dataclasses.replace(
@@ -32,16 +41,13 @@ def _go_on(earlier: Recipe, start: str, summary: str, *, task: Any = None, **fie
     )
 
 
-# Second order pays in all of these: what a step does to the next gradients is much of what there is to
-# learn. The long truncation comes last, when trajectories no longer explode under it.
+# The long truncation comes last, when trajectories no longer explode under it.
 
 _LASSO = Recipe(
     summary="LASSO 25x50, 40 steps: the start of lstm-sparse-coding",
     model=_optimizer("proximal_lstm"),
     task=_task("sparse_coding"),
-    settings=_settings(
-        second_order=True,
-        weights="linear",
+    settings=_second_order(
         horizon=40,
         num_problems=32,
         num_meta_steps=800,
@@ -65,9 +71,7 @@ _RECOVERY = Recipe(
     summary="codes from Gaussian dictionaries in 16 steps: the start of lstm-sparse-recovery",
     model=_optimizer("proximal_lstm", tied=False),
     task=_recovery(),
-    settings=_settings(
-        second_order=True,
-        weights="linear",
+    settings=_second_order(
         horizon=16,
         truncation=16,
         num_problems=16,
@@ -87,16 +91,11 @@ _MNIST = Recipe(
     # The first layer has far smaller gradients a coordinate than the second and needs smaller steps.
     model=_optimizer("lstm", inputs="normalized_and_size"),
     task=_task("classification", dataset="mnist"),
-    settings=_settings(
-        second_order=True,
-        weights="linear",
+    settings=_for_classifiers(
         num_problems=1,
         num_meta_steps=1300,
-        learning_rate=5e-3,
-        clip_norm=0.1,
         validate_every=100,
         num_validation_problems=4,
-        window=9,
         steps_per_call=5,
     ),
 )
@@ -138,9 +137,7 @@ _RECIPES = {
         summary="10-d Gaussian quadratics, 100 steps",
         model=_optimizer("secant_lstm"),
         task=_task("quadratic", dim=10),
-        settings=_settings(
-            second_order=True,
-            weights="linear",
+        settings=_second_order(
             log_floor=1e-5,
             num_problems=64,
             num_meta_steps=1500,
@@ -208,16 +205,11 @@ _RECIPES = {
         summary="digits with randomly scaled coordinates, 100 steps; the default",
         model=_optimizer("lstm", inputs="normalized"),
         task=_scaled(),
-        settings=_settings(
-            second_order=True,
-            weights="linear",
+        settings=_for_classifiers(
             num_problems=4,
             num_meta_steps=500,
-            learning_rate=5e-3,
-            clip_norm=0.1,
             validate_every=50,
             num_validation_problems=16,
-            window=9,
         ),
     ),
     "mlp-general-short": _EVOLVED,
@@ -238,32 +230,22 @@ _RECIPES = {
         summary="what `learned-opt demo` trains on scikit-learn's digits",
         model=_optimizer("lstm", inputs="normalized_and_size"),
         task=_digits(),
-        settings=_settings(
-            second_order=True,
-            weights="linear",
+        settings=_for_classifiers(
             num_problems=4,
             num_meta_steps=600,
-            learning_rate=5e-3,
-            clip_norm=0.1,
             validate_every=50,
             num_validation_problems=16,
-            window=9,
         ),
     ),
     "demo-mnist": Recipe(
         summary="what `learned-opt demo` trains on MNIST",
         model=_optimizer("lstm", inputs="normalized_and_size"),
         task=_task("classification", dataset="mnist"),
-        settings=_settings(
-            second_order=True,
-            weights="linear",
+        settings=_for_classifiers(
             num_problems=1,
             num_meta_steps=300,
-            learning_rate=5e-3,
-            clip_norm=0.1,
             validate_every=50,
             num_validation_problems=4,
-            window=9,
             steps_per_call=5,
         ),
     ),
