@@ -65,7 +65,7 @@ def touched(g: Array, *memory: Array) -> Array:
     Other coordinates, such as the rows of an embedding that no batch has used, should rest: whatever a rule
     says of a gradient of zero would add up. The memory, trailing axes allowed, is 0 until the first gradient.
     """
-    known = [jnp.any((m != 0).reshape(*g.shape, -1), axis=-1) for m in memory]
+    known = [jnp.any(m != 0, axis=tuple(range(g.ndim, m.ndim))) for m in memory]
     return functools.reduce(jnp.logical_or, known, g != 0)
 
 
