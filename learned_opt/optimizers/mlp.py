@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.leaves import (
@@ -123,9 +124,7 @@ def mlp_rule(
         raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
     if not decays or any(not 0 <= b < 1 for b in (*decays, second_decay)):
         raise ValueError(f"decays={decays!r}, second_decay={second_decay!r}: give decay rates in [0, 1)")
-    for name, value in (("output_scale", output_scale), ("magnitude_scale", magnitude_scale)):
-        if not value > 0:
-            raise ValueError(f"{name}={value!r}: it must be positive")
+    check_above_zero(output_scale=output_scale, magnitude_scale=magnitude_scale)
     init = functools.partial(_init, hidden_sizes=hidden_sizes, num_inputs=3 + 8 * len(decays))
     sizes = (len(decays), 1, len(decays), len(decays))
 

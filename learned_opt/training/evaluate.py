@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.sharding import each_its_share
 from learned_opt.core.types import Array, Data, Key, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, unroll
@@ -85,7 +86,8 @@ def evaluate_with_metrics(
         >>> metrics["test_accuracy"].shape
         (2,)
     """
-    _check(num_steps, num_problems, chunk)
+    check_at_least(0, num_steps=num_steps)
+    check_at_least(1, num_problems=num_problems, chunk=chunk)
     keys = evaluation_keys(seed, num_problems)
     curves, metrics = trajectories(_constant(tx), task, num_steps, (), keys, chunk=chunk)
     return np.asarray(curves), {k: np.asarray(v) for k, v in metrics.items()}
@@ -197,13 +199,3 @@ def _in_chunks(one_problem: Callable[[Any], Any], draws: Any, chunk: int) -> Any
 def _constant(tx: optax.GradientTransformation) -> Callable[[Any], optax.GradientTransformation]:
     """The same function for the same optimizer, so that jit does not compile it anew."""
     return lambda theta: tx
-
-
-def _check(num_steps: int, num_problems: int, chunk: int) -> None:
-    for name, value, least in (
-        ("num_steps", num_steps, 0),
-        ("num_problems", num_problems, 1),
-        ("chunk", chunk, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value!r}: it must be at least {least}")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.types import Array
 
 HISTORY = 3  # losses before a step that its contribution may look at
@@ -166,8 +167,7 @@ def of_logarithms(objective: Objective, floor: float) -> Objective:
     Reference:
         Not from a paper.
     """
-    if not floor > 0:
-        raise ValueError(f"floor={floor!r}: it must be positive")
+    check_above_zero(floor=floor)
 
     def contributions(window: Array, steps: Array, horizon: int | Array) -> Array:
         return objective.contributions(jnp.log(jnp.maximum(window, 0) + floor), steps, horizon)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.functions.families import Family, bayes_outputs, examples
 from learned_opt.in_context.functions.learners import FunctionLearner
@@ -107,13 +108,7 @@ def evaluate_learner(
         >>> evaluation.errors.shape, round(evaluation.summary()["bayes_mse"], 3)
         ((100, 64), 0.016)
     """
-    for name, value in (
-        ("length", length),
-        ("num_functions", num_functions),
-        ("num_sequences", num_sequences),
-    ):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    check_at_least(1, length=length, num_functions=num_functions, num_sequences=num_sequences)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
     run = jax.jit(lambda theta, keys: judge(learner, theta, family, keys, length, num_functions))
     return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary, num_functions=num_functions)

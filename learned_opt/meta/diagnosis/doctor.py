@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from learned_opt import runs
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.kinds import kind_of
 from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
 from learned_opt.meta.diagnosis.checks import (
@@ -80,14 +81,8 @@ def doctor(
         >>> "steps-too-small" in [finding.name for finding in diagnosis.findings]
         True
     """
-    for name, value, least in (
-        ("num_seeds", num_seeds, 2),
-        ("num_truncations", num_truncations, 1),
-        ("num_trajectories", num_trajectories, 1),
-        ("max_steps", max_steps, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value!r}: it must be at least {least}")
+    check_at_least(2, num_seeds=num_seeds)
+    check_at_least(1, num_truncations=num_truncations, num_trajectories=num_trajectories, max_steps=max_steps)
     checked = Settings.of(kind_of(lopt), settings)
     estimator = checked.estimator
     key = jax.random.fold_in(jax.random.key(checked.seed), STREAM)

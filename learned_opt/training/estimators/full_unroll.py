@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Data, Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.estimators.bptt import mean_gradient
 from learned_opt.training.estimators.first_order import goes_by_blocks
@@ -124,8 +125,7 @@ def full_unroll(
 
 def best_segment(horizon: int) -> int:
     """The divisor S of the horizon T with the smallest T / S + S; of two, the larger."""
-    if horizon < 1:
-        raise ValueError(f"horizon={horizon!r}: it must be at least 1")
+    check_at_least(1, horizon=horizon)
     return min(divisors(horizon), key=lambda s: (horizon // s + s, -s))
 
 

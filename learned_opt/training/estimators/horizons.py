@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key
 from learned_opt.training.estimators.truncation import Horizon
 
@@ -69,9 +70,7 @@ def growing(horizon: Horizon, *, first: int, num_truncations: int) -> Horizon:
         >>> [int(horizon(jax.random.key(0), jnp.int32(n))) for n in (0, 100, 200, 300)]
         [10, 100, 1000, 1000]
     """
-    for name, value in (("first", first), ("num_truncations", num_truncations)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    check_at_least(1, first=first, num_truncations=num_truncations)
     draw = horizon if callable(horizon) else lambda key, truncations: jnp.int32(horizon)
 
     def limited(key: Key, truncations: Array) -> Array:

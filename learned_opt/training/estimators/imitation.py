@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.types import Array, Data, Estimator, LearnedOptimizer, Params, Task, Theta
 from learned_opt.training.estimators.bptt import by_truncations
 from learned_opt.training.estimators.settings import TruncationSettings, registry
@@ -175,8 +176,7 @@ class Imitation(TruncationSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.teacher_learning_rate > 0:
-            raise ValueError(f"teacher_learning_rate={self.teacher_learning_rate!r}: it must be positive")
+        check_above_zero(teacher_learning_rate=self.teacher_learning_rate)
 
     def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
         """The estimator of the meta-gradient of a learned optimizer on a task."""

@@ -6,6 +6,7 @@ A class inherits the fields that have a meaning for its estimator, and no others
 import dataclasses
 from typing import Any, ClassVar, Literal
 
+from learned_opt.core.errors import check_above_zero, check_at_least
 from learned_opt.core.registry import Registry
 from learned_opt.core.types import Estimator, LearnedOptimizer, Task
 from learned_opt.training.estimators.horizons import growing, log_uniform
@@ -67,8 +68,8 @@ class ObjectiveSettings(UnrollSettings):
         super().__post_init__()
         if not isinstance(self.weights, str) and len(self.weights) != self.horizon:
             raise ValueError(f"{len(self.weights)} weights for a horizon of {self.horizon} steps")
-        if self.log_floor is not None and not self.log_floor > 0:
-            raise ValueError(f"log_floor={self.log_floor!r}: it must be positive")
+        if self.log_floor is not None:
+            check_above_zero(log_floor=self.log_floor)
 
     def objective(self) -> Objective:
         """The weighted sum of the losses minus lambda times the rate of convergence."""
@@ -137,12 +138,9 @@ class EvolutionSettings(TruncationSettings, ObjectiveSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.sigma > 0:
-            raise ValueError(f"sigma={self.sigma!r}: it must be positive")
+        check_above_zero(sigma=self.sigma)
 
 
 def check_positive(settings: Any, *names: str) -> None:
     """`ValueError` naming the first of a dataclass's fields that is below 1."""
-    for name in names:
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name}={getattr(settings, name)!r}: it must be at least 1")
+    check_at_least(1, **{name: getattr(settings, name) for name in names})

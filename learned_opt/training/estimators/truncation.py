@@ -11,6 +11,7 @@ from typing import NamedTuple, NotRequired, TypedDict, TypeVar, Unpack
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
 from learned_opt.training.estimators.first_order import blockwise_unroll, goes_by_blocks
@@ -143,10 +144,7 @@ def truncated_unrolls(
     horizon, truncation, num_problems, random_phases = _InnerArguments(**inner)
     if isinstance(horizon, int):
         check_truncation(horizon, truncation)
-    elif truncation < 1:
-        raise ValueError(f"truncation={truncation!r}: it must be at least 1")
-    if num_problems < 1:
-        raise ValueError(f"num_problems={num_problems!r}: it must be at least 1")
+    check_at_least(1, truncation=truncation, num_problems=num_problems)
 
     def length(key: Key, truncations: Array) -> Array:
         if isinstance(horizon, int):
@@ -224,9 +222,7 @@ def report(grad: Theta, loss: Array, states: UnrollState) -> MetaGradient:
 
 def check_truncation(horizon: int, truncation: int) -> None:
     """`ValueError` unless both are positive and the truncation divides the horizon."""
-    for name, value in (("horizon", horizon), ("truncation", truncation)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r}: it must be at least 1")
+    check_at_least(1, horizon=horizon, truncation=truncation)
     if horizon % truncation:
         nearest = min(divisors(horizon), key=lambda d: abs(d - truncation))
         raise ValueError(
