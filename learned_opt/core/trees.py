@@ -14,7 +14,7 @@ def check_floating(tree: Any, what: str) -> None:
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
                 f"{what}{jax.tree_util.keystr(path)} has dtype {dtype}; a learned optimizer updates real "
-                "floating-point leaves only: mask the others out with optax.masked or optax.partition"
+                "floating-point leaves only: give the others to optax.set_to_zero with optax.partition"
             )
 
 

@@ -103,7 +103,8 @@ def proximal_lstm(
     tensor :math:`\log r_t / r_1`, the cosine of g and s, the logarithm of the secant step size
     :math:`s^\top s / s^\top y` with y the change of g (0 without positive curvature), and the share of the
     coordinates that are not zero. It is equivariant to the scale of x and g together; their ratio, the
-    curvature, is taken to be about 1 for a coordinate by itself, as with dictionaries of unit columns.
+    curvature, is taken to be about 1 for a coordinate by itself. Columns of a dictionary therefore have to be
+    divided by their norms: with columns of norm 1.5 a rule that was trained on norms of 1 diverges.
 
     The operator is the extra argument `prox(params, step_size)` of `update`, which `learned_opt.unroll`
     passes for tasks that have one; without it there is none. A coordinate whose gradient is NaN or infinite
