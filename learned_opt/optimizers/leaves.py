@@ -80,15 +80,17 @@ def keep_all_unless(finite: Array, new: Iterable[Array], old: Iterable[Array]) -
     return [keep_unless(finite, n, o) for n, o in zip(new, old, strict=True)]
 
 
-def map_unzipped(function: Callable[..., Sequence[Any]], tree: Any, *rest: Any) -> list[Any]:
+def map_unzipped(
+    function: Callable[..., Sequence[Any]], tree: Any, *rest: Any, num_results: int | None = None
+) -> list[Any]:
     """`jax.tree.map` of a function that returns several leaves: a tree for each.
 
-    For a tree without leaves there are as many as arguments.
+    For a tree without leaves there are `num_results` of them, by default as many as arguments.
     """
     leaves, treedef = jax.tree.flatten(tree)
     columns = [treedef.flatten_up_to(r) for r in rest]
     rows = [function(*args) for args in zip(leaves, *columns, strict=True)]
-    num_results = len(rows[0]) if rows else 1 + len(rest)
+    num_results = len(rows[0]) if rows else num_results or 1 + len(rest)
     return [treedef.unflatten([row[i] for row in rows]) for i in range(num_results)]
 
 

@@ -57,9 +57,10 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
     def step(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
         new_hidden, new_cell = [], []
         for name, h, c in zip(names, hidden, cell, strict=True):
-            i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
-            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            z = jax.nn.sigmoid(o) * jnp.tanh(c)
+            with jax.named_scope(name.removesuffix("/linear")):  # what the doctor and profiles call it
+                i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
+                c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+                z = jax.nn.sigmoid(o) * jnp.tanh(c)
             new_hidden.append(z)
             new_cell.append(c)
         return linear(theta["linear"], z), tuple(new_hidden), tuple(new_cell)

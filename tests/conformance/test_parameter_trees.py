@@ -39,7 +39,7 @@ def params_trees():
 
 @every_own
 @hypothesis.given(params=params_trees())
-@hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=10, suppress_health_check=list(hypothesis.HealthCheck))
 def test_updates_and_state_keep_structure_shapes_and_dtypes(name: str, params):
     """Traced only, so that no example is compiled."""
     tx = build(name)
@@ -71,7 +71,7 @@ def arrays():
     """Any bits but those of NaN in formats whose NaNs numpy may rewrite when it converts."""
     return st.one_of(
         hnp.arrays(st.sampled_from([d for d in STORED if d != "bfloat16"]), SHAPES),
-        hnp.arrays("float32", SHAPES, elements=st.floats(-1e30, 1e30, width=32)).map(
+        hnp.arrays("float32", SHAPES, elements=st.floats(-(2.0**100), 2.0**100, width=32)).map(
             lambda a: a.astype(jnp.bfloat16)
         ),
     )

@@ -13,7 +13,8 @@ import pytest
 
 from learned_opt import optimizers, runs, tasks
 from learned_opt.meta import Run, meta_train, resume
-from learned_opt.meta.trainer import first_state, open_run
+from learned_opt.meta.job import open_run
+from learned_opt.meta.starts import first_state
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
@@ -65,8 +66,7 @@ def test_killed_at_any_write_and_resumed(tmp_path: Path, monkeypatch: pytest.Mon
         copies_at_writes(directory, tmp_path / "copies", steps - 1, patch)
         undisturbed = train(directory, steps)
 
-    lopt, task, settings = open_run(runs.RunDirectory.open(directory))
-    like = first_state(lopt, task, settings, None)
+    like = first_state(open_run(runs.RunDirectory.open(directory)))
     states, torn = {}, 0
     for index, copy in enumerate(sorted((tmp_path / "copies").iterdir())):
         # The newest is whole: a warning of a damaged one is an error here.

@@ -36,7 +36,7 @@ from learned_opt.training.estimators import Bptt, Pes
         ({"estimator": "pes", "sigma": 0.0}, "sigma=0.0: it must be positive"),
         (
             {"sigma": 0.1},
-            "sigma has no meaning for estimator='tbptt': leave it out, or choose one of es",
+            "sigma has no meaning for estimator='tbptt': leave it out, or choose one of .*pes",
         ),
         ({"estimator": "imitation", "teacher": "adams"}, "'sgd', 'momentum', 'nag', 'rmsprop' or 'adam'"),
         (

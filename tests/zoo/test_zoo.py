@@ -133,7 +133,9 @@ def test_unknown_name():
 
 
 def test_what_is_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="boolean-16 is a function learner, and not a optimizer"):
+    with pytest.raises(
+        ValueError, match="boolean-16 is of another kind: function learner, where optimizer is asked for"
+    ):
         learned_opt.pretrained("boolean-16")
     with pytest.raises(TypeError, match="this is a weight memory and no learned optimizer"):
         _ = zoo.load("weight-memory").lopt
