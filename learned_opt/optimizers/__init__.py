@@ -8,6 +8,7 @@ from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lst
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
+from learned_opt.optimizers.tensor_controller import TensorControllerState, tensor_controller
 
 __all__ = [
     "LSTMState",
@@ -15,6 +16,7 @@ __all__ = [
     "ProximalLSTMState",
     "ProximalState",
     "SecantState",
+    "TensorControllerState",
     "cosine_factor",
     "hyperparameters",
     "lstm",
@@ -23,4 +25,5 @@ __all__ = [
     "proximal_lstm",
     "registry",
     "secant_lstm",
+    "tensor_controller",
 ]

@@ -10,7 +10,14 @@ import optax
 import pytest
 
 from learned_opt.core.types import LearnedOptimizer, Theta
-from learned_opt.optimizers import hyperparameters, lstm, mlp_rule, proximal_lstm, secant_lstm
+from learned_opt.optimizers import (
+    hyperparameters,
+    lstm,
+    mlp_rule,
+    proximal_lstm,
+    secant_lstm,
+    tensor_controller,
+)
 
 
 class Case(NamedTuple):
@@ -25,6 +32,8 @@ class Case(NamedTuple):
             tensor's.
         factored: whether a coordinate's update depends on its row and column, and the state has leaves for
             those.
+        cosine: whether its updates over a known number of steps are its others times half a cosine; else it
+            plans them, and they only have to end at zero.
     """
 
     lopt: LearnedOptimizer
@@ -32,6 +41,7 @@ class Case(NamedTuple):
     counts: bool = True
     coordinatewise: bool = True
     factored: bool = False
+    cosine: bool = True
 
 
 UNDER_TEST = {
@@ -44,6 +54,10 @@ UNDER_TEST = {
     "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3)), coordinatewise=False),
     "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False), coordinatewise=False),
     "mlp-rule": Case(mlp_rule(), coordinatewise=False, factored=True),
+    "tensor-controller": Case(tensor_controller(), coordinatewise=False, factored=True, cosine=False),
+    "tensor-controller-lite": Case(
+        tensor_controller(orthogonal=False), coordinatewise=False, factored=True, cosine=False
+    ),
     "hyperparameters-adam": Case(
         hyperparameters("adam", {"learning_rate": 0.1, "b1": 0.9, "b2": 0.99}), own=False
     ),

@@ -1,0 +1,177 @@
+"""What a controller is told of each tensor: numbers without a scale, from sums over the tensor.
+
+Gradients are computed with in units of the largest entry that a tensor's gradients have had, and all that is
+remembered of them is of their first power: their squares would leave the range of float32 from 1e-19 on.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from learned_opt.core.types import Array
+
+MOMENTUM, SECOND, TRAIL, RECENT, AGREEMENT = 0.9, 0.999, 0.97, 0.9, 0.95  # decay rates of means
+FORGET = 0.9995  # decay rate of the unit, that of the root of the second moment
+LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32 numbers
+OUTLIER = 5.0  # a gradient more than so many times as large as usual is cut to that
+
+FEATURES = (
+    "one", "time", "snr", "decline", "fast_up", "fast_down", "slow_up", "slow_down", "straight", "size",
+    "matrix", "fan_in", "known", "progress", "log_step",
+)  # fmt: skip
+
+
+class TensorStatistics(NamedTuple):
+    """What is remembered of each tensor, f32[num_tensors] each.
+
+    Attributes:
+        age: updates since the first gradient that was not zero.
+        peak: the unit: the largest entry of a gradient so far, slowly forgotten.
+        total: root of the sum of the gradients' mean squares.
+        recent: root of the mean of the last ten or so of them.
+        size: root mean square of the param.
+        log_step: what the controller has added to the log step.
+        fast: mean cosine of a gradient and the momentum before it.
+        slow: mean cosine of a gradient and the trail of updates.
+        pace: mean root mean square of the updates.
+    """
+
+    age: Array
+    peak: Array
+    total: Array
+    recent: Array
+    size: Array
+    log_step: Array
+    fast: Array
+    slow: Array
+    pace: Array
+
+    @classmethod
+    def first(cls, param: Any) -> Array:
+        """A tensor's row before any update, f32[9]."""
+        row = jnp.zeros(len(cls._fields), jnp.float32)
+        return row.at[cls._fields.index("size")].set(root_mean_square(param))
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Array], gradients: Sequence[Array], params: Sequence[Any] | None) -> Self:
+        """The statistics with this step's unit and the params' sizes."""
+        old = cls(*jnp.stack(rows, axis=1))
+        largest = jnp.stack([jnp.max(jnp.abs(g), initial=0.0) for g in gradients])
+        size = old.size if params is None else jnp.stack([root_mean_square(p) for p in params])
+        return old._replace(peak=jnp.maximum(largest, FORGET * old.peak), size=size)
+
+    @property
+    def unit(self) -> Array:
+        """What to divide gradients by, never zero."""
+        return jnp.where(self.peak > 0, self.peak, 1)
+
+    def rows(self) -> list[Array]:
+        """A row for each tensor."""
+        return list(jnp.stack(self, axis=1))
+
+
+def moments(g: Array, mu: Array, rms: Array, trail: Array, unit: Array) -> Array:
+    """Means over a tensor, before this step's gradient is counted, f32[6]."""
+    g, mu, rms = g / unit, mu / unit, rms / unit
+    pairs = ((g, g), (g, mu), (mu, mu), (rms, rms), (g, trail), (trail, trail))
+    return jnp.stack([_mean(a * b) for a, b in pairs])
+
+
+def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array]:
+    """The next statistics and the factor, at most 1, on each tensor's gradient."""
+    power, with_mu, mu, usual, with_trail, trail = sums
+    usual = usual / jnp.maximum(1 - SECOND**old.age, 1 - SECOND)
+    some = (old.age > 0) & (power > 0)
+    cut = jnp.where(some, jnp.minimum(1, OUTLIER * root(usual / jnp.where(some, power, 1))), 1.0)
+    fast, slow = (a * inverse(root(power) * root(b)) for a, b in ((with_mu, mu), (with_trail, trail)))
+    power = power * jnp.square(cut)
+    recent = RECENT * jnp.square(old.recent / old.unit) + (1 - RECENT) * power
+    new = old._replace(
+        age=jnp.where(old.peak > 0, old.age + 1, old.age),
+        total=root(jnp.square(old.total / old.unit) + power) * old.unit,
+        recent=root(recent) * old.unit,
+        fast=RECENT * old.fast + (1 - RECENT) * fast,
+        slow=AGREEMENT * old.slow + (1 - AGREEMENT) * slow,
+    )
+    return new, cut
+
+
+def features(
+    new: TensorStatistics,
+    old: TensorStatistics,
+    sums: Array,
+    cut: Array,
+    shapes: Sequence[tuple[int, ...]],
+    progress: Array,
+    known: Array,
+) -> Array:
+    """What the controller sees, of order one, f32[num_tensors, num_features]."""
+    power, with_mu, mu, _, _, trail = sums
+    age = new.age
+    a, b = MOMENTUM**2, (1 - MOMENTUM**2) * cut  # weights of the old mean and the gradient in Nesterov's
+    look = root(a * a * mu + 2 * a * b * with_mu + b * b * power) / jnp.maximum(
+        1 - MOMENTUM ** (age + 1), 0.1
+    )
+    recent = new.recent / new.unit * inverse(root(jnp.maximum(1 - RECENT**age, 1 - RECENT)))
+    average = new.total / new.unit * inverse(root(jnp.maximum(age, 1)))
+    fast = new.fast / jnp.maximum(1 - RECENT**age, 1 - RECENT)
+    slow = new.slow / jnp.maximum(1 - AGREEMENT**age, 1 - AGREEMENT)
+    fan_in = np.log([max(fans(s)[0] if len(s) > 1 else fans(s)[1], 1) for s in shapes])
+    ones = jnp.ones_like(age)
+    values = {
+        "one": ones,
+        "time": jnp.log1p(age / 30) / 4,
+        "snr": log_ratio(look, recent, -3.0, 0.5) + 1,
+        "decline": log_ratio(recent, average, -20.0, 2.0) / 3,
+        "fast_up": jnp.maximum(fast, 0),
+        "fast_down": jnp.minimum(fast, 0),
+        "slow_up": jnp.maximum(slow, 0),
+        "slow_down": jnp.minimum(slow, 0),
+        "straight": log_ratio(root(trail), old.pace, -4.0, 0.0) / 2 + 0.5,
+        "size": log_ratio(new.size, size_floors(shapes), -3.0, 3.0) / 3,
+        "matrix": jnp.asarray([len(s) > 1 for s in shapes], jnp.float32),
+        "fan_in": jnp.asarray(fan_in / 4 - 0.7, jnp.float32),
+        "known": jnp.where(known, ones, 0),
+        "progress": ones * progress,
+        "log_step": new.log_step / 2,
+    }
+    return jnp.stack([values[name] for name in FEATURES], axis=1)
+
+
+def size_floors(shapes: Sequence[tuple[int, ...]]) -> Array:
+    """The least size that steps are relative to: params that start at zero have to get away."""
+    floors = [0.1 / max(fans(s)[0], 1) ** 0.5 if len(s) > 1 else 0.5 for s in shapes]
+    return jnp.asarray(floors, jnp.float32)
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tensor as a matrix: all axes but the last, and the last."""
+    return (int(np.prod(shape[:-1])), shape[-1]) if len(shape) > 1 else (1, int(np.prod(shape)))
+
+
+def root_mean_square(x: Any) -> Array:
+    """Over the whole of a tensor, 0 for an empty one; entries count as 1e18 at most."""
+    return root(_mean(jnp.square(jnp.clip(jnp.asarray(x).astype(jnp.float32), -1e18, 1e18))))
+
+
+def root(x: Array) -> Array:
+    """A root whose derivative at zero is zero."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+
+
+def inverse(x: Array) -> Array:
+    """1 / x, and 0 for 0."""
+    return jnp.where(x > 0, 1 / jnp.where(x > 0, x, 1), 0)
+
+
+def log_ratio(a: Array, b: Array, low: float, high: float) -> Array:
+    """log(a / b) within bounds; 0 where either is 0."""
+    ok = (a > 0) & (b > 0)
+    ratio = jnp.where(ok, a, 1) / jnp.where(ok, b, 1)
+    return jnp.where(ok, jnp.clip(jnp.log(jnp.where(ratio > 0, ratio, 1)), low, high), 0)
+
+
+def _mean(x: Array) -> Array:
+    return jnp.sum(x) / max(x.size, 1)
