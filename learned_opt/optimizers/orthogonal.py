@@ -36,9 +36,9 @@ def orthogonalize(matrix: Array, num_steps: int = 5) -> Array:
     a, b, c = COEFFICIENTS
     wide = matrix.shape[-2] <= matrix.shape[-1]
     x = matrix if wide else jnp.swapaxes(matrix, -1, -2)
-    norm = jnp.sqrt(jnp.sum(jnp.square(x), (-2, -1), keepdims=True))
-    # The gradient of a root at zero is not finite, and neither is that of 0 / 0.
-    x = x / jnp.where(norm > 0, norm, 1)
+    square = jnp.sum(jnp.square(x), (-2, -1), keepdims=True)
+    # The derivative of a root at zero is not finite.
+    x = x / jnp.sqrt(jnp.where(square > 0, square, 1))
 
     def step(x: Array, _: None) -> tuple[Array, None]:
         gram = x @ jnp.swapaxes(x, -1, -2)

@@ -18,7 +18,7 @@ import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.coordinatewise import keep_unless, map_unzipped, zeros_like
+from learned_opt.optimizers.coordinatewise import keep_unless, zeros_like
 from learned_opt.optimizers.orthogonal import orthogonalize
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.tensor_statistics import (
@@ -31,6 +31,7 @@ from learned_opt.optimizers.tensor_statistics import (
     fans,
     features,
     inverse,
+    look_ahead,
     moments,
     observe,
     root_mean_square,
@@ -39,19 +40,20 @@ from learned_opt.optimizers.tensor_statistics import (
 
 OUTPUTS = ("rate", "direct", "adam", "momentum")
 MAX_RATE = 0.05  # of the change of a log step in one step
+LOG_STEP_BOUNDS = (-12.0, 6.0)
 WARM_UP = 10  # steps
 FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 96 % of the update
 
 
 class TensorControllerState(NamedTuple):
-    """State of the tensor controller: twelve bytes a parameter, and nine numbers a tensor.
+    """State of the tensor controller: twelve bytes a parameter, and eleven numbers a tensor.
 
     Attributes:
         count: i32[], updates made so far.
         mu: means of the gradients, f32 leaves `param.shape`.
         rms: root mean squares of the gradients, likewise.
         trail: means of the updates, turned around, likewise.
-        statistics: `TensorStatistics` of each tensor as leaves f32[9].
+        statistics: `TensorStatistics` of each tensor as leaves f32[11].
     """
 
     count: Array
@@ -85,7 +87,7 @@ def tensor_controller(
     features :math:`\phi`, are ratios of sizes and cosines (see `tensor_statistics.features`): the rule is
     blind to the gradients' scale. Theta, W, is zero at first, and the rule then is its prior.
 
-    A tensor that has seen no gradient but zero rests. A coordinate whose gradient is NaN or infinite gets a
+    A tensor whose gradient is all zeros rests. A coordinate whose gradient is NaN or infinite gets a
     zero update and keeps its state. A gradient more than five times as large as usual is cut to that. Without
     `params` the last size that was seen counts.
 
@@ -110,12 +112,13 @@ def tensor_controller(
         >>> params = {"w": jnp.ones((2, 2))}
         >>> updates, state = tx.update({"w": jnp.eye(2)}, tx.init(params), params)
         >>> updates["w"].round(4).tolist()
-        [[-0.0042, 0.0], [0.0, -0.0042]]
+        [[-0.0042..., -0.0], [-0.0, -0.0042...]]
     """
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay={weight_decay!r}: it must not be negative")
     if not max_step > 0:
         raise ValueError(f"max_step={max_step!r}: it must be positive")
+    config = _Config(orthogonal, weight_decay, max_step)
 
     def init(key) -> Theta:
         del key
@@ -140,55 +143,72 @@ def tensor_controller(
             del extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, state.mu, "gradients", "params")
-            count = jnp.asarray(optax.safe_increment(state.count))
-            leaves, treedef = jax.tree.flatten(updates)
-            if not leaves:
-                return updates, state._replace(count=count)
-            mus, rmss, trails, rows = (treedef.flatten_up_to(t) for t in state[1:])
-            weights = None if params is None else treedef.flatten_up_to(params)
-            shapes = [g.shape for g in leaves]
-            gs, finite = zip(*map(_finite, leaves), strict=True)
-
-            old = TensorStatistics.stacked(rows, gs, weights)
-            sums = jnp.stack([moments(*x) for x in zip(gs, mus, rmss, trails, old.unit, strict=True)], axis=1)
-            new, cut = observe(old, sums)
-            progress = _progress(state.count, horizon)
-            seen = features(new, old, sums, cut, shapes, progress, jnp.isfinite(horizon))
-            rate, direct, *gates = (seen @ theta["controller"]).T
-            new = new._replace(log_step=jnp.clip(new.log_step + MAX_RATE * jnp.tanh(rate), -12, 6))
-            relative = _relative_step(new, direct, progress, jnp.isfinite(horizon), max_step)
-            step = relative * jnp.maximum(new.size, size_floors(shapes))
-            new = new._replace(pace=TRAIL * new.pace + (1 - TRAIL) * step)
-
-            looks, scales, mus, rmss = map_unzipped(
-                _accumulate, list(gs), list(finite), mus, rmss, list(old.unit), list(cut)
-            )
-            orthogonalized = _orthogonalized(looks) if orthogonal else [None] * len(looks)
-            us = list(map(_mixed, step, orthogonalized, looks, scales, zip(*gates, strict=True)))
-            us = [jnp.where(f, u, 0) for f, u in zip(finite, us, strict=True)]
-            trails = [
-                keep_unless(f, TRAIL * old - (1 - TRAIL) * u, old)
-                for f, old, u in zip(finite, trails, us, strict=True)
-            ]
-            if weight_decay and weights is not None:
-                decays = (
-                    weight_decay * r * w.astype(jnp.float32) for r, w in zip(relative, weights, strict=True)
-                )
-                us = [u - decay for u, decay in zip(us, decays, strict=True)]
-            us = [u.astype(g.dtype) for u, g in zip(us, leaves, strict=True)]
-            trees = (treedef.unflatten(t) for t in (mus, rmss, trails, new.rows()))
-            return treedef.unflatten(us), TensorControllerState(count, *trees)
+            return _update(updates, state, params, theta["controller"], horizon, config)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
     return LearnedOptimizer(init, build)
 
 
+class _Config(NamedTuple):
+    orthogonal: bool
+    weight_decay: float
+    max_step: float
+
+
+def _update(
+    updates: Params,
+    state: TensorControllerState,
+    params: Params | None,
+    controller: Array,
+    horizon: Array,
+    config: _Config,
+) -> tuple[Params, TensorControllerState]:
+    count = jnp.asarray(optax.safe_increment(state.count))
+    leaves, treedef = jax.tree.flatten(updates)
+    if not leaves:
+        return updates, state._replace(count=count)
+    mus, rmss, trails, rows = (treedef.flatten_up_to(t) for t in state[1:])
+    weights = None if params is None else treedef.flatten_up_to(params)
+    shapes = [g.shape for g in leaves]
+    gs, finite = zip(*map(_finite, leaves), strict=True)
+
+    old = TensorStatistics.stacked(rows, gs, weights)
+    scales = 1 / old.unit
+    gs = [g * scale for g, scale in zip(gs, scales, strict=True)]
+    sums = jnp.stack(list(map(moments, gs, mus, trails, old.unit)), axis=1)
+    new, cut = observe(old, sums)
+    known, progress = jnp.isfinite(horizon), _progress(state.count, horizon)
+    look = look_ahead(old, sums, cut)
+    rate, direct, *gates = (features(new, old, sums, shapes, look, progress, known) @ controller).T
+    present = new.age > old.age
+    log_step = jnp.clip(new.log_step + MAX_RATE * jnp.tanh(rate), *LOG_STEP_BOUNDS)
+    new = new._replace(log_step=jnp.where(present, log_step, old.log_step))
+    relative = jnp.where(present, _relative_step(new, direct, progress, known, config.max_step), 0)
+    step = relative * jnp.maximum(new.size, size_floors(shapes))
+    new = new._replace(pace=jnp.where(present, TRAIL * new.pace + (1 - TRAIL) * step, old.pace))
+
+    moved = [f & p for f, p in zip(finite, present, strict=True)]
+    looks, scales, mus, rmss = zip(*map(_accumulate, gs, moved, mus, rmss, old.unit, cut), strict=True)
+    orthogonalized = _orthogonalized(looks, old.unit) if config.orthogonal else [None] * len(looks)
+    us = map(_mixed, step, orthogonalized, looks, scales, inverse(look), *gates)
+    us = [jnp.where(m, u, 0) for m, u in zip(moved, us, strict=True)]
+    trails = map(_followed, moved, trails, us)
+    if config.weight_decay and weights is not None:
+        us = [
+            u - config.weight_decay * r * w.astype(jnp.float32)
+            for u, r, w in zip(us, relative, weights, strict=True)
+        ]
+    us = [u.astype(g.dtype) for u, g in zip(us, leaves, strict=True)]
+    trees = (treedef.unflatten(list(t)) for t in (mus, rmss, trails, new.rows()))
+    return treedef.unflatten(us), TensorControllerState(count, *trees)
+
+
 def _finite(g: Array) -> tuple[Array, Array]:
-    """A gradient that can be computed with, and where it was finite."""
+    """A gradient that can be computed with, and where it was finite (or nearly not)."""
     g = g.astype(jnp.float32)
-    finite = jnp.isfinite(g)
-    return jnp.clip(jnp.where(finite, g, 0), -LARGEST, LARGEST), finite
+    finite = jnp.abs(g) <= LARGEST
+    return jnp.where(finite, g, 0), finite
 
 
 def _progress(count: Array, horizon: Array) -> Array:
@@ -207,16 +227,17 @@ def _relative_step(
     return capped * jnp.minimum(1, statistics.age / WARM_UP) * (1 - progress)
 
 
-def _accumulate(g: Array, finite: Array, mu: Array, rms: Array, unit: Array, cut: Array):
-    """Nesterov's momentum and the gradients' root mean square over the unit, and the next of both moments."""
-    x, m, r = g / unit * cut, mu / unit, rms / unit
-    m = MOMENTUM * m + (1 - MOMENTUM) * x
-    r = jnp.sqrt(SECOND * jnp.square(r) + (1 - SECOND) * jnp.square(x))
-    look = MOMENTUM * m + (1 - MOMENTUM) * x
-    return look, r, keep_unless(finite, m * unit, mu), keep_unless(finite, r * unit, rms)
+def _accumulate(x: Array, moved: Array, mu: Array, rms: Array, unit: Array, cut: Array):
+    """Nesterov's momentum, the gradients' root mean square over the unit, and the next of both moments."""
+    x = x * cut
+    g = x * unit
+    m = MOMENTUM * mu + (1 - MOMENTUM) * g
+    r = jnp.sqrt(SECOND * jnp.square(rms * (1 / unit)) + (1 - SECOND) * jnp.square(x))
+    look = MOMENTUM * m + (1 - MOMENTUM) * g
+    return look, r, keep_unless(moved, m, mu), keep_unless(moved, r * unit, rms)
 
 
-def _orthogonalized(looks: Sequence[Array]) -> list[Array | None]:
+def _orthogonalized(looks: Sequence[Array], units: Array) -> list[Array | None]:
     """The orthogonalised of those with rows and columns, those of one shape in one stack; None of others."""
     groups: dict[tuple[int, int], list[int]] = {}
     for i, x in enumerate(looks):
@@ -224,20 +245,32 @@ def _orthogonalized(looks: Sequence[Array]) -> list[Array | None]:
             groups.setdefault(fans(x.shape), []).append(i)
     done: list[Array | None] = [None] * len(looks)
     for shape, indices in groups.items():
-        stack = orthogonalize(jnp.stack([looks[i].reshape(shape) for i in indices]))
+        stack = orthogonalize(jnp.stack([(looks[i] / units[i]).reshape(shape) for i in indices]))
         for i, y in zip(indices, stack, strict=True):
             done[i] = y.reshape(looks[i].shape)
     return done
 
 
-def _mixed(step: Array, orthogonalized: Array | None, look: Array, scale: Array, gates: tuple[Array, Array]):
+def _followed(moved: Array, trail: Array, update: Array) -> Array:
+    """The next mean of the updates, turned around so that it is like a gradient."""
+    return keep_unless(moved, TRAIL * trail - (1 - TRAIL) * update, trail)
+
+
+def _mixed(
+    step: Array,
+    orthogonalized: Array | None,
+    look: Array,
+    scale: Array,
+    normalizer: Array,
+    adam: Array,
+    momentum: Array,
+) -> Array:
     """The update: a mixture of directions of RMS 1, times the step."""
-    adam, momentum = gates
     first = jnp.float32(FIRST_GATE)
-    directions = [look / jnp.where(scale > 0, scale, 1), look]
-    logits = [first, momentum]
+    adapted = look * normalizer / jnp.where(scale > 0, scale, 1)
+    directions, logits = [adapted], [first, momentum]
     if orthogonalized is not None:
-        directions, logits = [orthogonalized, *directions], [first, adam, momentum]
-    weights = jax.nn.softmax(jnp.stack(logits))
-    weights = weights * jnp.stack([inverse(root_mean_square(d)) for d in directions])
-    return -step * sum(w * d for w, d in zip(weights, directions, strict=True))
+        directions, logits = [orthogonalized, adapted], [first, adam, momentum]
+    *gates, last = -step * jax.nn.softmax(jnp.stack(logits))
+    gates = [w * inverse(root_mean_square(d)) for w, d in zip(gates, directions, strict=True)]
+    return sum((w * d for w, d in zip(gates, directions, strict=True)), last * normalizer * look)

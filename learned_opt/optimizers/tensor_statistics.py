@@ -27,10 +27,12 @@ class TensorStatistics(NamedTuple):
     """What is remembered of each tensor, f32[num_tensors] each.
 
     Attributes:
-        age: updates since the first gradient that was not zero.
+        age: updates whose gradient was not all zeros.
         peak: the unit: the largest entry of a gradient so far, slowly forgotten.
         total: root of the sum of the gradients' mean squares.
         recent: root of the mean of the last ten or so of them.
+        usual: root of their mean over as many as the second moment's.
+        momentum: root mean square of the momentum.
         size: root mean square of the param.
         log_step: what the controller has added to the log step.
         fast: mean cosine of a gradient and the momentum before it.
@@ -42,6 +44,8 @@ class TensorStatistics(NamedTuple):
     peak: Array
     total: Array
     recent: Array
+    usual: Array
+    momentum: Array
     size: Array
     log_step: Array
     fast: Array
@@ -50,7 +54,7 @@ class TensorStatistics(NamedTuple):
 
     @classmethod
     def first(cls, param: Any) -> Array:
-        """A tensor's row before any update, f32[9]."""
+        """A tensor's row before any update, f32[11]."""
         row = jnp.zeros(len(cls._fields), jnp.float32)
         return row.at[cls._fields.index("size")].set(root_mean_square(param))
 
@@ -72,48 +76,67 @@ class TensorStatistics(NamedTuple):
         return list(jnp.stack(self, axis=1))
 
 
-def moments(g: Array, mu: Array, rms: Array, trail: Array, unit: Array) -> Array:
-    """Means over a tensor, before this step's gradient is counted, f32[6]."""
-    g, mu, rms = g / unit, mu / unit, rms / unit
-    pairs = ((g, g), (g, mu), (mu, mu), (rms, rms), (g, trail), (trail, trail))
-    return jnp.stack([_mean(a * b) for a, b in pairs])
+def moments(x: Array, mu: Array, trail: Array, unit: Array) -> Array:
+    """Means over a tensor of the gradient's products with itself, the old momentum and the trail, f32[4].
+
+    The gradient x is in its unit, all else is not: a product with it is of the other's size.
+    """
+    pairs = (_mean(x * x), _mean(x * mu) / unit, _mean(x * trail), _mean(trail * trail))
+    return jnp.stack(pairs)
 
 
 def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array]:
-    """The next statistics and the factor, at most 1, on each tensor's gradient."""
-    power, with_mu, mu, usual, with_trail, trail = sums
-    usual = usual / jnp.maximum(1 - SECOND**old.age, 1 - SECOND)
-    some = (old.age > 0) & (power > 0)
-    cut = jnp.where(some, jnp.minimum(1, OUTLIER * root(usual / jnp.where(some, power, 1))), 1.0)
-    fast, slow = (a * inverse(root(power) * root(b)) for a, b in ((with_mu, mu), (with_trail, trail)))
-    power = power * jnp.square(cut)
-    recent = RECENT * jnp.square(old.recent / old.unit) + (1 - RECENT) * power
+    """The next statistics and the factor, at most 1, on each tensor's gradient; 0 where there is none."""
+    power, with_mu, with_trail, trail = sums
+    unit = old.unit
+    some = power > 0
+    usual = old.usual / unit * inverse(root(1 - SECOND**old.age))
+    cut = jnp.minimum(1, OUTLIER * usual * inverse(root(power)))
+    cut = jnp.where(some, jnp.where(old.age > 0, cut, 1), 0)
+    fast = with_mu * inverse(root(power) * old.momentum / unit)
+    slow = with_trail * inverse(root(power) * root(trail))
+    power, with_mu = power * jnp.square(cut), with_mu * cut
+
+    def mean(root_of_old: Array, decay: float) -> Array:
+        return root(decay * jnp.square(root_of_old / unit) + (1 - decay) * power) * unit
+
+    # The mean square of a sum, from those of its terms and of their product.
+    a, b = MOMENTUM, 1 - MOMENTUM
+    momentum = a * a * jnp.square(old.momentum / unit) + 2 * a * b * with_mu + b * b * power
     new = old._replace(
-        age=jnp.where(old.peak > 0, old.age + 1, old.age),
-        total=root(jnp.square(old.total / old.unit) + power) * old.unit,
-        recent=root(recent) * old.unit,
+        age=old.age + 1,
+        total=root(jnp.square(old.total / unit) + power) * unit,
+        recent=mean(old.recent, RECENT),
+        usual=mean(old.usual, SECOND),
+        momentum=root(momentum) * unit,
         fast=RECENT * old.fast + (1 - RECENT) * fast,
         slow=AGREEMENT * old.slow + (1 - AGREEMENT) * slow,
     )
+    new = TensorStatistics(*(jnp.where(some, x, y) for x, y in zip(new, old, strict=True)))
     return new, cut
+
+
+def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:
+    """The root mean square of Nesterov's momentum, .81 of the old momentum and .19 of the gradient."""
+    power, with_mu, _, _ = sums
+    a, b = MOMENTUM**2, (1 - MOMENTUM**2) * cut
+    square = a * a * jnp.square(old.momentum / old.unit) + 2 * a * b * with_mu + b * b * power
+    return root(square) * old.unit
 
 
 def features(
     new: TensorStatistics,
     old: TensorStatistics,
     sums: Array,
-    cut: Array,
     shapes: Sequence[tuple[int, ...]],
+    look: Array,
     progress: Array,
     known: Array,
 ) -> Array:
     """What the controller sees, of order one, f32[num_tensors, num_features]."""
-    power, with_mu, mu, _, _, trail = sums
+    trail = sums[3]
     age = new.age
-    a, b = MOMENTUM**2, (1 - MOMENTUM**2) * cut  # weights of the old mean and the gradient in Nesterov's
-    look = root(a * a * mu + 2 * a * b * with_mu + b * b * power) / jnp.maximum(
-        1 - MOMENTUM ** (age + 1), 0.1
-    )
+    look = look / new.unit / jnp.maximum(1 - MOMENTUM ** (age + 1), 1 - MOMENTUM)
     recent = new.recent / new.unit * inverse(root(jnp.maximum(1 - RECENT**age, 1 - RECENT)))
     average = new.total / new.unit * inverse(root(jnp.maximum(age, 1)))
     fast = new.fast / jnp.maximum(1 - RECENT**age, 1 - RECENT)
@@ -152,8 +175,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def root_mean_square(x: Any) -> Array:
-    """Over the whole of a tensor, 0 for an empty one; entries count as 1e18 at most."""
-    return root(_mean(jnp.square(jnp.clip(jnp.asarray(x).astype(jnp.float32), -1e18, 1e18))))
+    """Over the whole of a tensor, 0 for an empty one; at most 1e18."""
+    return jnp.minimum(root(_mean(jnp.square(jnp.asarray(x).astype(jnp.float32)))), 1e18)
 
 
 def root(x: Array) -> Array:

@@ -63,15 +63,16 @@ def test_without_gradients_it_rests_and_the_first_gradient_is_a_first_one():
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = run(tx, params, [zeros] * 5)
     assert all(np.all(np.asarray(u) == 0) for u in jax.tree.leaves(updates))
-    late, state = run(tx, params, [zeros] * 5 + [tree(1), tree(2)])
+    late, _ = run(tx, params, [zeros] * 5 + [tree(1), tree(2)])
     soon, _ = run(tx, params, [tree(1), tree(2)])
     chex.assert_trees_all_close(late[5:], soon, rtol=1e-5)
     frozen = [{**tree(i), "w": zeros["w"]} for i in range(1, 4)]
-    updates, state = run(tx, params, frozen)
+    updates, _ = run(tx, params, frozen)
     assert all(np.all(np.asarray(u["w"]) == 0) for u in updates)
     assert all(rms(u["b"]) > 0 for u in updates)
-    between, state = run(tx, params, [tree(1), zeros, zeros, tree(2)] * 3)
-    chex.assert_tree_all_finite((between, state))
+    between, _ = run(tx, params, [tree(1), zeros, zeros, tree(2)])
+    assert all(np.all(np.asarray(u) == 0) for u in jax.tree.leaves(between[1:3]))
+    chex.assert_trees_all_close(between[3], soon[1], rtol=1e-2)
 
 
 def test_matrices_move_along_orthogonal_directions_and_kernels_are_flattened():
@@ -147,9 +148,10 @@ def test_matrices_of_one_shape_are_orthogonalized_together():
 
 def test_converges_where_the_loss_can_vanish():
     def loss(x):
-        return jnp.sum(jnp.square(x["w"] - 1) * jnp.arange(1.0, 5.0))
+        return jnp.sum(jnp.square(x["w"] - 1) * jnp.arange(1.0, 13.0).reshape(3, 4))
 
-    tx, params = transformation(), {"w": jnp.zeros((3, 4))}
+    theta = silent_except("direct", "decline", 3.0)  # the step is as long as the gradient, against all so far
+    tx, params = tensor_controller().build(theta), {"w": jnp.zeros((3, 4))}
 
     def step(carry, _):
         params, state = carry
