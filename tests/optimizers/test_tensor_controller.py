@@ -150,7 +150,9 @@ def test_converges_where_the_loss_can_vanish():
     def loss(x):
         return jnp.sum(jnp.square(x["w"] - 1) * jnp.arange(1.0, 13.0).reshape(3, 4))
 
-    theta = silent_except("direct", "decline", 3.0)  # the step is as long as the gradient, against all so far
+    # The step is as long as the gradient, against all so far, and grows while gradients agree.
+    weights = (("direct", "decline", 3.0), ("rate", "fast_up", 1.0), ("rate", "fast_down", 3.0))
+    theta = jax.tree.map(lambda *leaves: sum(leaves), *(silent_except(*w) for w in weights))
     tx, params = tensor_controller().build(theta), {"w": jnp.zeros((3, 4))}
 
     def step(carry, _):
