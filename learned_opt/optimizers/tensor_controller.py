@@ -135,9 +135,9 @@ def tensor_controller(
 
         def init_fn(params: Params) -> TensorControllerState:
             check_floating(params, "params")
-            trees = (zeros_like(params) for _ in range(3))
+            mu, rms, trail = (zeros_like(params) for _ in range(3))
             rows = jax.tree.map(TensorStatistics.first, params)
-            return TensorControllerState(jnp.zeros([], jnp.int32), *trees, rows)
+            return TensorControllerState(jnp.zeros([], jnp.int32), mu, rms, trail, rows)
 
         def update_fn(updates, state, params=None, **extra_args):
             del extra_args
@@ -278,4 +278,7 @@ def _mixed(
         directions, logits = [orthogonalized, adapted], [first, adam, momentum]
     *gates, last = -step * jax.nn.softmax(jnp.stack(logits))
     gates = [w * inverse(root_mean_square(d)) for w, d in zip(gates, directions, strict=True)]
-    return sum((w * d for w, d in zip(gates, directions, strict=True)), last * normalizer * look)
+    update = last * normalizer * look
+    for weight, direction in zip(gates, directions, strict=True):
+        update = update + weight * direction
+    return update
