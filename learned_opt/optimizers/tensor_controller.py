@@ -40,7 +40,8 @@ from learned_opt.optimizers.tensor_statistics import (
 
 OUTPUTS = ("rate", "direct", "adam", "momentum")
 MAX_RATE = 0.05  # of the change of a log step in one step
-LOG_STEP_BOUNDS = (-12.0, 6.0)
+LOG_STEP_BOUNDS = (-12.0, 4.0)
+CONVERGED = 1e-4  # gradients smaller than so much of their mean so far
 WARM_UP = 10  # steps
 FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 96 % of the update
 
@@ -87,9 +88,10 @@ def tensor_controller(
     features :math:`\phi`, are ratios of sizes and cosines (see `tensor_statistics.features`): the rule is
     blind to the gradients' scale. Theta, W, is zero at first, and the rule then is its prior.
 
-    A tensor whose gradient is all zeros rests. A coordinate whose gradient is NaN or infinite gets a
-    zero update and keeps its state. A gradient more than five times as large as usual is cut to that. Without
-    `params` the last size that was seen counts.
+    Once gradients are below a ten-thousandth of their mean so far, the step shrinks faster with them and the
+    controller can no longer add to it. A tensor whose gradient is all zeros rests. A coordinate whose
+    gradient is NaN or infinite gets a zero update and keeps its state. A gradient more than five times as
+    large as usual is cut to that. Without `params` the last size that was seen counts.
 
     Tensors do not see each other. Matrices of one shape are orthogonalised in one stack; a sharded one is
     gathered for that, all else stays as it is sharded.
@@ -180,7 +182,11 @@ def _update(
     new, cut = observe(old, sums)
     known, progress = jnp.isfinite(horizon), _progress(state.count, horizon)
     look = look_ahead(old, sums, cut)
-    rate, direct, *gates = (features(new, old, sums, shapes, look, progress, known) @ controller).T
+    seen = features(new, old, sums, shapes, look, progress, known)
+    rate, direct, *gates = (seen @ controller).T
+    # Where all is solved, agreement says nothing any more, and steps that grow with it lead away again.
+    below = jnp.minimum(new.log_decline - math.log(CONVERGED), 0)
+    rate, direct = jnp.where(below < 0, jnp.minimum(rate, 0), rate), direct + below / 2
     present = new.age > old.age
     log_step = jnp.clip(new.log_step + MAX_RATE * jnp.tanh(rate), *LOG_STEP_BOUNDS)
     new = new._replace(log_step=jnp.where(present, log_step, old.log_step))
@@ -244,12 +250,12 @@ def _accumulate(
 
 def _orthogonalized(looks: Sequence[Array], units: Array) -> list[Array | None]:
     """The orthogonalised of those with rows and columns, those of one shape in one stack; None of others."""
-    groups: dict[tuple[int, int], list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for i, x in enumerate(looks):
         if x.ndim > 1 and x.size:
-            groups.setdefault(fans(x.shape), []).append(i)
+            groups.setdefault((fans(x.shape), jax.typeof(x).sharding), []).append(i)
     done: list[Array | None] = [None] * len(looks)
-    for shape, indices in groups.items():
+    for (shape, _), indices in groups.items():
         stack = orthogonalize(jnp.stack([(looks[i] / units[i]).reshape(shape) for i in indices]))
         for i, y in zip(indices, stack, strict=True):
             done[i] = y.reshape(looks[i].shape)

@@ -71,6 +71,13 @@ class TensorStatistics(NamedTuple):
         """What to divide gradients by, never zero."""
         return jnp.where(self.peak > 0, self.peak, 1)
 
+    @property
+    def log_decline(self) -> Array:
+        """Log of the gradients' size of late over their mean size so far."""
+        recent = self.recent / self.unit * inverse(root(jnp.maximum(1 - RECENT**self.age, 1 - RECENT)))
+        average = self.total / self.unit * inverse(root(jnp.maximum(self.age, 1)))
+        return log_ratio(recent, average, -30.0, 2.0)
+
     def rows(self) -> list[Array]:
         """A row for each tensor."""
         return list(jnp.stack(self, axis=1))
@@ -138,7 +145,6 @@ def features(
     age = new.age
     look = look / new.unit / jnp.maximum(1 - MOMENTUM ** (age + 1), 1 - MOMENTUM)
     recent = new.recent / new.unit * inverse(root(jnp.maximum(1 - RECENT**age, 1 - RECENT)))
-    average = new.total / new.unit * inverse(root(jnp.maximum(age, 1)))
     fast = new.fast / jnp.maximum(1 - RECENT**age, 1 - RECENT)
     slow = new.slow / jnp.maximum(1 - AGREEMENT**age, 1 - AGREEMENT)
     fan_in = np.log([max(fans(s)[0] if len(s) > 1 else fans(s)[1], 1) for s in shapes])
@@ -147,7 +153,7 @@ def features(
         "one": ones,
         "time": jnp.log1p(age / 30) / 4,
         "snr": log_ratio(look, recent, -3.0, 0.5) + 1,
-        "decline": log_ratio(recent, average, -20.0, 2.0) / 3,
+        "decline": jnp.maximum(new.log_decline, -20) / 3,
         "fast_up": jnp.maximum(fast, 0),
         "fast_down": jnp.minimum(fast, 0),
         "slow_up": jnp.maximum(slow, 0),
