@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import PartitionSpec
 
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
@@ -250,16 +251,24 @@ def _accumulate(
 
 def _orthogonalized(looks: Sequence[Array], units: Array) -> list[Array | None]:
     """The orthogonalised of those with rows and columns, those of one shape in one stack; None of others."""
-    groups: dict[Any, list[int]] = {}
+    groups: dict[tuple[int, int], list[int]] = {}
     for i, x in enumerate(looks):
         if x.ndim > 1 and x.size:
-            groups.setdefault((fans(x.shape), jax.typeof(x).sharding), []).append(i)
+            groups.setdefault(fans(x.shape), []).append(i)
     done: list[Array | None] = [None] * len(looks)
-    for (shape, _), indices in groups.items():
-        stack = orthogonalize(jnp.stack([(looks[i] / units[i]).reshape(shape) for i in indices]))
-        for i, y in zip(indices, stack, strict=True):
-            done[i] = y.reshape(looks[i].shape)
+    for shape, indices in groups.items():
+        whole = [_resharded(looks[i] / units[i], None).reshape(shape) for i in indices]
+        for i, y in zip(indices, orthogonalize(jnp.stack(whole)), strict=True):
+            done[i] = _resharded(y.reshape(looks[i].shape), looks[i])
     return done
+
+
+def _resharded(x: Array, like: Array | None) -> Array:
+    """An array gathered, or split as another is, where its axes are sharded explicitly; elsewhere itself."""
+    if not any(jax.typeof(x if like is None else like).sharding.spec):
+        return x
+    spec = PartitionSpec(*[None] * x.ndim) if like is None else jax.typeof(like).sharding.spec
+    return jax.sharding.reshard(x, spec)
 
 
 def _followed(finite: Array, trail: Array, update: Array, decay: Array) -> Array:
