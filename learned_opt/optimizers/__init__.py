@@ -8,6 +8,7 @@ from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lst
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
+from learned_opt.optimizers.tensor_controller import TensorControllerState, tensor_controller
 
 __all__ = [
     "LSTMState",
@@ -16,6 +17,7 @@ __all__ = [
     "ProximalState",
     "SMORMS3State",
     "SecantState",
+    "TensorControllerState",
     "hyperparameters",
     "lstm",
     "mlp_rule",
@@ -24,4 +26,5 @@ __all__ = [
     "registry",
     "secant_lstm",
     "smorms3",
+    "tensor_controller",
 ]

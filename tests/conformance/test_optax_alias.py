@@ -21,6 +21,7 @@ import learned_opt
 Factory = Callable[..., optax.GradientTransformation]
 
 ADAM = learned_opt.optimizers.hyperparameters("adam")
+CONTROLLER = learned_opt.optimizers.tensor_controller()
 LSTM = learned_opt.optimizers.lstm(hidden_sizes=(8,), inputs="normalized")
 
 
@@ -31,6 +32,13 @@ def learned_adam(log_learning_rate: Any) -> optax.GradientTransformation:
 def untrained_lstm(num_steps: Any = None, learning_rate: Any = 1.0) -> optax.GradientTransformation:
     return optax.chain(
         LSTM.build(LSTM.init(jax.random.key(0)), num_steps=num_steps),
+        optax.scale_by_learning_rate(learning_rate, flip_sign=False),
+    )
+
+
+def untrained_controller(num_steps: Any = None, learning_rate: Any = 1.0) -> optax.GradientTransformation:
+    return optax.chain(
+        CONTROLLER.build(CONTROLLER.init(jax.random.key(0)), num_steps=num_steps),
         optax.scale_by_learning_rate(learning_rate, flip_sign=False),
     )
 
@@ -48,7 +56,10 @@ TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (l
     )
     for name in learned_opt.available()
 }
-UNTRAINED = {"lstm": (untrained_lstm, {}), "lstm-num-steps": (untrained_lstm, OUR_KWARGS)}
+UNTRAINED = {"lstm": (untrained_lstm, {}), "lstm-num-steps": (untrained_lstm, OUR_KWARGS)} | {
+    "tensor-controller": (untrained_controller, {}),
+    "tensor-controller-num-steps": (untrained_controller, OUR_KWARGS),
+}
 
 
 class Adapted(ast.NodeTransformer):
