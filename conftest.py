@@ -3,21 +3,28 @@
 It lies at the root, and not in `tests/`, because the examples in the package need it too.
 """
 
+import gc
 import importlib.metadata
 import os
 import random
-from pathlib import Path
 
 # Compiled programs are kept between runs and shared by the test processes. A test compiles hundreds
-# of small programs, hence no lower limit on size or compile time. Read when jax is imported.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
+# of small programs, hence no lower limit on size or compile time. Read when jax is imported, whose keys
+# hold the versions, the flags and the kind of processor. The directory is outside the clone, so that a new
+# clone has them too.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "learned_opt", "jax"),
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# They compile much and compute little: without optimizations, and with the older of two code generators,
-# which takes half the time. XLA ends a process that names a flag which it does not have.
+# They compile much and compute little: without optimizations, with the older of two code generators,
+# which takes half the time, and a program in one piece, as its parts are more work together. XLA ends a
+# process that names a flag which it does not have.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}"
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
 os.environ.setdefault("MPLBACKEND", "Agg")  # draw without a screen
 
 import hypothesis
@@ -35,6 +42,13 @@ optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(optax.tree.bi
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector the modules and tests, which stay, and has it run more rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,11 @@ import jax
 import tyro
 from rich.console import Console
 
-from benchmarks import comparison, contenders, report, runner, suites
-from benchmarks.suite import Request, Suite
-from learned_opt import runs, zoo
+from benchmarks.comparison import baselines, changes
+from benchmarks.comparison.report import sections
+from benchmarks.harness import discovery, report, runner
+from benchmarks.harness.suite import Request, Suite
+from learned_opt import reports, runs, zoo
 from learned_opt.cli.options import parse
 from learned_opt.core.errors import unknown_name
 
@@ -44,7 +46,8 @@ class Run:
         suites: names, or Python files with a SUITE; `all` for every suite.
         quick: a smaller size: minutes instead of hours.
         full: the whole size: days on a laptop; it can be stopped and goes on with the same command.
-        optimizers: names, .safetensors files, or Python files with CONTENDERS; the suite's own by default.
+        optimizers: names, runs, .safetensors files, or Python files with OPTIMIZERS; the suite's own by
+            default.
         seeds: cells for each optimizer and task; the size's own number by default.
         tasks: of these suites; all by default. A wrong name is met with those that there are.
         out: the result directory; runs/benchmarks/SIZE by default.
@@ -124,12 +127,12 @@ def list_command(words: Sequence[str]) -> int:
     """The suites and the optimizers."""
     del words
     console = Console()
-    found = [suites.find(name) for name in suites.names()]
+    found = [discovery.find(name) for name in discovery.names()]
     rows = [{"suite": s.name, "version": s.version, "what": s.summary} for s in found]
-    console.print(runs.terminal_table(rows))
-    field = [{"optimizer": c.name, "kind": c.kind} for c in contenders.FIELD.values()]
+    console.print(reports.terminal_table(rows))
+    known = [{"optimizer": c.name, "kind": c.kind} for c in baselines.BASELINES.values()]
     shipped = [{"optimizer": name, "kind": "learned"} for name in zoo.available()]
-    console.print(runs.terminal_table([*field, *shipped]))
+    console.print(reports.terminal_table([*known, *shipped]))
     return 0
 
 
@@ -140,7 +143,7 @@ def run_command(words: Sequence[str]) -> int:
     if options.quick and options.full:
         raise ValueError("--quick and --full: give one of them, or neither")
     if not options.suites:
-        raise ValueError(f"which suite? Known: {', '.join(suites.names())}, all")
+        raise ValueError(f"which suite? Known: {', '.join(discovery.names())}, all")
     size = "quick" if options.quick else "full" if options.full else "default"
     request = Request(size, options.optimizers, options.seeds, options.tasks)
     out = options.out or Path("runs") / "benchmarks" / size
@@ -161,10 +164,10 @@ def run_command(words: Sequence[str]) -> int:
 def report_command(words: Sequence[str]) -> int:
     """Draws."""
     options = parse(Report, words, "python -m benchmarks report", "Draws the report of a result directory.")
-    runs.require_plots()
+    reports.require_plots()
     out = options.out or options.directory / "report.html"
     markdown = options.markdown or options.directory / "results.md"
-    for problem in report.write(options.directory, out, markdown):
+    for problem in report.write(options.directory, out, markdown, sections):
         print(f"left out: {problem}", file=sys.stderr)
     print(f"report: {out}\ntables: {markdown}")
     return 0
@@ -173,11 +176,11 @@ def report_command(words: Sequence[str]) -> int:
 def compare_command(words: Sequence[str]) -> int:
     """Compares; 1 if something became worse."""
     options = parse(Compare, words, "python -m benchmarks compare", "Compares two result directories.")
-    rows = comparison.rows(options.old, options.new)
+    rows = changes.rows(options.old, options.new)
     changed = [row for row in rows if row["verdict"]]
     console = Console()
     if changed:
-        console.print(runs.terminal_table(changed, comparison.COLUMNS))
+        console.print(reports.terminal_table(changed, changes.COLUMNS))
     worse = sum(row["verdict"] == "worse" for row in rows)
     print(
         f"{len(rows)} in common: {worse} worse, {len(changed) - worse} better, "
@@ -188,8 +191,8 @@ def compare_command(words: Sequence[str]) -> int:
 
 def _suites(names: Sequence[str]) -> dict[str, Suite]:
     """The suites by what they were found by."""
-    found = suites.names() if "all" in names else names
-    return {name: suites.find(name) for name in dict.fromkeys(found)}
+    found = discovery.names() if "all" in names else names
+    return {name: discovery.find(name) for name in dict.fromkeys(found)}
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

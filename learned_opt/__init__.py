@@ -1,6 +1,18 @@
 """learned_opt: learned optimizers that are optax transformations."""
 
-from learned_opt import core, datasets, in_context, meta, networks, optimizers, runs, tasks, training, zoo
+from learned_opt import (
+    core,
+    datasets,
+    in_context,
+    meta,
+    networks,
+    optimizers,
+    reports,
+    runs,
+    tasks,
+    training,
+    zoo,
+)
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 from learned_opt.meta import meta_train, resume
 from learned_opt.training import compare, evaluate, tune
@@ -25,6 +37,7 @@ __all__ = [
     "networks",
     "optimizers",
     "pretrained",
+    "reports",
     "resume",
     "runs",
     "save",

@@ -15,6 +15,8 @@ import docstring_parser
 import pytest
 
 import learned_opt
+from learned_opt.core.kinds import KINDS
+from learned_opt.training import estimators
 
 API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 MODULES = [
@@ -24,6 +26,7 @@ MODULES = [
         for module in pkgutil.iter_modules(learned_opt.__path__)
         if module.ispkg
     ),
+    estimators,
 ]
 PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODULES for name in module.__all__}
 
@@ -31,11 +34,16 @@ PUBLIC = {f"{module.__name__}.{name}": getattr(module, name) for module in MODUL
 def _gaps(obj: Any) -> list[str]:
     """What the docstring of a public function or class lacks."""
     text = inspect.getdoc(obj) or ""
-    doc = docstring_parser.parse(text, style=docstring_parser.DocstringStyle.GOOGLE)
+    doc = _parsed(text)
     if not doc.short_description:
         return ["a first line"]
 
-    described = {name for p in doc.params for name in re.split(r",\s*", p.arg_name) if p.description}
+    # What a dataclass inherits is described where it comes from.
+    inherited = obj.__mro__[1:] if dataclasses.is_dataclass(obj) and inspect.isclass(obj) else ()
+    docs = (doc, *(_parsed(inspect.getdoc(base) or "") for base in inherited))
+    described = {
+        name for d in docs for p in d.params for name in re.split(r",\s*", p.arg_name) if p.description
+    }
     names, kind = _names_to_describe(obj)
     gaps = [f"{kind}: {name}" for name in names if name not in described]
     if kind == "Args":
@@ -44,6 +52,10 @@ def _gaps(obj: Any) -> list[str]:
         if not inspect.isclass(obj) and _returns_something(obj) and not doc.returns:
             gaps.append("Returns")
     return gaps
+
+
+def _parsed(text: str) -> docstring_parser.Docstring:
+    return docstring_parser.parse(text, style=docstring_parser.DocstringStyle.GOOGLE)
 
 
 def _names_to_describe(obj: Any) -> tuple[list[str], str]:
@@ -91,7 +103,14 @@ def _api_section(package: str) -> str:
     """The part of the API page on a subpackage; what comes before the first is on the package."""
     face, *sections = re.split(r"^## (.*)$", API_PAGE.read_text(), flags=re.MULTILINE)
     by_package = {"learned_opt": face} | dict(zip(sections[::2], sections[1::2], strict=True))
-    return by_package.get(package, "")
+    return by_package.get(".".join(package.split(".")[:2]), "")
+
+
+def test_everything_that_is_registered_is_in_the_api_page():
+    registered = {name for kind in KINDS.values() for r in (kind.models, kind.tasks) for name in r.names()}
+    registered |= {settings.__name__ for settings in estimators.registry.configs.values()}
+    documented = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)$", API_PAGE.read_text(), re.MULTILINE))
+    assert registered <= documented, f"docs/api.md lacks {sorted(registered - documented)}"
 
 
 def test_gaps_are_found():

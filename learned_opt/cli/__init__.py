@@ -1,4 +1,4 @@
-"""Layer 5: the `learned-opt` command."""
+"""Layer 6: the `learned-opt` command."""
 
 from learned_opt.cli.main import main
 

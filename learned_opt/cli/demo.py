@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from learned_opt import datasets, meta, runs, training
+from learned_opt import datasets, meta, reports, runs, training
+from learned_opt.cli.comparison import comparison_sections, print_comparison
 from learned_opt.cli.options import parse
-from learned_opt.cli.report import comparison_sections, print_comparison
 
 DESCRIPTION = """\
 Meta-trains a coordinatewise LSTM optimizer on handwritten digits, evaluates it on problems that it has
@@ -39,7 +39,7 @@ def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo`."""
     runs.use_every_core()
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
-    runs.require_plots()
+    reports.require_plots()
     dataset = options.dataset or ("mnist" if datasets.is_prepared("mnist") else "digits")
     why = {
         "mnist": "MNIST, which is prepared on this machine",
@@ -47,54 +47,65 @@ def command(words: Sequence[str]) -> None:
     }.get(dataset, dataset)
     print(f"Data: {why}.")
 
-    recipe = meta.recipe("demo-mnist" if dataset != "digits" else "demo-digits")
-    settings = dataclasses.replace(recipe.settings, seed=options.seed)
-    num_problems = 20 if dataset == "digits" else 5
-    if options.quick:
-        settings = dataclasses.replace(
-            settings, num_meta_steps=20, validate_every=10, num_validation_problems=2
-        )
-        num_problems = 2
+    recipe = _recipe(dataset, options)
     directory = options.directory or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
-    task = dataclasses.replace(recipe.task, dataset=dataset).make()
-    run = meta.meta_train(recipe.optimizer.make(), task, directory=directory, **dataclasses.asdict(settings))
-
-    lopt = recipe.optimizer.make()
-    num_optimizers = len(training.BASELINES) + 1
-    with runs.progress(num_optimizers, "comparing with swept baselines", unit="optimizers") as bar:
-        finished = iter(range(num_optimizers))
-        comparison = training.compare(
-            {NAME: lopt.build(run.theta)},
-            task,
-            num_steps=settings.horizon,
-            extra_steps=0 if options.quick else settings.horizon,
-            num_problems=num_problems,
-            window=settings.window,
-            seed=options.seed + 1000,
-            on_progress=lambda name: bar.update(next(finished)),
-        )
-        bar.update(num_optimizers)
-    print_comparison(comparison, NAME)
+    run = meta.meta_train(
+        recipe.model.make(), recipe.task.make(), directory=directory, **recipe.settings.flat()
+    )
+    comparison = _compare(recipe, run, options)
+    print_comparison(comparison, NAME, recipe.task)
 
     again = f"learned-opt demo --dataset {dataset} --seed {options.seed}"
     if options.quick:
         again += " --quick"
     report = directory / "report.html"
-    runs.write_report(
+    curve = reports.meta_training_curve(run.metrics, title="Meta-training")
+    reports.write_report(
         report,
         title=f"A learned optimizer on {dataset}",
         summary=(
-            f"A coordinatewise LSTM was meta-trained for "
-            f"{settings.num_meta_steps} meta-steps to train a small classifier for {settings.horizon} steps. "
-            f"It is compared on {num_problems} starting points and minibatch orders that it has never seen. "
+            f"A coordinatewise LSTM was meta-trained for {recipe.settings.num_meta_steps} meta-steps to "
+            f"train a small classifier for {comparison.num_steps} steps. It is compared on "
+            f"{len(comparison[NAME].curves)} starting points and minibatch orders that it has never seen. "
             f"Data: {why}."
         ),
         sections=[
-            *comparison_sections(comparison, NAME, again),
-            runs.Section(
-                "Meta-training",
-                figures=[runs.meta_training_curve(run.metrics, title="Meta-training")],
-            ),
+            *comparison_sections(comparison, NAME, recipe.task, again),
+            reports.Section("Meta-training", figures=[curve]),
         ],
     )
     print(f"\nreport:   {report}\ntheta:    {directory / 'theta.safetensors'}\nagain:    {again}")
+
+
+def _recipe(dataset: str, options: Options) -> meta.Recipe:
+    """What is trained on a data set."""
+    recipe = meta.recipe("demo-mnist" if dataset != "digits" else "demo-digits")
+    fields = recipe.settings.flat() | {"seed": options.seed}
+    if options.quick:
+        fields |= {"num_meta_steps": 20, "validate_every": 10, "num_validation_problems": 2}
+    return dataclasses.replace(
+        recipe,
+        task=dataclasses.replace(recipe.task, dataset=dataset),
+        settings=meta.Settings.of(recipe.kind, fields),
+    )
+
+
+def _compare(recipe: meta.Recipe, run: meta.Run, options: Options) -> training.Comparison:
+    """What was trained beside swept baselines, on fresh problems."""
+    num_problems = 2 if options.quick else 20 if recipe.task.dataset == "digits" else 5
+    estimator = recipe.settings.estimator
+    num_optimizers = len(training.BASELINES) + 1
+    with runs.progress(num_optimizers, "comparing with swept baselines", unit="optimizers") as bar:
+        finished = iter(range(num_optimizers))
+        comparison = training.compare(
+            {NAME: recipe.model.make().build(run.theta)},
+            recipe.task.make(),
+            num_steps=estimator.horizon,
+            extra_steps=0 if options.quick else estimator.horizon,
+            num_problems=num_problems,
+            window=estimator.window,
+            seed=options.seed + 1000,
+            on_progress=lambda name: bar.update(next(finished)),
+        )
+        bar.update(num_optimizers)
+    return comparison

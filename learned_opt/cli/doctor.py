@@ -3,16 +3,15 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from learned_opt import meta, runs
-from learned_opt.cli.options import listing, parse, target, with_configs
+from learned_opt import meta
+from learned_opt.cli.options import parse, target
+from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
 from learned_opt.meta.trainer import start_theta
 
 USAGE = """\
@@ -20,30 +19,14 @@ usage: learned-opt doctor {{RECIPE,RUN}} [OPTIONS]
 
 Makes a few meta-gradients and trajectories of a recipe, or of a run as it stands, and says what keeps it from
 learning: noise, NaN and the leaf it is in, steps of the wrong size, saturated gates, too little memory. Every
-field of a recipe can be overridden, as with meta-train:
+field of a recipe can be overridden, as with train:
 
   learned-opt doctor lstm-quadratic --truncation 100
   learned-opt doctor runs/lstm-quadratic
 
 Exits with status 1 if anything was found.
 
-recipes:
 {recipes}"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Options of doctor.
-
-    Attributes:
-        start: the theta to look at: a shipped optimizer's name, a .safetensors file or a finished run.
-        num_seeds: draws of problems that meta-gradients are compared over.
-        num_trajectories: problems whose trajectories are watched.
-    """
-
-    start: str | None = None
-    num_seeds: int = 4
-    num_trajectories: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +42,20 @@ class RunOptions:
     num_trajectories: int = 8
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(RecipeOptions, RunOptions):
+    """Options of doctor for a recipe.
+
+    Attributes:
+        start: the theta to look at: a shipped optimizer's name, a .safetensors file or a finished run.
+    """
+
+    start: str | None = None
+
+
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt doctor`."""
-    recipes = listing({name: recipe.summary for name, recipe in meta.RECIPES.items()})
-    name, rest = target(words, USAGE.format(recipes=recipes))
+    name, rest = target(words, USAGE.format(recipes=recipe_listing("optimizer")))
     diagnosis = _of_run(name, rest) if Path(name).is_dir() else _of_recipe(name, rest)
     show(diagnosis, name)
     if diagnosis.findings:
@@ -70,12 +63,7 @@ def command(words: Sequence[str]) -> None:
 
 
 def show(diagnosis: meta.Diagnosis, name: str) -> None:
-    """Prints a diagnosis.
-
-    Args:
-        diagnosis: what was found.
-        name: of the recipe or run.
-    """
+    """Prints the diagnosis of a recipe or a run."""
     console = Console()
     measured = Table("what", "measured", title=name)
     for what, text in diagnosis.measured.items():
@@ -96,27 +84,24 @@ def show(diagnosis: meta.Diagnosis, name: str) -> None:
 
 def _of_run(name: str, rest: Sequence[str]) -> meta.Diagnosis:
     options = parse(RunOptions, rest, f"learned-opt doctor {name}", "Why a run does not learn.")
-    run = runs.RunDirectory.open(name)
-    if "settings" not in run.config or "optimizer" not in run.config:
-        raise ValueError(f"{name} is no run of meta-train; doctor looks at those alone")
     with _waiting():
         return meta.doctor_run(name, **dataclasses.asdict(options))
 
 
 def _of_recipe(name: str, rest: Sequence[str]) -> meta.Diagnosis:
-    recipe = meta.recipe(name)
-    configs = with_configs(Options, optimizer=recipe.optimizer, task=recipe.task, settings=recipe.settings)
-    configs.__annotations__["settings"] = Annotated[meta.Settings, tyro.conf.arg(name="")]
-    options = parse(configs, rest, f"learned-opt doctor {name}", recipe.summary)
-    lopt = options.optimizer.make()
+    kind = meta.recipe(name).kind
+    if kind.name != "optimizer":
+        raise ValueError(f"{name} trains a {kind.name}; doctor looks at learned optimizers alone")
+    options, recipe = overridden(Options, name, rest, "doctor")
+    lopt = recipe.model.make()
     with _waiting():
         return meta.doctor(
             lopt,
-            options.task.make(),
+            recipe.task.make(),
             theta=start_theta(lopt, options.start),
             num_seeds=options.num_seeds,
             num_trajectories=options.num_trajectories,
-            **dataclasses.asdict(options.settings),
+            **recipe.settings.flat(),
         )
 
 

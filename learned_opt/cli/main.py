@@ -7,23 +7,27 @@ from collections.abc import Callable, Sequence
 # orbax and TFDS log each step of their work through absl, glog and TensorFlow's C++ switches.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from learned_opt import datasets, runs
-from learned_opt.cli import demo, doctor, evaluate, in_context, meta_train, prepare_data, shipped, watch
+from learned_opt import datasets
+from learned_opt.cli import demo, doctor, kinds, predict, prepare_data, show, train, watch
 from learned_opt.cli.options import listing
 from learned_opt.core.errors import unknown_name
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "demo": (demo.command, "meta-train on handwritten digits, compare with tuned baselines, report"),
-    "list": (shipped.list_command, "the shipped optimizers and the recipes"),
-    "show": (shipped.show_command, "the card of a shipped optimizer, or what a run directory holds"),
-    "meta-train": (meta_train.command, "meta-train by recipe, with overrides"),
-    "resume": (meta_train.resume_command, "continue a run that was stopped"),
+    "list": (show.list_command, "what is shipped, and the recipes"),
+    "show": (show.show_command, "the card of what is shipped, or what a run or a file holds"),
+    "train": (train.command, "meta-train by recipe, with overrides"),
+    "resume": (train.resume_command, "continue a run that was stopped"),
     "doctor": (doctor.command, "why a recipe or a run does not learn: what was found, and what to change"),
     "watch": (watch.command, "the curves of a run, in the terminal or as a PNG"),
-    "evaluate": (evaluate.command, "an optimizer against baselines with swept learning rates"),
-    "in-context": (in_context.command, "networks that learn in their own state: train, evaluate, inspect"),
+    "evaluate": (kinds.evaluate_command, "what was trained, on fresh problems, beside references"),
+    "inspect": (kinds.inspect_command, "what the cells of a function learner or a weight memory store"),
+    "predict": (predict.command, "a binary problem of your own, learned by a weight memory"),
     "prepare-data": (prepare_data.command, "build MNIST or Fashion-MNIST once"),
 }
+ALIASES = {"meta-train": "train"}
+DATA_ERRORS = (datasets.DataNotPreparedError, datasets.DataSourceError)
+EXPECTED_ERRORS = (ValueError, TypeError, OSError, ImportError, FloatingPointError, *DATA_ERRORS)
 
 USAGE = """\
 usage: learned-opt COMMAND [OPTIONS]
@@ -60,19 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE.format(commands=listing({name: text for name, (_, text) in COMMANDS.items()})))
         return
     try:
-        if words[0] not in COMMANDS:
-            raise unknown_name("command", words[0], COMMANDS)
-        COMMANDS[words[0]][0](words[1:])
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        ImportError,
-        FloatingPointError,
-        datasets.DataNotPreparedError,
-        datasets.DataSourceError,
-        runs.RunError,
-    ) as e:
+        command = ALIASES.get(words[0], words[0])
+        if command not in COMMANDS:
+            raise unknown_name("command", command, COMMANDS)
+        COMMANDS[command][0](words[1:])
+    except EXPECTED_ERRORS as e:
         print(f"learned-opt: {e}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from learned_opt import runs
+from learned_opt import reports, runs
 from learned_opt.cli.options import parse, target
 from learned_opt.runs.files import write_atomically
 
@@ -47,7 +47,7 @@ def command(words: Sequence[str]) -> None:
     options = parse(Options, rest, "learned-opt watch RUN", "The curves of a run.")
     run = runs.RunDirectory.open(name)
     if options.png is not None:
-        write_atomically(options.png, runs.meta_training_png(_metrics(run), title=name))
+        write_atomically(options.png, reports.meta_training_png(_metrics(run), title=name))
         print(options.png)
         return
     shown: list[dict[str, Any]] = []
@@ -73,5 +73,5 @@ def _draw(metrics: list[dict[str, Any]], name: str) -> None:
     width = min(shutil.get_terminal_size().columns, 110)
     last = metrics[-1]
     title = f"{name}, step {last['step']:,}"
-    text = runs.terminal_curves(metrics, title=title, width=width, color=tty)
+    text = reports.terminal_curves(metrics, title=title, width=width, color=tty)
     print(f"{HOME_AND_CLEAR if tty else ''}{text}", flush=True)

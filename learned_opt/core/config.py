@@ -42,6 +42,10 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
     try:
         return pydantic.TypeAdapter(config_class).validate_python(data)
     except pydantic.ValidationError as e:
+        # What a dataclass says of its fields together is said as it is.
+        own = [str(error["ctx"]["error"]) for error in e.errors() if not error["loc"] and "ctx" in error]
+        if own:
+            raise ValueError("; ".join(own)) from e
         wrong = "; ".join(
             f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}" for error in e.errors()
         )

@@ -86,19 +86,7 @@ def block_soft_threshold(x: Array, threshold: Array | float, group_size: int) ->
 
 
 def group_norms(x: Array, group_size: int) -> Array:
-    """The Euclidean norm of each group of `group_size` neighbours, with derivative 0 at 0.
-
-    Args:
-        x: [n]; n is a multiple of `group_size`.
-        group_size: entries in a group.
-
-    Returns:
-        [n / group_size], in x's dtype.
-
-    Example:
-        >>> group_norms(jnp.float32([3.0, 4.0, 0.0, 0.0]), group_size=2)
-        Array([5., 0.], dtype=float32)
-    """
+    """The norm of each group of neighbours, with derivative 0 at 0: [n] -> [n / group_size]."""
     squares = jnp.sum(jnp.square(x.reshape(-1, group_size)), axis=1)
     positive = squares > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)

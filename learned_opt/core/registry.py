@@ -16,6 +16,7 @@ from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Registry:
@@ -86,6 +87,11 @@ class Registry:
             return made._replace(config=None if nameless else config_class(**arguments))
 
         return wrapped  # type: ignore[return-value]
+
+    def add(self, config_class: type[T]) -> type[T]:
+        """Registers a frozen dataclass that was written by hand, under its attribute `name`."""
+        self.configs[config_class.name] = config_class  # type: ignore[attr-defined]
+        return config_class
 
     def names(self) -> tuple[str, ...]:
         """The registered names, in the order of registration."""

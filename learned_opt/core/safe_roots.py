@@ -14,21 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @jax.custom_jvp
 def safe_sqrt(x: Array) -> Array:
-    """The square root, with derivative 0 at 0.
+    """The square root, with derivative 0 at 0, and 0 for negative numbers; NaN stays NaN.
 
-    The true one is infinite there, and times the 0 of what made x it is NaN: the second moment of a
-    coordinate without a gradient is such an x. The root of a negative number, which stands in branches that
-    are not taken, is 0.
-
-    Args:
-        x: any shape; NaN stays NaN.
-
-    Returns:
-        An array of x's shape and dtype.
-
-    Example:
-        >>> jax.vmap(jax.value_and_grad(safe_sqrt))(jnp.array([-1.0, 0.0, 4.0]))
-        (Array([0., 0., 2.], dtype=float32), Array([0.  , 0.  , 0.25], dtype=float32))
+    The true derivative at 0 is infinite, and times the 0 of what made x it is NaN: the second moment of a
+    coordinate without a gradient is such an x. Negative numbers stand in branches that are not taken.
     """
     return jnp.sqrt(jnp.maximum(x, 0))
 
@@ -42,20 +31,10 @@ def _safe_sqrt_jvp(primals, tangents):
 
 
 def with_safe_roots(function: F) -> F:
-    """The same function, with `safe_sqrt` in the place of each square root.
+    """The same function of arrays, with `safe_sqrt` in the place of each square root.
 
     It is traced, and what it computes is computed again; roots inside of loops and
     branches, and inside functions with derivatives of their own, are left as they are.
-
-    Args:
-        function: of arrays, to arrays.
-
-    Returns:
-        A function of the same values.
-
-    Example:
-        >>> jax.grad(with_safe_roots(lambda x: jnp.sqrt(x * x)))(0.0).item()
-        0.0
     """
 
     def safe(*args: Any) -> Any:

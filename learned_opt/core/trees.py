@@ -8,23 +8,7 @@ import numpy as np
 
 
 def check_floating(tree: Any, what: str) -> None:
-    """Raises `TypeError` naming the first leaf that is not a real floating-point array.
-
-    Args:
-        tree: a pytree of arrays, of any real floating-point dtype and any shape (empty ones too).
-        what: what the tree is, for the error.
-
-    Raises:
-        TypeError: if a leaf is an integer, boolean or complex array, or no array at all.
-
-    Example:
-        >>> check_floating({"w": jnp.zeros(3)}, "params")
-        >>> check_floating({"step": jnp.zeros((), jnp.int32)}, "params")
-        Traceback (most recent call last):
-        ...
-        TypeError: params['step'] has dtype int32; a learned optimizer updates real floating-point \
-leaves only: give the others to optax.set_to_zero with optax.partition
-    """
+    """Raises `TypeError` naming the first leaf that is not a real floating-point array."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
@@ -35,24 +19,7 @@ leaves only: give the others to optax.set_to_zero with optax.partition
 
 
 def check_same_structure(tree: Any, like: Any, what: str, like_what: str) -> None:
-    """Raises `ValueError` naming the first leaf where two trees differ in structure or shape.
-
-    Args:
-        tree: the tree in question.
-        like: what it should look like; only its structure and shapes count.
-        what: what the first tree is, for the error.
-        like_what: what the second tree is, for the error.
-
-    Raises:
-        ValueError: if the structures or the shapes of corresponding leaves differ.
-
-    Example:
-        >>> check_same_structure({"w": jnp.zeros(3)}, {"w": jnp.ones(3)}, "gradients", "params")
-        >>> check_same_structure({"w": jnp.zeros(3)}, {"w": jnp.ones(2)}, "gradients", "params")
-        Traceback (most recent call last):
-        ...
-        ValueError: gradients['w'] has shape (3,) but params['w'] has shape (2,)
-    """
+    """Raises `ValueError` naming the first leaf where two trees differ in structure or shape."""
     if jax.tree.structure(tree) != jax.tree.structure(like):
         paths, like_paths = (
             {jax.tree_util.keystr(p) for p, _ in jax.tree.leaves_with_path(t)} for t in (tree, like)
@@ -72,16 +39,5 @@ def check_same_structure(tree: Any, like: Any, what: str, like_what: str) -> Non
 
 
 def is_traced(value: Any) -> bool:
-    """Whether a value is being traced by jit, vmap or grad, and so has no number to look at.
-
-    Args:
-        value: anything.
-
-    Returns:
-        Whether it is a tracer.
-
-    Example:
-        >>> is_traced(jnp.ones(2)), bool(jax.jit(lambda x: is_traced(x))(1.0))
-        (False, True)
-    """
+    """Whether a value is being traced by jit, vmap or grad, and so has no number to look at."""
     return isinstance(value, jax.core.Tracer)  # pyright: ignore[reportAttributeAccessIssue]

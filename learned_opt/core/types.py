@@ -133,7 +133,7 @@ class Estimator(NamedTuple):
 
     Attributes:
         init: `init(key, theta, data) -> state`, the inner problems at their first step. On several devices
-            the `training.walkers.Walkers` in it are split by problem; all else is whole on each.
+            the `training.estimators.UnrollState` in it is split by problem; all else is whole on each.
         estimate: `estimate(key, theta, state, data) -> (MetaGradient, state)`.
     """
 

@@ -14,20 +14,10 @@ _SPLIT_SEED = 0
 
 
 def load_digits() -> dict[str, ImageData]:
-    """Both splits of scikit-learn's digits.
+    """The splits "train" (1,437 images) and "test" (360) of scikit-learn's digits, uint8[n, 8, 8, 1].
 
-    All images are put into one order drawn with a fixed seed. The first 36 images of each class
-    in that order are the test split (360 images), the other 1,437 are the training split; both
-    keep the order. Intensities are scaled from 0..16 to 0..255 and rounded to the nearest (half
-    up), so that all image data sets share one range.
-
-    Returns:
-        `{"train": ..., "test": ...}` with images of shape `[num_images, 8, 8, 1]`.
-
-    Example:
-        >>> splits = load_digits()
-        >>> splits["train"].images.shape, np.bincount(splits["test"].labels).tolist()
-        ((1437, 8, 8, 1), [36, 36, 36, 36, 36, 36, 36, 36, 36, 36])
+    The images are in an order drawn with a fixed seed, the first 36 of each class are the test split.
+    Intensities are scaled from 0..16 to 0..255 (half up), so that image data sets share one range.
     """
     from sklearn import datasets
 
@@ -41,7 +31,4 @@ def load_digits() -> dict[str, ImageData]:
     for label in range(_NUM_CLASSES):
         is_test[order[labels[order] == label][:_TEST_IMAGES_PER_CLASS]] = True
     train, test = order[~is_test[order]], order[is_test[order]]
-    return {
-        "train": ImageData(images[train], labels[train]),
-        "test": ImageData(images[test], labels[test]),
-    }
+    return {"train": ImageData(images[train], labels[train]), "test": ImageData(images[test], labels[test])}

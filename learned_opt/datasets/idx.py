@@ -15,26 +15,9 @@ _UINT8 = 0x08
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads a gzipped IDX file of unsigned bytes.
+    """Reads a gzipped IDX file of unsigned bytes: a read-only array of the shape that its header states.
 
-    Args:
-        path: the `.gz` file.
-
-    Returns:
-        A read-only uint8 array of the shape that the file's header states.
-
-    Raises:
-        ValueError: if the content is not IDX of unsigned bytes, or shorter or longer than its
-            header states.
-        OSError: if the file cannot be read or is not gzip.
-        EOFError: if the gzip stream is cut short.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "pair.gz")
-        >>> _ = path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])))
-        >>> read_idx(path)
-        array([7, 9], dtype=uint8)
+    `ValueError` if it is not IDX, or not as long as the header says; `OSError` or `EOFError` if not gzip.
     """
     content = gzip.decompress(Path(path).read_bytes())
     if len(content) < 4 or content[:3] != bytes((0, 0, _UINT8)):

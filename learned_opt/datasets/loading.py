@@ -25,8 +25,7 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
         name: one of `names()`.
         split: `"train"` or `"test"`, or a slice of one as TFDS spells it: `"train[:50000]"`,
             `"train[50000:]"`, `"test[-10%:]"`. Percentages round to the nearest image.
-        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
-            `~/tensorflow_datasets`.
+        data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
 
     Returns:
         uint8 images `[num_images, height, width, channels]` and int32 labels `[num_images]`, both
@@ -34,8 +33,7 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
         channel each. The order is fixed and mixes the classes.
 
     Raises:
-        ValueError: for an unknown name or split, or a slice that is empty or reaches beyond the
-            split.
+        ValueError: for an unknown name or split, or a slice that is empty or reaches beyond the split.
         DataNotPreparedError: if the data set has not been prepared in that directory, or has
             been damaged since.
 
@@ -85,16 +83,13 @@ def _load_whole(name: str, split: str, root: Path) -> ImageData:
 def _load_prepared(name: str, split: str, root: Path) -> ImageData:
     from learned_opt.datasets import mnist_builders
 
+    command = f"  {prepare_command(name, root)} [--manual-dir DIR]"
     builder = mnist_builders.open_prepared(name, root)
     if builder is None:
-        raise DataNotPreparedError(
-            f"{name} is not prepared in {root}. Prepare it once with\n"
-            f"  {prepare_command(name, root)} [--manual-dir DIR]"
-        )
+        raise DataNotPreparedError(f"{name} is not prepared in {root}. Prepare it once with\n{command}")
     try:
         return mnist_builders.read_split(builder, split)
     except RuntimeError as error:  # the records carry checksums
         raise DataNotPreparedError(
-            f"{builder.data_path} is damaged: {error}. Remove that directory and run\n"
-            f"  {prepare_command(name, root)} [--manual-dir DIR]"
+            f"{builder.data_path} is damaged: {error}. Remove that directory and run\n{command}"
         ) from error

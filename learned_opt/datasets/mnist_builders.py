@@ -109,16 +109,9 @@ def num_examples(source_dir: Path) -> int:
 
 
 def build(name: str, data_dir: Path, source_dir: Path, on_example: Callable[[], None]) -> None:
-    """Writes a data set as array_record files.
+    """Writes a data set as array_record files, from checked source files under their registered names.
 
-    TFDS writes into a scratch directory and renames it at the end, so that nothing half-written
-    ever looks prepared.
-
-    Args:
-        name: a key of `BUILDERS`.
-        data_dir: the directory of all TFDS data sets.
-        source_dir: holds the source files under their registered names, with the right content.
-        on_example: called once for every example that has been encoded.
+    TFDS renames a scratch directory at the end, so that nothing half-written ever looks prepared.
     """
     builder = BUILDERS[name](data_dir=data_dir)
     builder.on_example = on_example
@@ -134,15 +127,7 @@ def build(name: str, data_dir: Path, source_dir: Path, on_example: Callable[[], 
 
 
 def read_split(builder: tfds.core.DatasetBuilder, split: str) -> ImageData:
-    """Reads and decodes one whole split, in the order of TFDS.
-
-    Args:
-        builder: what `open_prepared` returned.
-        split: `"train"` or `"test"`.
-
-    Returns:
-        The images and labels.
-    """
+    """Reads and decodes one whole split, "train" or "test", in the order of TFDS."""
     # Raw records: TFDS's own decoding, feature by feature, takes more than twice as long.
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
     read: Any = builder.as_data_source  # its decorator hides its signature

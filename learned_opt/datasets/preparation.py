@@ -1,8 +1,6 @@
 """Which data sets there are, where they live, and how they come to be there."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,33 +30,19 @@ def names() -> tuple[str, ...]:
 
 
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
-    """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own.
-
-    Example:
-        >>> resolve_data_dir("/data/tfds").name
-        'tfds'
-    """
+    """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(default if data_dir is None else data_dir).expanduser().absolute()
 
 
 def check_name(name: str) -> None:
-    """Raises a `ValueError` with the nearest match for the name of no data set.
-
-    Example:
-        >>> check_name("mnist")
-    """
+    """Raises a `ValueError` with the nearest match for the name of no data set."""
     if name not in _NAMES:
         raise unknown_name("data set", name, _NAMES)
 
 
 def prepare_command(name: str, root: Path) -> str:
-    """The shell command that prepares a data set in a resolved data directory.
-
-    Example:
-        >>> prepare_command("mnist", resolve_data_dir(None))
-        'learned-opt prepare-data mnist'
-    """
+    """The shell command that prepares a data set in a resolved data directory."""
     variable = "" if root == resolve_data_dir(None) else f"TFDS_DATA_DIR={root} "
     return f"{variable}learned-opt prepare-data {name}"
 
@@ -68,8 +52,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bo
 
     Args:
         name: one of `names()`.
-        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
-            `~/tensorflow_datasets`.
+        data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
 
     Returns:
         `True` for `"digits"`, which need no preparation; otherwise whether all files of the
@@ -106,8 +89,7 @@ def prepare(
         name: one of `names()`.
         manual_dir: a directory with the four original files, which is only read. With it,
             nothing is downloaded.
-        data_dir: the directory of all TFDS data sets. Default: `TFDS_DATA_DIR`, or else
-            `~/tensorflow_datasets`.
+        data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         progress: whether to show a progress bar with the time left on standard error. Default:
             only if that is a terminal.
 
@@ -170,18 +152,15 @@ def _source_error(reason: str, name: str, root: Path) -> DataSourceError:
 
     files = mnist_builders.source_files(name)
     rows = [f"  {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files]
-    lines = [
-        reason,
-        f"{name} is built from these files, published under {os.path.dirname(files[0].url)}:",
-        *rows,
-        "Put them into a directory DIR of their own and run",
-        f"  {prepare_command(name, root)} --manual-dir DIR",
-    ]
-    return DataSourceError("\n".join(lines))
+    return DataSourceError(
+        f"{reason}\n{name} is built from these files, published under {os.path.dirname(files[0].url)}:\n"
+        + "\n".join(rows)
+        + "\nPut them into a directory DIR of their own and run\n"
+        f"  {prepare_command(name, root)} --manual-dir DIR"
+    )
 
 
-@contextlib.contextmanager
-def _progress_bar(shown: bool | None) -> Iterator["Progress"]:
+def _progress_bar(shown: bool | None) -> "Progress":
     from rich import progress
     from rich.console import Console
 
@@ -193,5 +172,4 @@ def _progress_bar(shown: bool | None) -> Iterator["Progress"]:
         progress.TimeRemainingColumn(elapsed_when_finished=True),
     )
     disabled = not (console.is_terminal if shown is None else shown)
-    with progress.Progress(*columns, console=console, disable=disabled) as bar:
-        yield bar
+    return progress.Progress(*columns, console=console, disable=disabled)

@@ -1,10 +1,8 @@
 """The files that a data set is built from: checked against their checksums, or downloaded."""
 
-import contextlib
 import hashlib
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +13,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 class SourceFile(NamedTuple):
-    """One file of the original distribution.
-
-    Attributes:
-        name: the file's name, which is also its name in a manual directory.
-        url: where it is published.
-        size: bytes.
-        sha256: hexadecimal digest of the content.
-    """
+    """One file of the original distribution: its size in bytes, its content's digest in hexadecimal."""
 
     name: str
     url: str
@@ -31,15 +22,7 @@ class SourceFile(NamedTuple):
 
 
 def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
-    """What is wrong with the source files in a directory.
-
-    Args:
-        files: the files that should be there.
-        directory: where they should be.
-
-    Returns:
-        One line for each file that is missing or has another content; empty if all is well.
-    """
+    """What is wrong with the source files in a directory, a line for each that is missing or different."""
     if not directory.is_dir():
         return ["no such directory"]
     problems = ((file.name, _problem(file, directory)) for file in files)
@@ -49,13 +32,7 @@ def check(files: Sequence[SourceFile], directory: Path) -> list[str]:
 def download(files: Sequence[SourceFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
     """Downloads the files that are not in a directory yet; each appears whole or not at all.
 
-    Args:
-        files: the files to fetch.
-        directory: where to put them; made if need be.
-        on_bytes: called with the number of bytes that have arrived since the last call.
-
-    Raises:
-        DataSourceError: if a file is out of reach or does not have its registered content.
+    `on_bytes` is called with the number of bytes that have arrived since its last call.
     """
     for file in files:
         if _problem(file, directory):
@@ -85,29 +62,19 @@ def _fetch(file: SourceFile, directory: Path, on_bytes: Callable[[int], None]) -
     digest = hashlib.sha256()
     try:
         with (
-            _scratch_file(directory) as scratch,
+            tempfile.TemporaryDirectory(prefix="incomplete.", dir=directory) as scratch,
             # One try and short timeouts: without a network, fail within seconds.
             requests.get(file.url, stream=True, timeout=_TIMEOUT_SECONDS) as response,
         ):
             response.raise_for_status()
-            with scratch.open("wb") as stream:
+            unfinished = Path(scratch) / file.name
+            with unfinished.open("wb") as stream:
                 for block in response.iter_content(_BLOCK_BYTES):
                     stream.write(block)
                     digest.update(block)
                     on_bytes(len(block))
             if digest.hexdigest() != file.sha256:
                 raise DataSourceError(f"{file.url} sent sha256 {digest.hexdigest()}, expected {file.sha256}")
-            scratch.replace(directory / file.name)
+            unfinished.replace(directory / file.name)
     except requests.RequestException as error:
         raise DataSourceError(f"cannot download {file.url}: {error}") from error
-
-
-@contextlib.contextmanager
-def _scratch_file(directory: Path) -> Iterator[Path]:
-    """A path for an unfinished download, with nothing left there in the end."""
-    handle, path = tempfile.mkstemp(prefix="incomplete.", dir=directory)
-    os.close(handle)
-    try:
-        yield Path(path)
-    finally:
-        Path(path).unlink(missing_ok=True)

@@ -1,74 +1,44 @@
-"""Layer 4: networks that learn inside their own state, with fixed weights."""
+"""Layer 5: networks that learn in their own state, with fixed weights: function learners, weight memories."""
 
-from learned_opt.in_context import bayes, families, learners
-from learned_opt.in_context.cards import LearnerCard, available_learners
-from learned_opt.in_context.evaluation import Evaluation, evaluate_learner, mean_summary
-from learned_opt.in_context.families import Examples, Family, bayes_outputs, examples
-from learned_opt.in_context.figures import error_curve, surgery_sections, training_curve
-from learned_opt.in_context.fixed_weights import (
+from learned_opt.in_context.functions import families, learners
+from learned_opt.in_context.functions import recipes as _function_recipes  # noqa: F401  (registers them)
+from learned_opt.in_context.functions.ablation import Ablation, describe, inspect_learner
+from learned_opt.in_context.functions.evaluation import Evaluation, evaluate_learner, mean_summary
+from learned_opt.in_context.functions.families import Examples, Family, bayes_outputs, examples
+from learned_opt.in_context.functions.figures import ablation_sections, error_curve, training_curve
+from learned_opt.in_context.functions.fixed_weights import (
     FixedWeights,
     delta_rule,
     fixed_weight_network,
     run_changing_weight,
     run_fixed_weights,
 )
-from learned_opt.in_context.learners import FunctionLearner
-from learned_opt.in_context.learning import (
-    WEIGHTS,
-    LearnerSettings,
-    StoredLearner,
-    load_learner,
-    resume_learner,
-    train_learner,
-)
-from learned_opt.in_context.memory_figures import loss_over_time, memory_sections, weights_over_time
-from learned_opt.in_context.prediction import (
+from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.sequences import Sequences, sequence_loss
+from learned_opt.in_context.memory import recipes as _memory_recipes  # noqa: F401  (registers them)
+from learned_opt.in_context.memory.datasets_loss import DatasetBatches, draw_datasets
+from learned_opt.in_context.memory.figures import loss_over_time, memory_sections, weights_over_time
+from learned_opt.in_context.memory.prediction import (
     DEFAULT_MEMORY,
-    MEMORY_WEIGHTS,
-    StoredMemory,
-    averaged_predictions,
-    checked_problem,
     comparison_datasets,
-    is_memory,
-    load_memory,
     memory_losses,
     predict,
+    selected_on,
 )
-from learned_opt.in_context.recipes import LEARNER_RECIPES, LearnerRecipe, learner_recipe
-from learned_opt.in_context.surgery import Surgery, account, inspect_learner
-from learned_opt.in_context.training import (
-    Trained,
-    TrainingSettings,
-    TrainingState,
-    first_state,
-    train,
-    training_steps,
-)
-from learned_opt.in_context.weight_memory import (
+from learned_opt.in_context.memory.weight_memory import (
     Learned,
     Model,
     WeightMemory,
     learn,
-    mean_cross_entropy,
     weight_memory,
 )
-from learned_opt.in_context.weight_training import (
-    MEMORY_RECIPES,
-    MemoryRecipe,
-    WeightMemorySettings,
-    draw_datasets,
-    resume_weight_memory,
-    train_weight_memory,
-)
-from learned_opt.in_context.xor_datasets import Dataset, Datasets, standardized, xor_datasets
+from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets, xor_datasets
 
 __all__ = [
     "DEFAULT_MEMORY",
-    "LEARNER_RECIPES",
-    "MEMORY_RECIPES",
-    "MEMORY_WEIGHTS",
-    "WEIGHTS",
+    "Ablation",
     "Dataset",
+    "DatasetBatches",
     "Datasets",
     "Evaluation",
     "Examples",
@@ -76,58 +46,33 @@ __all__ = [
     "FixedWeights",
     "FunctionLearner",
     "Learned",
-    "LearnerCard",
-    "LearnerRecipe",
-    "LearnerSettings",
-    "MemoryRecipe",
     "Model",
-    "StoredLearner",
-    "StoredMemory",
-    "Surgery",
-    "Trained",
-    "TrainingSettings",
-    "TrainingState",
+    "Sequences",
     "WeightMemory",
-    "WeightMemorySettings",
-    "account",
-    "available_learners",
-    "averaged_predictions",
-    "bayes",
+    "ablation_sections",
     "bayes_outputs",
-    "checked_problem",
     "comparison_datasets",
     "delta_rule",
+    "describe",
     "draw_datasets",
     "error_curve",
     "evaluate_learner",
     "examples",
     "families",
-    "first_state",
     "fixed_weight_network",
     "inspect_learner",
-    "is_memory",
     "learn",
-    "learner_recipe",
     "learners",
-    "load_learner",
-    "load_memory",
     "loss_over_time",
-    "mean_cross_entropy",
     "mean_summary",
     "memory_losses",
     "memory_sections",
     "predict",
-    "resume_learner",
-    "resume_weight_memory",
     "run_changing_weight",
     "run_fixed_weights",
-    "standardized",
-    "surgery_sections",
-    "train",
-    "train_learner",
-    "train_weight_memory",
+    "selected_on",
+    "sequence_loss",
     "training_curve",
-    "training_steps",
     "weight_memory",
     "weights_over_time",
     "xor_datasets",

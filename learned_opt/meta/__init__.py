@@ -1,8 +1,9 @@
-"""Layer 4: the meta-trainer and the recipes of the shipped optimizers."""
+"""Layer 4: the trainer of everything that is meta-trained, its settings, recipes and diagnosis."""
 
-from learned_opt.meta.doctor import doctor, doctor_run
-from learned_opt.meta.findings import Diagnosis, Finding
-from learned_opt.meta.recipes import RECIPES, Recipe, recipe
+from learned_opt.meta import recipes
+from learned_opt.meta.diagnosis.checks import Diagnosis, Finding
+from learned_opt.meta.diagnosis.doctor import doctor, doctor_run
+from learned_opt.meta.recipes.recipe import RECIPES, Recipe, recipe, register_recipes
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.step import MetaState, StepMetrics, initial_state, meta_steps
 from learned_opt.meta.trainer import Run, meta_train, resume
@@ -22,5 +23,7 @@ __all__ = [
     "meta_steps",
     "meta_train",
     "recipe",
+    "recipes",
+    "register_recipes",
     "resume",
 ]

@@ -1,22 +1,17 @@
-"""What a meta-training run is told, beside its optimizer and its task."""
+"""The settings of a meta-training run."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import optax
 
-from learned_opt.core.types import Estimator, LearnedOptimizer, Task
-from learned_opt.training.blend import blend
-from learned_opt.training.bptt import truncated_bptt
-from learned_opt.training.es import es
-from learned_opt.training.full_unroll import full_unroll
-from learned_opt.training.horizons import growing, log_uniform
-from learned_opt.training.imitation import imitation
-from learned_opt.training.nres import nres
-from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
-from learned_opt.training.pes import pes
-from learned_opt.training.tune import BASELINES, check_window, with_prox
-from learned_opt.training.walkers import Horizon, check_truncation
+from learned_opt.core.config import validated
+from learned_opt.core.errors import unknown_name
+from learned_opt.core.kinds import Kind, kind_named
+from learned_opt.optimizers.smorms3 import smorms3
+from learned_opt.training.estimators.settings import check_positive, registry
+from learned_opt.zoo.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,89 +19,41 @@ class Settings:
     """The settings of a meta-training run.
 
     Attributes:
-        horizon: inner steps of a trajectory; the most, where it is drawn or grows.
-        truncation: inner steps differentiated, or compared, at once; divides the horizon. Without meaning for
-            the estimator full.
+        estimator: the settings of the meta-gradient's estimator, such as `estimators.Bptt(truncation=20)`.
         num_meta_steps: updates of theta.
-        num_problems: problems unrolled side by side.
-        estimator: of the meta-gradient: truncated backpropagation, backpropagation through whole trajectories
-            in little memory, evolution strategies, the same without bias over truncations (persistent, or
-            with noise reused), the blend of backpropagation with evolution strategies, or imitation of a
-            teacher, by truncated backpropagation.
-        sigma: deviation of the noise on theta, for es, pes, nres and blend.
-        teacher: the optimizer that imitation imitates.
-        teacher_learning_rate: its learning rate.
-        own_trajectories: whether imitation follows the learned optimizer's steps, and not the teacher's.
-        second_order: whether to differentiate through the optimizee's gradients; without meaning for es, pes
-            and nres, which differentiate nothing, and for imitation.
-        min_horizon: horizons are drawn log-uniformly between it and the horizon; `None` for one horizon.
-        growth_steps: meta-steps over which horizons may grow from one truncation to their full length.
-        random_phases: whether trajectories begin and end apart, and not all problems together.
-        weights: of the losses after each inner step: uniform, linear, final, or one number a step. They, the
-            logarithm and the convergence rate have no meaning for imitation.
-        log_floor: c, where the losses in that sum are to be log(loss + c); `None` for the losses themselves.
-            Validations then take the mean of logarithms too.
-        rate_weight: lambda, the weight of the convergence rate in the objective.
-        learning_rate: of the outer optimizer (Adam), at its peak.
+        learning_rate: of the outer optimizer, at its peak.
         warmup_steps: meta-steps over which the learning rate rises from 0.
         final_fraction: of the learning rate that a cosine decay ends at.
         clip_norm: global norm that the meta-gradient is clipped to.
-        problem_clip_norm: norm that each problem's share of it is clipped to before; `None` for no clipping.
+        weight_decay: decoupled from the meta-gradient, as in AdamW.
+        outer_optimizer: adam; or smorms3, whose learning rate is constant.
         validate_every: meta-steps between validations; each is followed by a checkpoint.
-        num_validation_problems: fresh problems that theta is selected on.
-        window: the validation loss is averaged over this odd number of steps around the horizon.
         steps_per_call: meta-steps in one jitted call.
+        num_starts: thetas that are trained side by side, each from a start and on problems of its own; the
+            best of all validations is kept. Small networks end in poor minima from many a start.
         seed: of everything random.
     """
 
-    horizon: int = 100
-    truncation: int = 20
+    estimator: Any
     num_meta_steps: int = 1000
-    num_problems: int = 64
-    estimator: Literal["tbptt", "full", "es", "pes", "nres", "blend", "imitation"] = "tbptt"
-    sigma: float = 0.01
-    teacher: Literal["sgd", "momentum", "nag", "rmsprop", "adam"] = "adam"
-    teacher_learning_rate: float = 0.01
-    own_trajectories: bool = False
-    second_order: bool = False
-    min_horizon: int | None = None
-    growth_steps: int = 0
-    random_phases: bool = False
-    weights: Literal["uniform", "linear", "final"] | tuple[float, ...] = "uniform"
-    log_floor: float | None = None
-    rate_weight: float = 0.0
     learning_rate: float = 3e-3
     warmup_steps: int = 0
     final_fraction: float = 0.01
     clip_norm: float = 1.0
-    problem_clip_norm: float | None = None
+    weight_decay: float = 0.0
+    outer_optimizer: Literal["adam", "smorms3"] = "adam"
     validate_every: int = 100
-    num_validation_problems: int = 64
-    window: int = 1
     steps_per_call: int = 10
+    num_starts: int = 1
     seed: int = 0
 
     def __post_init__(self):
-        # All of it before a run begins, so that a bad number leaves no directory behind.
-        check_truncation(self.horizon, self.horizon if self.estimator == "full" else self.truncation)
-        self._check_estimator()
-        check_window(self.window)
-        if not isinstance(self.weights, str) and len(self.weights) != self.horizon:
-            raise ValueError(f"{len(self.weights)} weights for a horizon of {self.horizon} steps")
-        for name in (
-            "num_meta_steps",
-            "num_problems",
-            "validate_every",
-            "num_validation_problems",
-            "steps_per_call",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r}: it must be at least 1")
-        positive = ("learning_rate", "clip_norm", "problem_clip_norm", "log_floor", "sigma")
-        for name in (*positive, "teacher_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value!r}: it must be positive")
+        check_positive(self, "num_meta_steps", "validate_every", "steps_per_call", "num_starts")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)!r}: it must be positive")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay={self.weight_decay!r}: it must not be negative")
         if not 0 <= self.warmup_steps < self.num_meta_steps:
             raise ValueError(
                 f"warmup_steps={self.warmup_steps!r}: it must be at least 0 and below "
@@ -115,76 +62,90 @@ class Settings:
         if not 0 <= self.final_fraction <= 1:
             raise ValueError(f"final_fraction={self.final_fraction!r}: it must be between 0 and 1")
 
-    def _check_estimator(self) -> None:
-        if self.min_horizon is not None and not 1 <= self.min_horizon <= self.horizon:
-            raise ValueError(
-                f"min_horizon={self.min_horizon!r}: give one between 1 and horizon={self.horizon}, or None"
-            )
-        if self.growth_steps < 0:
-            raise ValueError(f"growth_steps={self.growth_steps!r}: it must not be negative")
-        if not isinstance(self.weights, str) and not isinstance(self._horizon(), int):
-            raise ValueError("weights given one by one need a fixed horizon: no min_horizon and growth_steps")
-        if self.estimator == "full" and (self.random_phases or not isinstance(self._horizon(), int)):
-            raise ValueError(
-                "estimator='full' unrolls whole trajectories of one horizon: leave out min_horizon, "
-                "growth_steps and random_phases, or choose 'tbptt'"
-            )
-        if self.estimator == "blend" and self.num_problems < 2:
-            raise ValueError(f"num_problems={self.num_problems}: estimator='blend' needs at least 2")
-
-    def _horizon(self) -> Horizon:
-        horizon: Horizon = self.horizon
-        if self.min_horizon is not None:
-            horizon = log_uniform(self.min_horizon, self.horizon)
-        if self.growth_steps:
-            horizon = growing(horizon, first=self.truncation, num_truncations=self.growth_steps)
-        return horizon
-
-    def make_estimator(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
-        """The estimator of the meta-gradient of an optimizer on a task."""
-        objective = self.objective()
-        clipped: dict[str, Any] = {"problem_clip_norm": self.problem_clip_norm}
-        if self.estimator == "full":
-            return full_unroll(
-                lopt,
-                task,
-                objective,
-                horizon=self.horizon,
-                num_problems=self.num_problems,
-                second_order=self.second_order,
-                **clipped,
-            )
-        inner = clipped | {
-            "horizon": self._horizon(),
-            "truncation": self.truncation,
-            "num_problems": self.num_problems,
-            "random_phases": self.random_phases,
-        }
-        if self.estimator == "tbptt":
-            return truncated_bptt(lopt, task, objective, second_order=self.second_order, **inner)
-        if self.estimator == "imitation":
-            teacher = with_prox(BASELINES[self.teacher], task)(self.teacher_learning_rate)
-            return imitation(lopt, teacher, task, own_trajectories=self.own_trajectories, **inner)
-        inner["sigma"] = self.sigma
-        if self.estimator == "blend":
-            return blend(lopt, task, objective, second_order=self.second_order, **inner)
-        return {"es": es, "pes": pes, "nres": nres}[self.estimator](lopt, task, objective, **inner)
-
-    def objective(self) -> Objective:
-        """The weighted sum of the losses minus lambda times the rate of convergence."""
-        objective = weighted_sum(self.weights)
-        if self.log_floor is not None:
-            objective = of_logarithms(objective, self.log_floor)
-        return objective - self.rate_weight * convergence_rate() if self.rate_weight else objective
-
-    def outer_optimizer(self) -> optax.GradientTransformation:
+    def make_outer_optimizer(self) -> optax.GradientTransformation:
         """Adam with warm-up, cosine decay and clipping; a meta-gradient that is not finite is skipped."""
-        schedule = optax.warmup_cosine_decay_schedule(
-            init_value=0.0 if self.warmup_steps else self.learning_rate,
-            peak_value=self.learning_rate,
-            warmup_steps=self.warmup_steps,
-            decay_steps=self.num_meta_steps,
-            end_value=self.final_fraction * self.learning_rate,
+        if self.outer_optimizer == "smorms3":
+            step = smorms3(self.learning_rate)
+        else:
+            schedule = optax.warmup_cosine_decay_schedule(
+                init_value=0.0 if self.warmup_steps else self.learning_rate,
+                peak_value=self.learning_rate,
+                warmup_steps=self.warmup_steps,
+                decay_steps=self.num_meta_steps,
+                end_value=self.final_fraction * self.learning_rate,
+            )
+            decay = self.weight_decay
+            step = optax.adamw(schedule, weight_decay=decay) if decay else optax.adam(schedule)
+        return optax.apply_if_finite(
+            optax.chain(optax.clip_by_global_norm(self.clip_norm), step),
+            max_consecutive_errors=self.num_meta_steps + 1,
         )
-        adam = optax.chain(optax.clip_by_global_norm(self.clip_norm), optax.adam(schedule))
-        return optax.apply_if_finite(adam, max_consecutive_errors=self.num_meta_steps + 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, of JSON's types; the estimator is a dictionary with its `name`."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return fields | {"estimator": registry.to_json(self.estimator)}
+
+    def flat(self) -> dict[str, Any]:
+        """The fields of the settings and of their estimator side by side, which `of` takes."""
+        outer, estimator = (
+            {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+            for settings in (self, self.estimator)
+        )
+        return outer | {"estimator": self.estimator.name} | estimator
+
+    @classmethod
+    def of(cls, kind: Kind, fields: dict[str, Any]) -> "Settings":
+        """Settings from keywords or from JSON.
+
+        Args:
+            kind: of what is trained.
+            fields: of the settings and of their estimator, side by side; `estimator` is an
+                instance of its class, a name, or JSON. By default it is the kind's first.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ValueError: naming each field that is unknown (with the nearest match), of a wrong type, or out
+                of range; or if the estimator is none that the kind can be trained by.
+
+        Example:
+            >>> from learned_opt.core.kinds import kind_named
+            >>> settings = Settings.of(kind_named("optimizer"), {"truncation": 50, "seed": 3})
+            >>> settings.estimator.truncation, settings.seed
+            (50, 3)
+            >>> Settings.of(kind_named("optimizer"), {"estimator": "pes", "sigma": 0.1}).estimator.name
+            'pes'
+        """
+        own = {f.name for f in dataclasses.fields(cls)}
+        outer = {name: value for name, value in fields.items() if name in own - {"estimator"}}
+        inner = {name: value for name, value in fields.items() if name not in own}
+        estimator = fields.get("estimator", kind.estimators[0])
+        if isinstance(estimator, str):
+            estimator = {"name": estimator}
+        if not isinstance(estimator, dict):
+            estimator = registry.to_json(estimator)
+        if estimator["name"] not in kind.estimators:
+            raise unknown_name(f"estimator for {kind.plural}", estimator["name"], kind.estimators)
+        known = {f.name for f in dataclasses.fields(registry.get(estimator["name"]))}
+        for name in inner:
+            if name not in known:
+                raise _unknown_field(name, kind, estimator["name"], (*own, *known))
+        made = registry.from_json(estimator | inner)
+        return validated(cls, {**outer, "estimator": made}, "settings")
+
+
+def settings_of(config: Config) -> Settings:
+    """The settings that a run, file or card was trained with; the defaults where it does not say."""
+    return Settings.of(kind_named(config.kind), config.settings or {})
+
+
+def _unknown_field(name: str, kind: Kind, estimator: str, known: Iterable[str]) -> ValueError:
+    having = [e for e in kind.estimators if name in {f.name for f in dataclasses.fields(registry.get(e))}]
+    if having:
+        return ValueError(
+            f"{name} has no meaning for estimator={estimator!r}: leave it out, or choose one of "
+            f"{', '.join(having)}"
+        )
+    return unknown_name("field of settings", name, known)

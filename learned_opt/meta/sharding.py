@@ -10,14 +10,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from learned_opt.core.sharding import PROBLEM_AXIS
 from learned_opt.core.types import Data, Key
 from learned_opt.meta.step import MetaState, StepMetrics
-from learned_opt.training.walkers import Walkers, divisors
+from learned_opt.training.estimators.truncation import UnrollState, divisors
 
 T = TypeVar("T")
 Advance = Callable[[MetaState, int], tuple[MetaState, StepMetrics]]
 
 
 def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
-    """The mesh to train on, or `None` for one device.
+    """The mesh to train on, `None` for one device.
 
     By default all devices of all processes; in one process as many as divide the problems.
     """
@@ -55,7 +55,7 @@ def replicated(mesh: Mesh | None, tree: T) -> T:
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
 
 
-def in_force(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
+def use_mesh(mesh: Mesh | None) -> contextlib.AbstractContextManager[Any]:
     """A context in which jitted functions split their problems over the mesh, if there is one."""
     return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
 
@@ -77,14 +77,14 @@ def compiled(
 
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(PROBLEM_AXIS))
 
-    def of_walkers(part: Any) -> bool:
-        return isinstance(part, Walkers)
+    def of_problems(part: Any) -> bool:
+        return isinstance(part, UnrollState)
 
     # Where the problems stand is split. What else an estimator keeps, such as its noise, all devices need.
     layout = jax.tree.map(
-        lambda part: jax.tree.map(lambda _: split if of_walkers(part) else everywhere, part),
+        lambda part: jax.tree.map(lambda _: split if of_problems(part) else everywhere, part),
         jax.eval_shape(begin, key, data),
-        is_leaf=of_walkers,
+        is_leaf=of_problems,
     )
     jitted = jax.jit(
         steps,
@@ -95,9 +95,9 @@ def compiled(
     )
 
     def advance(state: MetaState, num_steps: int) -> tuple[MetaState, StepMetrics]:
-        with in_force(mesh):
+        with use_mesh(mesh):
             return jitted(key, state, data, num_steps)
 
     # Jitted, so that no device ever holds the states of all problems.
-    with in_force(mesh):
+    with use_mesh(mesh):
         return jax.jit(begin, out_shardings=layout)(key, data), advance

@@ -47,7 +47,8 @@ class StepMetrics(NamedTuple):
 
 
 def initial_state(
-    key: Key,
+    theta_key: Key,
+    problem_key: Key,
     init_theta: Callable[[Key], Theta],
     outer: optax.GradientTransformation,
     estimator: Estimator,
@@ -56,8 +57,9 @@ def initial_state(
     """The state before the first meta-step.
 
     Args:
-        key: makes theta and the first problems.
-        init_theta: the learned optimizer's `init`.
+        theta_key: makes theta.
+        problem_key: makes the first problems.
+        init_theta: the model's `init`.
         outer: the outer optimizer.
         estimator: of the meta-gradient.
         data: the task's data.
@@ -68,11 +70,11 @@ def initial_state(
     Example:
         >>> estimator = Estimator(init=lambda key, theta, data: (), estimate=lambda *args: None)
         >>> outer = optax.adam(1e-3)
-        >>> state = initial_state(jax.random.key(0), lambda key: jnp.zeros(3), outer, estimator, ())
+        >>> keys = jax.random.split(jax.random.key(0))
+        >>> state = initial_state(*keys, lambda key: jnp.zeros(3), outer, estimator, ())
         >>> int(state.step), float(state.best_loss)
         (0, inf)
     """
-    theta_key, problem_key = jax.random.split(key)
     theta = init_theta(theta_key)
     return MetaState(
         theta,
@@ -119,7 +121,7 @@ def meta_steps(
         ...     ),
         ... )
         >>> key, outer = jax.random.key(0), optax.sgd(0.5)
-        >>> state = initial_state(key, lambda key: jnp.float32(4), outer, estimator, ())
+        >>> state = initial_state(key, key, lambda key: jnp.float32(4), outer, estimator, ())
         >>> state, metrics = meta_steps(key, state, (), outer, estimator, 2)
         >>> float(state.theta), metrics.meta_loss.tolist()
         (1.0, [8.0, 2.0])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from learned_opt.core.types import Array
 
@@ -90,28 +91,20 @@ class MemoryCells(hk.RNNCore):
         recurrent = jnp.concatenate([prev_state.hidden, prev_state.units], axis=-1)
         if self.truncated:
             recurrent = jax.lax.stop_gradient(recurrent)
-        gates = ("input", "output", "forget")[: 3 if self.forget_gate else 2]
         n = self.num_cells
         # One product for all; the biases by themselves, since they start at different numbers.
-        size = (1 + len(gates)) * n + self.num_units
-        joint = hk.Linear(size, with_bias=False, name="linear")(jnp.concatenate([inputs, recurrent], axis=-1))
-        starts = {"input": self.gate_bias, "output": self.gate_bias, "forget": self.forget_bias}
-        bias = hk.get_parameter(
-            "b",
-            (size,),
-            jnp.float32,
-            init=lambda shape, dtype: jnp.concatenate(
-                [jnp.zeros(n, dtype)]
-                + [jnp.full(n, starts[gate], dtype) for gate in gates]
-                + [jnp.zeros(self.num_units, dtype)]
-            ),
+        starts = [0.0, self.gate_bias, self.gate_bias, self.forget_bias][: 4 if self.forget_gate else 3]
+        start = np.concatenate([np.repeat(starts, n), np.zeros(self.num_units)])
+        joint = hk.Linear(start.size, with_bias=False, name="linear")(
+            jnp.concatenate([inputs, recurrent], axis=-1)
         )
+        bias = hk.get_parameter("b", start.shape, jnp.float32, init=hk.initializers.Constant(start))
         joint = joint + jnp.broadcast_to(bias, joint.shape)
-        g, i, o, *f = (joint[..., k * n : (k + 1) * n] for k in range(1 + len(gates)))
+        g, i, o, *f = (joint[..., k * n : (k + 1) * n] for k in range(len(starts)))
         kept = jax.nn.sigmoid(f[0]) * prev_state.cell if f else prev_state.cell
         cell = kept + jax.nn.sigmoid(i) * jnp.tanh(g)
         hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)
-        units = jnp.tanh(joint[..., size - self.num_units :])
+        units = jnp.tanh(joint[..., len(starts) * n :])
         return jnp.concatenate([hidden, units], axis=-1), CellState(hidden, cell, units)
 
     def initial_state(self, batch_size: int | None) -> CellState:

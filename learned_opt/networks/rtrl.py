@@ -46,20 +46,7 @@ def rtrl_output(w: Array, xs: Array) -> Array:
 
 
 def sensitivities(w: Array, xs: Array) -> tuple[Array, Array]:
-    """The output unit along a sequence, and its derivative with respect to every weight.
-
-    Args:
-        w: f32[num_units, num_inputs + num_units + 1].
-        xs: f32[T, num_inputs].
-
-    Returns:
-        Outputs f32[T]; derivatives f32[T, *w.shape].
-
-    Example:
-        >>> outputs, derivatives = sensitivities(jnp.zeros((2, 6)), jnp.ones((1, 3)))
-        >>> derivatives[0, 0].tolist()  # a quarter of what the unit sees
-        [0.25, 0.25, 0.25, 0.0, 0.0, 0.25]
-    """
+    """The output unit along a sequence, f32[T], and its derivatives by all weights, f32[T, *w.shape]."""
     num_units, num_inputs = w.shape[0], xs.shape[1]
     recurrent = w[:, num_inputs : num_inputs + num_units]
 

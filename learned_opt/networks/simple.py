@@ -55,29 +55,16 @@ class Elman(hk.RNNCore):
 
 
 def fully_recurrent_step(w: Array, x: Array, y: Array) -> Array:
-    r"""One step of a fully recurrent network: every unit sees every input, every unit and a bias.
-
-    .. math::
-
-        y_{t} = \sigma(W (x_t, y_{t-1}, 1))
-
-    Args:
-        w: f32[num_units, num_inputs + num_units + 1].
-        x: f32[num_inputs].
-        y: f32[num_units], the units' last outputs.
-
-    Returns:
-        f32[num_units].
-
-    Example:
-        >>> fully_recurrent_step(jnp.zeros((2, 6)), jnp.ones(3), jnp.zeros(2)).tolist()
-        [0.5, 0.5]
-    """
+    """One step: the units' outputs f32[num_units], from inputs `x` and the units' last outputs `y`."""
     return jax.nn.sigmoid(w @ _presynaptic(x, y))
 
 
 def fully_recurrent(w: Array, xs: Array) -> Array:
-    """A fully recurrent network along a sequence, from units at 0.
+    r"""A fully recurrent network along a sequence: every unit sees every input, every unit and a bias.
+
+    .. math::
+
+        y_{t} = \sigma(W (x_t, y_{t-1}, 1)), \qquad y_0 = 0
 
     Args:
         w: f32[num_units, num_inputs + num_units + 1].

@@ -6,9 +6,9 @@ from learned_opt.optimizers.mlp import MLPState, mlp_rule
 from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
 from learned_opt.optimizers.registry import registry
-from learned_opt.optimizers.schedules import cosine_factor
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
+from learned_opt.optimizers.tensor_controller import TensorControllerState, tensor_controller
 
 __all__ = [
     "LSTMState",
@@ -17,7 +17,7 @@ __all__ = [
     "ProximalState",
     "SMORMS3State",
     "SecantState",
-    "cosine_factor",
+    "TensorControllerState",
     "hyperparameters",
     "lstm",
     "mlp_rule",
@@ -26,4 +26,5 @@ __all__ = [
     "registry",
     "secant_lstm",
     "smorms3",
+    "tensor_controller",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.errors import unknown_name
+from learned_opt.core.errors import check_above_zero, unknown_name
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.leaves import (
@@ -129,8 +129,7 @@ def lstm(
     hidden_sizes = tuple(hidden_sizes)
     if inputs not in INPUTS:
         raise unknown_name("inputs", inputs, INPUTS)
-    if not output_scale > 0:
-        raise ValueError(f"output_scale={output_scale!r}: it must be positive")
+    check_above_zero(output_scale=output_scale)
     if len(betas) != 2 or any(not 0 <= b < 1 for b in betas):
         raise ValueError(f"betas={betas!r}: give two decay rates in [0, 1)")
     if state_dtype not in ("float32", "bfloat16"):

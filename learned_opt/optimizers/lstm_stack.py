@@ -36,25 +36,6 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
 
     The layers have a forget bias of 1, as haiku's have; the output layer starts at a hundredth of its
     default, so that an untrained rule hardly says anything.
-
-    Args:
-        hidden_sizes: units of each LSTM layer.
-        num_inputs: what the network sees of a coordinate.
-        num_outputs: what it says of it.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: if there is no layer, or one without units.
-
-    Example:
-        >>> stack = lstm_stack((4,), num_inputs=2)
-        >>> theta = stack.init(jax.random.key(0))
-        >>> state = (jnp.zeros((3, 4)),)
-        >>> out, hidden, cell = stack.apply(theta, jnp.ones((3, 2)), state, state)
-        >>> out.shape, hidden[0].shape
-        ((3, 1), (3, 4))
     """
     if not hidden_sizes or any(not isinstance(n, int) or n < 1 for n in hidden_sizes):
         raise ValueError(
@@ -76,9 +57,10 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
     def step(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
         new_hidden, new_cell = [], []
         for name, h, c in zip(names, hidden, cell, strict=True):
-            i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
-            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            z = jax.nn.sigmoid(o) * jnp.tanh(c)
+            with jax.named_scope(name.removesuffix("/linear")):  # what the doctor and profiles call it
+                i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
+                c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+                z = jax.nn.sigmoid(o) * jnp.tanh(c)
             new_hidden.append(z)
             new_cell.append(c)
         return linear(theta["linear"], z), tuple(new_hidden), tuple(new_cell)
@@ -97,23 +79,9 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
 def init_linear(
     key: Key, num_inputs: int, num_outputs: int, *, with_bias: bool = True, deviation: float | None = None
 ) -> dict[str, Array]:
-    """A linear layer as haiku starts it: truncated normal weights, biases of 0.
+    """A linear layer as haiku starts it: biases of 0, weights `{"w": f32[num_inputs, num_outputs]}`.
 
-    Args:
-        key: for the weights.
-        num_inputs: of the layer.
-        num_outputs: of the layer.
-        with_bias: whether it has one.
-        deviation: of the weights before they are truncated at two deviations; `1 / sqrt(num_inputs)` by
-            default.
-
-    Returns:
-        `{"w": f32[num_inputs, num_outputs], "b": f32[num_outputs]}`.
-
-    Example:
-        >>> layer = init_linear(jax.random.key(0), 3, 2)
-        >>> layer["w"].shape, layer["b"].tolist()
-        ((3, 2), [0.0, 0.0])
+    The weights are truncated at two deviations, `1 / sqrt(num_inputs)` by default.
     """
     # float32 by name: with x64 enabled the default is another.
     weights = jax.random.truncated_normal(key, -2.0, 2.0, (num_inputs, num_outputs), jnp.float32)
@@ -122,17 +90,5 @@ def init_linear(
 
 
 def linear(layer: dict[str, Array], x: Array) -> Array:
-    """A linear layer of one coordinate's numbers.
-
-    Args:
-        layer: as `init_linear` makes it.
-        x: f32[num_inputs].
-
-    Returns:
-        f32[num_outputs].
-
-    Example:
-        >>> linear({"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}, jnp.ones(3)).tolist()
-        [3.0, 3.0]
-    """
+    """A linear layer, as `init_linear` makes it, of one coordinate's numbers f32[num_inputs]."""
     return jnp.dot(x, layer["w"]) + layer["b"]

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.leaves import (
@@ -123,9 +124,7 @@ def mlp_rule(
         raise ValueError(f"hidden_sizes={hidden_sizes!r}: give at least one layer of at least one unit")
     if not decays or any(not 0 <= b < 1 for b in (*decays, second_decay)):
         raise ValueError(f"decays={decays!r}, second_decay={second_decay!r}: give decay rates in [0, 1)")
-    for name, value in (("output_scale", output_scale), ("magnitude_scale", magnitude_scale)):
-        if not value > 0:
-            raise ValueError(f"{name}={value!r}: it must be positive")
+    check_above_zero(output_scale=output_scale, magnitude_scale=magnitude_scale)
     init = functools.partial(_init, hidden_sizes=hidden_sizes, num_inputs=3 + 8 * len(decays))
     sizes = (len(decays), 1, len(decays), len(decays))
 
@@ -207,10 +206,10 @@ def _factor(finite: Array, old: Array, square: Array, decay: float, axis: int) -
 
 
 def _inputs(g: Array, mu: Sequence[Array], nu: Array, row: Sequence[Array], col: Sequence[Array]):
-    """What the network sees of a coordinate, of its row, and of its column, with the axis that each lacks.
+    """What the network sees of a coordinate, its row and its column, with the axis that each lacks.
 
-    Every input is divided by its root mean square over the tensor. An array an input, so that all that is
-    made of them is one loop over the coordinates.
+    Each is divided by its root mean square over the tensor, and an array of its own, so that one loop over
+    the coordinates makes all that is made of them.
     """
     relative, inverse = _relative(nu)
     rows, inverse_rows = zip(*map(_relative, row), strict=True)

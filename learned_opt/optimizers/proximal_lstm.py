@@ -184,7 +184,8 @@ def proximal_lstm(
                 return (x, x - p * m + factor(state.count) * o2 * s, q, finite, *new)
 
             flat = (*state.hidden, *state.cell, *state[3:])
-            x, v, q, finite, *new = map_unzipped(leaf_update, updates, params, *flat)
+            num_results = 4 + len(flat)
+            x, v, q, finite, *new = map_unzipped(leaf_update, updates, params, *flat, num_results=num_results)
             moved = v if prox is None else prox(v, q)
             # x + (0 - x) is 0 to the bit, so that what the operator sets to zero is zero.
             u = jax.tree.map(lambda z, x, ok: jnp.where(ok, z - x, 0), moved, x, finite)

@@ -12,19 +12,7 @@ from learned_opt.core.types import Array
 def cosine_factor(num_steps: Any) -> Callable[[Array], Array]:
     """The factor on the update at a step: `(1 + cos(pi step / num_steps)) / 2`, 0 from the end on.
 
-    Args:
-        num_steps: length of the run in inner steps, an int or a traced number; `None` for a factor of 1.
-
-    Returns:
-        `factor(step: i32[]) -> f32[]`.
-
-    Raises:
-        ValueError: if `num_steps` is below 1.
-
-    Example:
-        >>> factor = cosine_factor(100)
-        >>> [round(float(factor(jnp.int32(t))), 3) for t in (0, 50, 100, 200)]
-        [1.0, 0.5, 0.0, 0.0]
+    The length of the run is an int of at least 1 or a traced number; `None` is for a factor of 1.
     """
     if num_steps is None:
         return lambda step: jnp.float32(1)

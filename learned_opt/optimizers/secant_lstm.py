@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
 from learned_opt.optimizers.leaves import (
@@ -128,8 +129,7 @@ def secant_lstm(
         corrects the step are not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
-    if not first_step > 0:
-        raise ValueError(f"first_step={first_step!r}: it must be positive")
+    check_above_zero(first_step=first_step)
     if memory < 1:
         raise ValueError(f"memory={memory!r}: keep at least one pair")
     stack = lstm_stack(hidden_sizes, NUM_INPUTS, NUM_OUTPUTS)

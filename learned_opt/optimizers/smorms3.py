@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating
 from learned_opt.core.types import Array, Params
 
@@ -67,9 +68,7 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
     Reference:
         Funk, RMSprop loses to SMORMS3: beware the epsilon!, 2015.
     """
-    for name, value in (("learning_rate", learning_rate), ("eps", eps)):
-        if not value > 0:
-            raise ValueError(f"{name}={value!r}: it must be positive")
+    check_above_zero(learning_rate=learning_rate, eps=eps)
 
     def init(params: Params) -> SMORMS3State:
         check_floating(params, "params")

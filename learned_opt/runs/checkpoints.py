@@ -7,6 +7,7 @@ written under another name and renamed when all of it is on the disk.
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import re
@@ -14,22 +15,18 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from learned_opt.runs.files import disk_full, is_disk_full, seal, sync, unseal
+from learned_opt.runs.leaves import CheckpointError, Leaf, empty_array, from_leaves, to_leaf
 
 KIND, VERSION = "checkpoint", 1
 ARRAYS, MANIFEST = "arrays", "manifest.json"
 STEP_NAME = re.compile(r"step_(\d{9,})")
 UNFINISHED = ".unfinished_"  # being written or being removed
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, foreign, or of another tree than the one asked for."""
 
 
 class Checkpoints:
@@ -48,10 +45,10 @@ class Checkpoints:
     Example:
         >>> checkpoints = Checkpoints("checkpoints", keep=2)
         >>> for step in (10, 20, 30):
-        ...     checkpoints.save(step, {"w": jnp.arange(3.0), "step": step})
+        ...     checkpoints.save(step, {"w": jax.numpy.arange(3.0), "step": step})
         >>> checkpoints.steps()
         [20, 30]
-        >>> checkpoints.restore(like={"w": jnp.zeros(3), "step": 0})
+        >>> checkpoints.restore(like={"w": jax.numpy.zeros(3), "step": 0})
         (30, {'step': 30, 'w': Array([0., 1., 2.], dtype=float32)})
     """
 
@@ -86,7 +83,7 @@ class Checkpoints:
         if step < 0:
             raise ValueError(f"step must not be negative, got {step}")
         step = int(step)
-        leaves = [_leaf(path, value) for path, value in jax.tree.leaves_with_path(tree)]
+        leaves = [to_leaf(path, value) for path, value in jax.tree.leaves_with_path(tree)]
         path = self._path(step)
         if path.exists() and self._holds(step, leaves):
             return
@@ -115,9 +112,8 @@ class Checkpoints:
         """Reads a checkpoint, every byte checked.
 
         Args:
-            like: a tree of the structure, shapes and dtypes to expect; arrays or
-                `jax.ShapeDtypeStruct`. Leaves come back as the kind of array, and with the
-                sharding, that they have here.
+            like: a tree of the structure, shapes and dtypes to expect; arrays or `jax.ShapeDtypeStruct`.
+                Leaves come back as the kind of array, and with the sharding, that they have here.
             step: which checkpoint; by default the newest that is whole, with a warning that names
                 the damaged ones passed over.
 
@@ -144,7 +140,7 @@ class Checkpoints:
             if damaged:
                 passed_over = "; ".join(map(str, damaged))
                 warnings.warn(f"{passed_over}. Going on from {path} instead", stacklevel=2)
-            return candidate, _fit(stored, like, path)
+            return candidate, from_leaves(stored, like, path)
         others = "" if step is None else ", leave `step` out for the newest that is whole,"
         raise CheckpointError(
             f"{'; '.join(map(str, damaged))}. Put back a copy of it{others} or start the run anew "
@@ -154,7 +150,7 @@ class Checkpoints:
     def _path(self, step: int) -> Path:
         return self.directory / f"step_{step:09d}"
 
-    def _holds(self, step: int, leaves: "list[_Leaf]") -> bool:
+    def _holds(self, step: int, leaves: list[Leaf]) -> bool:
         """Whether these leaves are stored; False if damaged ones are, an error if others are."""
         try:
             stored = _read(self._path(step))
@@ -172,45 +168,7 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
 
-class _Leaf(NamedTuple):
-    name: str  # its path in the tree, such as ".theta['lstm']['w']"
-    dtype: str  # of the leaf; "key<fry>" for a typed key, whose array holds the key's data
-    shape: tuple[int, ...]
-    key_impl: str | None
-    array: np.ndarray
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "dtype": self.dtype,
-            "shape": list(self.shape),
-            "key_impl": self.key_impl,
-            "sha256": hashlib.sha256(self.array.tobytes()).hexdigest(),
-        }
-
-
-def _leaf(path: tuple[Any, ...], value: Any) -> _Leaf:
-    name = jax.tree_util.keystr(path)
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        impl, array = str(jax.random.key_impl(value)), np.asarray(jax.random.key_data(value))
-    else:
-        impl, array = None, np.asarray(value)
-    if array.dtype.kind in "OSUMm":
-        raise TypeError(
-            f"leaf {name or 'of the tree'} is {value!r}, of type {type(value).__name__}; a "
-            "checkpoint holds arrays and numbers only"
-        )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return _Leaf(name, *_signature(value), impl, array)
-
-
-def _signature(value: Any) -> tuple[str, tuple[int, ...]]:
-    value = value if hasattr(value, "dtype") else np.asarray(value)
-    return str(value.dtype), tuple(value.shape)
-
-
-def _write(directory: Path, step: int, structure: str, leaves: list[_Leaf]) -> None:
+def _write(directory: Path, step: int, structure: str, leaves: list[Leaf]) -> None:
     # orbax has no arrays without elements; those are all in the manifest.
     arrays = {str(i): leaf.array for i, leaf in enumerate(leaves) if leaf.array.size}
     if arrays:
@@ -228,7 +186,7 @@ def _write(directory: Path, step: int, structure: str, leaves: list[_Leaf]) -> N
         sync(path)
 
 
-def _read(directory: Path) -> list[_Leaf]:
+def _read(directory: Path) -> list[Leaf]:
     """The leaves of a stored checkpoint; `CheckpointError` if anything is not as written."""
     try:
         manifest = unseal(KIND, VERSION, (directory / MANIFEST).read_bytes().decode())
@@ -250,70 +208,19 @@ def _read(directory: Path) -> list[_Leaf]:
     return leaves
 
 
-def _load(directory: Path, records: list[dict[str, Any]]) -> list[_Leaf]:
-    empty = {i for i, record in enumerate(records) if 0 in record["shape"]}
-    stored: dict[str, np.ndarray] = {}
-    if len(empty) < len(records):
+def _load(directory: Path, records: list[dict[str, Any]]) -> list[Leaf]:
+    stored = {str(i): empty_array(record) for i, record in enumerate(records) if 0 in record["shape"]}
+    if len(stored) < len(records):
         with _checkpointer() as (ocp, checkpointer):
             as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
-            restore_args = {str(i): as_numpy for i in range(len(records)) if i not in empty}
-            stored = checkpointer.restore(
+            restore_args = {str(i): as_numpy for i in range(len(records)) if str(i) not in stored}
+            stored |= checkpointer.restore(
                 directory / ARRAYS, args=ocp.args.PyTreeRestore(restore_args=restore_args)
             )
     return [
-        _Leaf(
-            record["name"],
-            record["dtype"],
-            tuple(record["shape"]),
-            record["key_impl"],
-            _empty(record) if i in empty else stored[str(i)],
-        )
+        Leaf(record["name"], record["dtype"], tuple(record["shape"]), record["key_impl"], stored[str(i)])
         for i, record in enumerate(records)
     ]
-
-
-def _empty(record: dict[str, Any]) -> np.ndarray:
-    if record["key_impl"] is None:
-        return np.zeros(record["shape"], jnp.dtype(record["dtype"]))
-    keys = jax.random.split(jax.random.key(0, impl=record["key_impl"]), tuple(record["shape"]))
-    return np.asarray(jax.random.key_data(keys))
-
-
-def _fit(stored: list[_Leaf], like: Any, path: Path) -> Any:
-    """The stored leaves in the structure of `like`."""
-    expected = [(jax.tree_util.keystr(p), leaf) for p, leaf in jax.tree.leaves_with_path(like)]
-    fix = "resume with the code and the configuration that wrote it"
-    names, stored_names = [name for name, _ in expected], [leaf.name for leaf in stored]
-    if names != stored_names:
-        missing = [name for name in names if name not in stored_names]
-        extra = [name for name in stored_names if name not in names]
-        raise CheckpointError(
-            f"checkpoint {path} is of another tree: it lacks {missing or 'nothing'} and has "
-            f"{extra or 'nothing'} besides: {fix}"
-        )
-    for leaf, (_, example) in zip(stored, expected, strict=True):
-        dtype, shape = _signature(example)
-        if (leaf.dtype, leaf.shape) != (dtype, shape):
-            raise CheckpointError(
-                f"checkpoint {path}: leaf {leaf.name} is expected to be {dtype}{list(shape)} but "
-                f"was found to be {leaf.dtype}{list(leaf.shape)}: {fix}"
-            )
-    values = [_like(leaf, example) for leaf, (_, example) in zip(stored, expected, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(like), values)
-
-
-def _like(leaf: _Leaf, example: Any) -> Any:
-    if isinstance(example, np.generic):
-        return leaf.array[()]
-    if isinstance(example, np.ndarray):
-        return leaf.array
-    if isinstance(example, int | float | complex):
-        return leaf.array.item()
-    # An array that is on the default device by default is left free to be moved.
-    placed = getattr(example, "committed", True) and example.sharding is not None
-    # Keys go as their data, which has axes behind the keys': those are not split.
-    array = jax.device_put(leaf.array, example.sharding) if placed else jnp.array(leaf.array)
-    return array if leaf.key_impl is None else jax.random.wrap_key_data(array, impl=leaf.key_impl)
 
 
 def _sha256(path: Path) -> str:
@@ -322,12 +229,8 @@ def _sha256(path: Path) -> str:
 
 
 def _free_name(path: Path) -> Path:
-    number = 2
-    free = path
-    while free.exists():
-        free = path.with_name(f"{path.name}{number}")
-        number += 1
-    return free
+    numbered = (path.with_name(f"{path.name}{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], numbered) if not free.exists())
 
 
 @contextlib.contextmanager

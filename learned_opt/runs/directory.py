@@ -70,14 +70,7 @@ class RunDirectory:
 
     @staticmethod
     def check_free(path: str | Path) -> None:
-        """Sees whether a new run can be made at a path, before anything else is done.
-
-        Args:
-            path: where the run is to be.
-
-        Raises:
-            RunError: if the path holds anything already.
-        """
+        """Raises `RunError` if a new run cannot be made at a path."""
         path = Path(path)
         if (path / CONFIG).exists():
             raise RunError(
@@ -107,8 +100,7 @@ class RunDirectory:
         except FileNotFoundError as error:
             what = "has no config.json" if path.is_dir() else "is no directory"
             raise RunError(
-                f"{path} {what}, so it holds no run; check the path, or start one with "
-                f"`learned-opt meta-train`"
+                f"{path} {what}, so it holds no run; check the path, or start one with `learned-opt train`"
             ) from error
         except (OSError, ValueError) as error:
             raise RunError(

@@ -10,26 +10,11 @@ from typing import Any
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a kill or a full disk leaves the old content or the new, never a part.
-
-    Args:
-        path: the file; its directory exists.
-        data: the whole new content.
-
-    Raises:
-        OSError: if it cannot be written; the message of a full disk names the directory.
-
-    Example:
-        >>> write_atomically(Path("note.txt"), b"kept")
-        >>> Path("note.txt").read_bytes()
-        b'kept'
-    """
+    """Writes a file so that a kill or a full disk leaves the old content or the new, never a part."""
     temporary = _temporary(path, str(os.getpid()))
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_bytes(data)
+        sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
     except BaseException as error:
@@ -41,18 +26,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """The parts of a file that killed calls of `write_atomically` have left.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Temporary files beside it; none in a directory that is not there.
-
-    Example:
-        >>> leftovers(Path("note.txt"))
-        []
-    """
+    """The parts of a file that killed calls of `write_atomically` have left beside it."""
     return sorted(path.parent.glob(_temporary(path, "*").name))
 
 
@@ -61,14 +35,7 @@ def _temporary(path: Path, process: str) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Has the operating system put a file's content, or a directory's entries, on the disk.
-
-    Args:
-        path: of the file or the directory.
-
-    Example:
-        >>> sync(Path("."))
-    """
+    """Has the operating system put a file's content, or a directory's entries, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -77,39 +44,14 @@ def sync(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or the user's quota of it, is full.
-
-    Args:
-        error: of any type; orbax reports a full disk as a `ValueError`.
-
-    Returns:
-        True if so.
-
-    Example:
-        >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device"))
-        True
-    """
+    """Whether the disk, or the user's quota of it, is full; orbax reports that as a `ValueError`."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
 def disk_full(during: str, directory: Path, intact: str = "older files are intact") -> OSError:
-    """The error to raise where `is_disk_full`.
-
-    Args:
-        during: what was being done.
-        directory: where there is no space left.
-        intact: what has been kept.
-
-    Returns:
-        The error.
-
-    Example:
-        >>> print(disk_full("while saving", Path("out")).strerror)
-        no space left on the disk while saving; the partial files were removed and older files are \
-intact: free some space, then start again
-    """
+    """The error to raise where `is_disk_full`: what was being done, where, and what has been kept."""
     message = (
         f"no space left on the disk {during}; the partial files were removed and {intact}: "
         "free some space, then start again"
@@ -120,21 +62,7 @@ intact: free some space, then start again
 def seal(kind: str, version: int, record: dict[str, Any], *, indent: int | None = 2) -> str:
     """JSON text of a record with its kind, its format's version and a checksum of all of them.
 
-    Args:
-        kind: such as `"checkpoint"`.
-        version: of the format.
-        record: what to store.
-        indent: spaces a level; `None` for a single line, which suits long lists of numbers.
-
-    Returns:
-        The text, ending in a newline.
-
-    Raises:
-        TypeError: if the record holds something that JSON does not have.
-
-    Example:
-        >>> unseal("note", 1, seal("note", 1, {"colour": "red"}))["colour"]
-        'red'
+    Without an indent it is a single line, which suits long lists of numbers.
     """
     body = {"format": f"learned_opt {kind}", "version": version, **record}
     try:
@@ -148,25 +76,9 @@ def seal(kind: str, version: int, record: dict[str, Any], *, indent: int | None 
 
 
 def unseal(kind: str, version: int, text: str, *, indent: int | None = 2) -> dict[str, Any]:
-    """The record behind a sealed text, without the checksum.
+    """The record behind a sealed text, or a `ValueError` saying whether it is foreign, newer or damaged.
 
-    Args:
-        kind: as it was sealed.
-        version: the newest version that is understood.
-        text: what `seal` returned.
-        indent: as it was sealed.
-
-    Returns:
-        The record, together with its `"format"` and `"version"`.
-
-    Raises:
-        ValueError: saying whether the text is foreign, newer or damaged.
-
-    Example:
-        >>> unseal("note", 1, seal("note", 1, {"colour": "red"}).replace("red", "rad"))
-        Traceback (most recent call last):
-        ...
-        ValueError: its checksum does not match: it was damaged or edited
+    The version is the newest that is understood; kind and indent are as they were for `seal`.
     """
     try:
         body = json.loads(text)

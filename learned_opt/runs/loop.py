@@ -9,39 +9,22 @@ from typing import Any, TypeVar
 from learned_opt.runs.checkpoints import Checkpoints
 from learned_opt.runs.directory import RunDirectory
 from learned_opt.runs.metrics import MetricsWriter, read_metrics
-from learned_opt.runs.processes import barrier, is_first, readable
-from learned_opt.runs.progress import progress
+from learned_opt.runs.processes import barrier, gather_to_host, is_first
 from learned_opt.runs.tensorboard import tensorboard_writer
 
-S = TypeVar("S")
 R = TypeVar("R")
-Figures = Callable[[R, list[dict[str, Any]]], dict[str, float | None]]
 
 
 @dataclasses.dataclass
 class History:
-    """Where a run stands; made by `history`.
-
-    Attributes:
-        state: a pytree with a field `step`, the steps made.
-        rows: the metrics, a dictionary a period, as in the run's `metrics.jsonl`.
-        store: called with each period's step, metrics and state.
-    """
+    """Where a run stands; made by `history`."""
 
     state: Any
     rows: list[dict[str, Any]]
     store: Callable[[int, dict[str, Any], Any], None]
 
     def add(self, state: Any, row: dict[str, Any]) -> None:
-        """Ends a period: stores its metrics and the state, where the run has a directory.
-
-        Args:
-            state: after the period.
-            row: its metrics.
-
-        Raises:
-            OSError: if the disk is full; what was stored before is intact.
-        """
+        """Ends a period: stores its metrics and the state after it, where the run has a directory."""
         step = int(state.step)
         self.store(step, row, state)
         self.state = state
@@ -60,7 +43,7 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         state: the run's first state, a pytree with a field `step`.
 
     Yields:
-        The history so far.
+        The history so far: the state, the rows, and `add(state, row)` to end a period.
 
     Raises:
         RunError: if another process has the run.
@@ -87,33 +70,21 @@ def history(directory: RunDirectory | None, state: Any) -> Iterator[History]:
         if checkpoints.steps():
             _, state = checkpoints.restore(like=state)
         step = int(state.step)
-        write = stack.enter_context(_writer(directory, step)) if is_first() else None
+        if is_first():
+            metrics = stack.enter_context(MetricsWriter(directory.metrics_path, resume_step=step))
+            write_events = stack.enter_context(tensorboard_writer(directory.tensorboard_path, step))
         barrier("the metrics are cut to the checkpoint's step")
 
         def store(step: int, row: dict[str, Any], state: Any) -> None:
-            state = readable(state)
-            if write is not None:
+            state = gather_to_host(state)
+            if is_first():
                 # Metrics first: a resumed run drops the lines beyond its checkpoint, none can be missing.
-                write(step, row)
+                metrics.write(step, **row)
+                write_events(step, **row)
                 checkpoints.save(step, state)
             barrier(f"step {step} is stored")
 
         yield History(state, read_metrics(directory.metrics_path), store)
-
-
-@contextlib.contextmanager
-def _writer(directory: RunDirectory, step: int) -> Iterator[Callable[[int, dict[str, Any]], None]]:
-    with (
-        MetricsWriter(directory.metrics_path, resume_step=step) as lines,
-        tensorboard_writer(directory.tensorboard_path, resume_step=step) as events,
-    ):
-
-        def write(step: int, row: dict[str, Any]) -> None:
-            lines.write(step, **row)
-            if events is not None:
-                events.write(step, **row)
-
-        yield write
 
 
 def run_periods(
@@ -124,10 +95,7 @@ def run_periods(
     num_steps: int,
     period: int,
     steps_per_call: int,
-    title: str,
-    unit: str,
-    figures: Figures[R],
-    quiet: bool = False,
+    on_call: Callable[[int, R, list[dict[str, Any]]], None] = lambda step, report, rows: None,
 ) -> None:
     """Advances a run to its last step; every period ends with its metrics and a checkpoint.
 
@@ -141,10 +109,8 @@ def run_periods(
         num_steps: of the whole run.
         period: steps in a period.
         steps_per_call: steps in a call.
-        title: of the progress bar.
-        unit: of its steps, in the plural.
-        figures: of a report and the metrics so far, what the bar shows beside the time left.
-        quiet: whether to show no progress; of several processes only the first shows any.
+        on_call: called after each call with the steps made, its report and the metrics so far, such as to
+            move a progress bar.
 
     Example:
         >>> from typing import NamedTuple
@@ -158,25 +124,20 @@ def run_periods(
         ...         num_steps=5,
         ...         period=3,
         ...         steps_per_call=2,
-        ...         title="counting",
-        ...         unit="steps",
-        ...         figures=lambda report, rows: {},
-        ...         quiet=True,
         ...     )
         ...     print(h.rows)
         [{'step': 3, 'calls': 2, 'seconds': ...}, {'step': 5, 'calls': 1, 'seconds': ...}]
     """
     state, started = history.state, time.monotonic()
     step = int(state.step)
-    with progress(num_steps, title, unit=unit, quiet=quiet or not is_first()) as bar:
-        while step < num_steps:
-            end = min((step // period + 1) * period, num_steps)
-            reports: list[R] = []
-            while step < end:
-                count = min(steps_per_call, end - step)
-                state, report = advance(state, count)
-                step += count
-                reports.append(report)
-                bar.update(step, **figures(report, history.rows))
-            state, row = end_period(state, reports)
-            history.add(state, {**row, "seconds": time.monotonic() - started})
+    while step < num_steps:
+        end = min((step // period + 1) * period, num_steps)
+        reports: list[R] = []
+        while step < end:
+            count = min(steps_per_call, end - step)
+            state, report = advance(state, count)
+            step += count
+            reports.append(report)
+            on_call(step, report, history.rows)
+        state, row = end_period(state, reports)
+        history.add(state, {**row, "seconds": time.monotonic() - started})

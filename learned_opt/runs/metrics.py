@@ -86,8 +86,6 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         ValueError: naming a line, not the last, that is no metrics.
 
     Example:
-        See `MetricsWriter`.
-
         >>> _ = Path("torn.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
         >>> read_metrics("torn.jsonl")
         [{'step': 1, 'loss': 2.0}]

@@ -24,8 +24,7 @@ def use_every_core() -> None:
     Example:
         >>> use_every_core()
     """
-    chosen = os.environ.get("JAX_NUM_CPU_DEVICES") or "device_count" in os.environ.get("XLA_FLAGS", "")
-    if chosen:
+    if os.environ.get("JAX_NUM_CPU_DEVICES") or "device_count" in os.environ.get("XLA_FLAGS", ""):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):  # jax is in use
@@ -58,7 +57,7 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def agreed(number: float) -> float:
+def broadcast(number: float) -> float:
     """The first process's value of a number, for decisions that all must make alike.
 
     Args:
@@ -68,7 +67,7 @@ def agreed(number: float) -> float:
         The first one's, to single precision where there are several.
 
     Example:
-        >>> agreed(0.1)
+        >>> broadcast(0.1)
         0.1
     """
     if jax.process_count() == 1:
@@ -76,26 +75,16 @@ def agreed(number: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(np.float32(number)))
 
 
-def readable(tree: Any) -> Any:
+def gather_to_host(tree: Any) -> Any:
     """A tree whose arrays this process can read; all processes must call it together.
 
     What lies on other processes' devices is gathered leaf by leaf, so that a device never holds more than one
-    whole leaf beside its own part.
-
-    Args:
-        tree: of arrays, typed keys too, and numbers.
-
-    Returns:
-        The tree, the arrays that were spread over processes as numpy arrays or keys of one device.
-
-    Example:
-        >>> readable({"step": 3})
-        {'step': 3}
+    whole leaf beside its own part. It comes back as numpy arrays, or keys of one device.
     """
-    return jax.tree.map(_readable, tree)
+    return jax.tree.map(_on_host, tree)
 
 
-def _readable(leaf: Any) -> Any:
+def _on_host(leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
         return leaf
     assert isinstance(leaf.sharding, NamedSharding)

@@ -11,18 +11,7 @@ Show = Callable[[int, str, bool], None]  # show(done, status, last)
 
 
 class Progress:
-    """What `progress` gives: call `update` as the work goes on.
-
-    Args:
-        total: how much there is to do.
-        unit: the word for one piece of it, in the plural.
-        show: `show(done, status, last)`, which prints.
-
-    Example:
-        >>> bar = Progress(10, "steps", lambda done, status, last: print(done, status))
-        >>> bar.update(5, meta_loss=0.12345)
-        5 meta-loss 0.1235
-    """
+    """What `progress` gives: call `update` as the work goes on."""
 
     def __init__(self, total: int, unit: str, show: Show):
         self.total, self.unit, self._show = total, unit, show
@@ -30,11 +19,9 @@ class Progress:
         self._latest: tuple[int, str] | None = None
 
     def update(self, done: int, **figures: Any) -> None:
-        """Says how much is done.
+        """Says how much is done since the start of the job, an earlier run's part included.
 
-        Args:
-            done: of `total`, everything since the start of the job, also what an earlier run did.
-            **figures: what to show beside it: numbers or text; `None` is left out.
+        The figures, numbers or text, are shown beside it; `None` is left out.
         """
         now = time.monotonic()
         # The first update counts as the start: what is before it is compilation, or an earlier run.
@@ -105,18 +92,7 @@ def progress(
 
 
 def duration(seconds: float) -> str:
-    """A time span for people, in its two largest units.
-
-    Args:
-        seconds: non-negative.
-
-    Returns:
-        Such as `"3m 12s"`.
-
-    Example:
-        >>> duration(5.2), duration(192), duration(3600 * 26)
-        ('5s', '3m 12s', '1d 2h')
-    """
+    """A time span for people, in its two largest units, such as "3m 12s"."""
     rest = round(seconds)
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

@@ -5,6 +5,8 @@ import platform
 import subprocess
 from typing import Any
 
+import jax
+
 PACKAGES = ("learned-opt", "jax", "jaxlib", "optax", "dm-haiku", "numpy")
 
 
@@ -20,8 +22,6 @@ def provenance() -> dict[str, Any]:
         >>> sorted(provenance())
         ['commit', 'device', 'dirty', 'num_devices', 'platform', 'versions']
     """
-    import jax
-
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain")
     devices = jax.devices()

@@ -2,52 +2,30 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
-
-
-class Writer(Protocol):
-    """What takes the metrics of a period; a `MetricsWriter` is one."""
-
-    def write(self, step: int, **values: Any) -> None:
-        """Takes one period's numbers; `None` for what was not finite."""
-        ...
+from typing import Any
 
 
 @contextlib.contextmanager
-def tensorboard_writer(directory: str | Path, resume_step: int) -> Iterator[Writer | None]:
-    """Writes metrics as TensorBoard's events, if the extra `tensorboard` is installed.
+def tensorboard_writer(directory: Path, resume_step: int) -> Iterator[Callable[..., None]]:
+    """What writes `(step, **values)` as TensorBoard's events, if the extra `tensorboard` is installed.
 
-    Args:
-        directory: of the event files.
-        resume_step: where a resumed run goes on; TensorBoard hides what was written of later steps.
-
-    Yields:
-        The writer, or `None` without tensorboardX.
-
-    Example:
-        >>> with tensorboard_writer("events", resume_step=0) as writer:
-        ...     if writer is not None:
-        ...         writer.write(10, loss=0.5)
+    TensorBoard hides what was written of steps after `resume_step`, where a resumed run goes on.
     """
     if importlib.util.find_spec("tensorboardX") is None:
-        yield None
+        yield lambda step, **values: None
         return
     from tensorboardX import SummaryWriter
 
     # Files are named by the second; the suffix keeps a run that is resumed at once from overwriting one.
     options = {"purge_step": resume_step + 1, "filename_suffix": f".{resume_step}"}
     with contextlib.closing(SummaryWriter(str(directory), **options)) as events:
-        yield _Events(events)
 
+        def write(step: int, **values: Any) -> None:
+            for name, value in values.items():
+                if value is not None:
+                    events.add_scalar(name, float(value), step)
+            events.flush()
 
-class _Events:
-    def __init__(self, events: Any):
-        self._events = events
-
-    def write(self, step: int, **values: Any) -> None:
-        for name, value in values.items():
-            if value is not None:
-                self._events.add_scalar(name, float(value), step)
-        self._events.flush()
+        yield write

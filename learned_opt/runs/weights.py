@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from learned_opt.runs.files import seal, unseal, write_atomically
 KIND, VERSION = "weights", 1
 HEADER = "learned_opt"  # the key of our text in the safetensors header
 # "|" separates the levels, because haiku's module names contain "/", "~" and ".".
-SEPARATOR, ESCAPES = "|", (("%", "%25"), ("|", "%7C"))
+SEPARATOR, ESCAPES = "|", str.maketrans({"%": "%25", "|": "%7C"})
 DTYPES = {
     "F64": np.dtype(np.float64),
     "F32": np.dtype(np.float32),
@@ -90,8 +91,6 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         WeightsError: if it is truncated, damaged, not a weight file of ours, or of a newer format.
 
     Example:
-        See `save_weights`.
-
         >>> load_weights("absent.safetensors")
         Traceback (most recent call last):
         ...
@@ -132,6 +131,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _flatten(tree: Any, path: tuple[str, ...], tensors: dict[str, np.ndarray], empty: list[str]) -> None:
     """Collects the leaves, and the names of empty dictionaries, below one node."""
+    name = SEPARATOR.join(key.translate(ESCAPES) for key in path)
     where = "theta" + "".join(f"[{key!r}]" for key in path)
     if isinstance(tree, dict):
         for key, value in tree.items():
@@ -139,7 +139,7 @@ def _flatten(tree: Any, path: tuple[str, ...], tensors: dict[str, np.ndarray], e
                 raise TypeError(f"{where} has the key {key!r}; a weight file's keys are strings")
             _flatten(value, (*path, key), tensors, empty)
         if path and not tree:
-            empty.append(_name(path))
+            empty.append(name)
         return
     if not path or isinstance(tree, list | tuple) or tree is None:
         raise TypeError(
@@ -152,36 +152,18 @@ def _flatten(tree: Any, path: tuple[str, ...], tensors: dict[str, np.ndarray], e
             f"{where} has dtype {array.dtype}, which a weight file does not hold; it holds "
             f"{', '.join(map(str, DTYPES.values()))}"
         )
-    tensors[_name(path)] = np.asarray(array, order="C")
+    tensors[name] = np.asarray(array, order="C")
 
 
 def _unflatten(tensors: dict[str, np.ndarray], empty: list[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, value in [*tensors.items(), *((name, {}) for name in empty)]:
-        *parents, last = _path(name)
+        *parents, last = map(unquote, name.split(SEPARATOR))
         node = tree
         for key in parents:
             node = node.setdefault(key, {})
         node[last] = value
     return tree
-
-
-def _name(path: tuple[str, ...]) -> str:
-    parts = []
-    for key in path:
-        for character, escape in ESCAPES:
-            key = key.replace(character, escape)
-        parts.append(key)
-    return SEPARATOR.join(parts)
-
-
-def _path(name: str) -> list[str]:
-    parts = []
-    for key in name.split(SEPARATOR):
-        for character, escape in reversed(ESCAPES):
-            key = key.replace(escape, character)
-        parts.append(key)
-    return parts
 
 
 def _array(spec: dict[str, Any]) -> np.ndarray:

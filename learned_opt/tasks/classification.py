@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from learned_opt import datasets
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
 from learned_opt.tasks.registry import registry
 
@@ -86,8 +87,7 @@ def classification(
             raise ValueError(f"{name}={sizes!r}: every layer needs at least one unit")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation={activation!r}: choose one of {', '.join(ACTIVATIONS)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r}: it must be at least 1")
+    check_at_least(1, batch_size=batch_size)
 
     train, test = datasets.load(dataset, split), datasets.load(dataset, "test")
     image_shape = train.images.shape[1:]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_above_zero, check_at_least
 from learned_opt.core.types import Array, Batch, Key, Params, Task
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.wrapping import wrap
@@ -61,10 +62,8 @@ def convex_term(task: Task, dim: int = 10, weight: float = 1.0) -> Task:
     Reference:
         Lv et al. 2017, section 4.2. The weight is an addition.
     """
-    if dim < 1:
-        raise ValueError(f"dim={dim!r}: it must be at least 1")
-    if not weight > 0:
-        raise ValueError(f"weight={weight!r}: it must be positive")
+    check_at_least(1, dim=dim)
+    check_above_zero(weight=weight)
 
     def uniform(key: Key) -> Array:
         return jax.random.uniform(key, (dim,), jnp.float32, -1, 1)

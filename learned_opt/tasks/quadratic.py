@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Task
 from learned_opt.tasks.registry import registry
 
@@ -62,8 +63,7 @@ def quadratic(dim: int = 10, condition_number: float | None = None, start_deviat
         Andrychowicz et al. 2016, section 3.1; paper and code differ in the distributions, so every number
         on quadratics says which it used. Here W and y are standard normal.
     """
-    if dim < 1:
-        raise ValueError(f"dim={dim!r}: it must be at least 1")
+    check_at_least(1, dim=dim)
     if condition_number is not None and not condition_number >= 1:
         raise ValueError(f"condition_number={condition_number!r}: it must be at least 1, or None")
     if not start_deviation >= 0:

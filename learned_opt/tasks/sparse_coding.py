@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core.decompositions import largest_eigenvalue
-from learned_opt.core.errors import unknown_name
+from learned_opt.core.errors import check_at_least, unknown_name
 from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
 from learned_opt.core.types import Array, Data, Key, Task
 from learned_opt.tasks.dictionaries import (
@@ -137,8 +137,9 @@ def sparse_coding(
     """
     m, n = num_measurements, num_atoms
     _check_choices(dictionary=dictionary, penalty=penalty, form=form, objective=objective)
-    _at_least(1, num_measurements=m, num_atoms=n, condition_number=condition_number, group_size=group_size)
-    _at_least(0, weight=weight)
+    check_at_least(1, num_measurements=m, num_atoms=n)
+    check_at_least(1, condition_number=condition_number, group_size=group_size)
+    check_at_least(0, weight=weight)
     if not 0 < sparsity <= 1:
         raise ValueError(f"sparsity={sparsity!r}: it must be above 0 and at most 1")
     if penalty == "group" and n % group_size:
@@ -269,9 +270,3 @@ def _check_choices(**choices: str) -> None:
     for name, choice in choices.items():
         if choice not in CHOICES[name]:
             raise unknown_name(name, choice, CHOICES[name])
-
-
-def _at_least(least: float, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= least:
-            raise ValueError(f"{name}={value!r}: it must be at least {least}")

@@ -15,26 +15,10 @@ def wrap(
 ) -> Task:
     """A task like the given one, whose params and problems may hold more than the given task's.
 
-    Fields that are not named in `changes` are the given task's, so that a new field of `Task` is passed on
-    by itself. Its functions are given its own params and problems.
-
-    Args:
-        task: the given task.
-        params_of: `params_of(params, problem)`, the given task's params in those of the new one; `None` where
-            they are the same.
-        problem_of: the given task's problem in one of the new task's; `None` likewise.
-        **changes: fields of `Task` that are not the given task's. A wrapper that changes `problem_of`
-            has to give `sample` and `init`; one that changes `params_of` has to give `prox` where the given
-            task has one.
-
-    Returns:
-        The task, without a config.
-
-    Example:
-        >>> from learned_opt.tasks import quadratic
-        >>> task = quadratic(dim=2)
-        >>> wrap(task, loss=lambda params, problem, batch: 0.0).sample is task.sample
-        True
+    The given task's functions get its own params and problem, `params_of(params, problem)` and
+    `problem_of(problem)`. Fields not named in `changes` are the given task's; with `problem_of` give `sample`
+    and `init` too, with `params_of` a `prox` where the task has one; without either the given task's functions
+    stay as they are. The result has no config.
     """
     if params_of is None and problem_of is None:
         return task._replace(**{"config": None} | changes)

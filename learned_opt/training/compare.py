@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 import numpy as np
 import optax
@@ -94,18 +94,33 @@ class Comparison:
         return sorted(rows, key=lambda row: _nan_last(row["mean_loss"]))
 
 
+class Options(TypedDict):
+    """The numbers of `compare`."""
+
+    num_steps: int
+    num_problems: NotRequired[int]
+    seed: NotRequired[int]
+    window: NotRequired[int]
+    extra_steps: NotRequired[int]
+
+
+class _Options(NamedTuple):
+    """`Options` with defaults; Python's own error names what is missing or unknown."""
+
+    num_steps: int
+    num_problems: int = 128
+    seed: int = 0
+    window: int = 1
+    extra_steps: int = 0
+
+
 def compare(
     optimizers: Mapping[str, optax.GradientTransformation],
     task: Task,
     *,
-    num_steps: int,
-    num_problems: int = 128,
-    seed: int = 0,
-    window: int = 1,
     baselines: Mapping[str, Callable[[Any], optax.GradientTransformation]] = BASELINES,
-    num_tuning_problems: int | None = None,
-    extra_steps: int = 0,
     on_progress: Callable[[str], None] = lambda name: None,
+    **options: Unpack[Options],
 ) -> Comparison:
     """Runs optimizers and swept baselines on the same fresh problems.
 
@@ -116,14 +131,12 @@ def compare(
     Args:
         optimizers: what is compared, by name; used as they are.
         task: what the problems are drawn from.
-        num_steps: the step at which losses are compared.
-        num_problems: fresh problems.
-        seed: of the fresh problems; the sweeps use `seed + 1`.
-        window: odd number of steps to average a loss over, `num_steps` in their middle.
         baselines: factories of a learning rate, by name.
-        num_tuning_problems: problems of a sweep; as many as `num_problems` by default.
-        extra_steps: updates beyond `num_steps` that the curves show.
         on_progress: called with the name of each optimizer before its turn.
+        **options: `num_steps`, the step at which losses are compared; `num_problems`, fresh ones, and as many
+            others for each sweep (128); `seed` of the fresh problems, the sweeps use `seed + 1` (0);
+            `window`, the odd number of steps that a loss is averaged over, `num_steps` in their middle (1);
+            `extra_steps`, updates beyond `num_steps` that the curves show (0).
 
     Returns:
         The comparison.
@@ -143,6 +156,7 @@ def compare(
         >>> [row["optimizer"] for row in result.rows()]
         ['adam', 'mine']
     """
+    num_steps, num_problems, seed, window, extra_steps = _Options(**options)
     last = num_steps + max(window // 2, extra_steps)
     shared = {"num_steps": last, "num_problems": num_problems, "seed": seed}
     entries = []
@@ -155,7 +169,7 @@ def compare(
             factory,
             task,
             num_steps=num_steps,
-            num_problems=num_tuning_problems or num_problems,
+            num_problems=num_problems,
             seed=seed + 1,
             window=window,
         )

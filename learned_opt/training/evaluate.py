@@ -1,4 +1,4 @@
-"""Loss curves of optimizers on problems that nobody has seen."""
+"""Loss curves of optimizers on fresh problems."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.sharding import each_its_share
 from learned_opt.core.types import Array, Data, Key, Params, Problem, Task, Theta
 from learned_opt.training.unroll import InnerState, unroll
@@ -85,7 +86,8 @@ def evaluate_with_metrics(
         >>> metrics["test_accuracy"].shape
         (2,)
     """
-    _check(num_steps, num_problems, chunk)
+    check_at_least(0, num_steps=num_steps)
+    check_at_least(1, num_problems=num_problems, chunk=chunk)
     keys = evaluation_keys(seed, num_problems)
     curves, metrics = trajectories(_constant(tx), task, num_steps, (), keys, chunk=chunk)
     return np.asarray(curves), {k: np.asarray(v) for k, v in metrics.items()}
@@ -142,8 +144,8 @@ def trajectories(
 def draw_problems(task: Task, keys: Key, chunk: int = 64) -> tuple[Problem, Params, Key]:
     """Problems, starting points and keys of the batches, one a key.
 
-    It is apart from the trajectories because random numbers take longer to compile than an optimizer does:
-    they are compiled once for all optimizers. Call it outside of vmap, where jit would not know it again.
+    Compiled apart from the trajectories, once for all optimizers: random numbers take longer to compile than
+    an optimizer does. Not to be called inside vmap.
     """
     return _draw(task.sample, task.init, chunk, keys)
 
@@ -195,15 +197,5 @@ def _in_chunks(one_problem: Callable[[Any], Any], draws: Any, chunk: int) -> Any
 
 @functools.lru_cache(maxsize=256)
 def _constant(tx: optax.GradientTransformation) -> Callable[[Any], optax.GradientTransformation]:
-    """The same function for the same optimizer, so that jit knows it again."""
+    """The same function for the same optimizer, so that jit does not compile it anew."""
     return lambda theta: tx
-
-
-def _check(num_steps: int, num_problems: int, chunk: int) -> None:
-    for name, value, least in (
-        ("num_steps", num_steps, 0),
-        ("num_problems", num_problems, 1),
-        ("chunk", chunk, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value!r}: it must be at least {least}")

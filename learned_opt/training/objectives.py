@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.types import Array
 
 HISTORY = 3  # losses before a step that its contribution may look at
@@ -76,18 +77,7 @@ class Objective:
 
 
 def initial_history(first_loss: Array) -> Array:
-    """What a trajectory remembers at step 0: f32[3], no losses before the first.
-
-    Args:
-        first_loss: f32[], the loss at step 0.
-
-    Returns:
-        `[NaN, NaN, first_loss]`.
-
-    Example:
-        >>> initial_history(jnp.float32(2))
-        Array([nan, nan,  2.], dtype=float32)
-    """
+    """What a trajectory remembers at step 0, f32[3]: no losses before the first."""
     nan = jnp.full_like(first_loss, jnp.nan)
     return jnp.stack([nan, nan, first_loss])
 
@@ -177,8 +167,7 @@ def of_logarithms(objective: Objective, floor: float) -> Objective:
     Reference:
         Not from a paper.
     """
-    if not floor > 0:
-        raise ValueError(f"floor={floor!r}: it must be positive")
+    check_above_zero(floor=floor)
 
     def contributions(window: Array, steps: Array, horizon: int | Array) -> Array:
         return objective.contributions(jnp.log(jnp.maximum(window, 0) + floor), steps, horizon)

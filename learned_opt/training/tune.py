@@ -1,4 +1,4 @@
-"""Learning-rate sweeps, so that what we compare with is as good as it gets."""
+"""Learning-rate sweeps, which make baselines as good as they can be."""
 
 import functools
 import math
@@ -42,6 +42,78 @@ class Tuned(NamedTuple):
     learning_rates: np.ndarray
     losses: np.ndarray
     on_edge: bool
+
+
+class Sweep(NamedTuple):
+    """What a sweep of any numbers found.
+
+    Attributes:
+        best: the best point of the grid, a number or f64[k].
+        loss: its loss; infinite if all are.
+        points: f64[n] or f64[n, k], the grid, extensions included.
+        losses: f64[n], the loss of each; infinite where it is not finite.
+        on_edge: whether the best lies on the grid's edge even after extension, so that better may exist.
+    """
+
+    best: Any
+    loss: float
+    points: np.ndarray
+    losses: np.ndarray
+    on_edge: bool
+
+
+def sweep(
+    losses: Callable[[np.ndarray], Any],
+    points: Any,
+    *,
+    factors: Sequence[float] = (),
+    max_extensions: int = MAX_EXTENSIONS,
+) -> Sweep:
+    """Finds the best of a grid of numbers, and grows the grid where the best lies on its edge.
+
+    Args:
+        losses: `losses(points) -> f[n]`, all points side by side, as a jitted and vmapped function has them.
+        points: the grid: numbers, ascending, or f[n, k], such as the products of k grids.
+        factors: above 1, ascending: beyond an edge with the best on it the numbers that are so many times
+            as large, or as small, are tried. None: the grid never grows, as one of several columns.
+        max_extensions: how often it grows at most.
+
+    Returns:
+        The best point, with all that the sweep saw.
+
+    Raises:
+        ValueError: if the grid is empty, or one of several columns is to grow.
+
+    Example:
+        >>> found = sweep(lambda rates: (np.log(rates) - 3) ** 2, [0.1, 1.0], factors=(10, 100))
+        >>> found.best, found.on_edge, found.points.tolist()
+        (10.0, False, [0.1, 1.0, 10.0, 100.0])
+        >>> sweep(lambda points: np.abs(points - [2, 1]).sum(1), [(1, 1), (1, 2), (2, 1), (2, 2)]).best
+        array([2., 1.])
+    """
+    grid = np.asarray(points, np.float64)
+    if not grid.size or grid.ndim not in (1, 2) or (factors and grid.ndim == 2):
+        raise ValueError(f"points of shape {grid.shape}: give at least one, and one column if it is to grow")
+
+    def finite(points: np.ndarray) -> np.ndarray:
+        found = np.asarray(losses(points), np.float64)
+        return np.where(np.isfinite(found), found, math.inf)
+
+    found = finite(grid)
+    for _ in range(max_extensions if factors else 0):
+        best = int(np.argmin(found))
+        if best == len(grid) - 1:
+            more = grid[-1] * np.asarray(factors)
+            grid, found = np.append(grid, more), np.append(found, finite(more))
+        elif best == 0:
+            more = grid[0] / np.asarray(factors)[::-1]
+            grid, found = np.append(more, grid), np.append(finite(more), found)
+        else:
+            break
+    best = int(np.argmin(found))
+    on_edge = bool(np.any((grid[best] == grid.min(0)) | (grid[best] == grid.max(0))))
+    point = grid[best] if grid.ndim == 2 else float(grid[best])
+    return Sweep(point, float(found[best]), grid, found, on_edge)
 
 
 def tune(
@@ -92,22 +164,9 @@ def tune(
     check_window(window)
 
     draws = draw_problems(task, evaluation_keys(seed, num_problems))
-    sweep = functools.partial(_sweep, with_prox(factory, task), task, num_steps, draws, window)
-    losses = sweep(grid)
+    losses = functools.partial(_mean_losses, with_prox(factory, task), task, num_steps, draws, window)
     decade = 10.0 ** (np.arange(1, PER_DECADE + 1) / PER_DECADE)
-    for _ in range(MAX_EXTENSIONS):
-        best = int(np.argmin(losses))
-        if best == len(grid) - 1:
-            more = grid[-1] * decade
-            grid, losses = np.append(grid, more), np.append(losses, sweep(more))
-        elif best == 0:
-            more = grid[0] / decade[::-1]
-            grid, losses = np.append(more, grid), np.append(sweep(more), losses)
-        else:
-            break
-    best = int(np.argmin(losses))
-    on_edge = best in (0, len(grid) - 1)
-    return Tuned(float(grid[best]), float(losses[best]), grid, losses, on_edge)
+    return Tuned(*sweep(losses, grid, factors=decade.tolist()))
 
 
 def with_prox(
@@ -115,20 +174,8 @@ def with_prox(
 ) -> Callable[[Any], optax.GradientTransformation]:
     """A factory whose optimizers are followed by a task's proximal operator, if it has one.
 
-    Args:
-        factory: `factory(learning_rate)`.
-        task: the task.
-
-    Returns:
-        The factory as it is, or one around it with the learning rate as the operator's step size; the same
-        function for the same arguments, so that jit knows it again.
-
-    Example:
-        >>> from learned_opt.tasks import quadratic, sparse_coding
-        >>> with_prox(optax.sgd, quadratic(dim=2)) is optax.sgd
-        True
-        >>> type(with_prox(optax.sgd, sparse_coding())(0.1).init(jnp.zeros(50))).__name__
-        'ProximalState'
+    The operator's step size is the learning rate. The same arguments give the same function, so that jit does
+    not compile it anew.
     """
     return factory if task.prox is None else _around(factory, task.prox)
 
@@ -166,22 +213,9 @@ def loss_at(curves: np.ndarray, step: int, window: int = 1) -> np.ndarray:
 
 
 def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
-    """The mean that validations go by; with a floor c, `exp(mean(log(loss + c))) - c`.
+    """The mean of losses f[num_problems] for validations; with a floor c, `exp(mean(log(loss + c))) - c`.
 
-    Where meta-training looks at logarithms, so do validations: the plain mean of losses many decades apart is
-    that of a few problems.
-
-    Args:
-        losses: f[num_problems].
-        log_floor: c, or `None` for the plain mean.
-
-    Returns:
-        The mean.
-
-    Example:
-        >>> losses = np.array([1.0, 1e-4])
-        >>> round(mean_loss(losses, None), 5), round(mean_loss(losses, 1e-6), 5)
-        (0.50005, 0.01005)
+    The plain mean of losses many decades apart is that of a few problems.
     """
     if log_floor is None:
         return float(losses.mean())
@@ -189,26 +223,15 @@ def mean_loss(losses: np.ndarray, log_floor: float | None) -> float:
 
 
 def check_window(window: int) -> None:
-    """`ValueError` unless the window is a positive odd number of steps.
-
-    Args:
-        window: steps to average over.
-
-    Raises:
-        ValueError: if it is even or below 1.
-
-    Example:
-        >>> check_window(9)
-    """
+    """`ValueError` unless the window is a positive odd number of steps."""
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window={window!r}: give a positive odd number of steps")
 
 
-def _sweep(factory, task, num_steps, draws, window, grid) -> np.ndarray:
-    """Mean loss of each learning rate, infinite where any problem's is not finite."""
+def _mean_losses(factory, task, num_steps, draws, window, grid) -> np.ndarray:
+    """Mean loss of each learning rate, not finite where any problem's is not."""
     last = num_steps + window // 2
     curves = jax.vmap(lambda rate: run_draws(factory, task, last, rate, draws)[0])(
         jnp.asarray(grid, jnp.float32)
     )
-    means = loss_at(np.asarray(curves), num_steps, window).mean(axis=-1)
-    return np.where(np.isfinite(means), means, math.inf)
+    return loss_at(np.asarray(curves), num_steps, window).mean(axis=-1)

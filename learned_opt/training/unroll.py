@@ -115,31 +115,7 @@ def recorded_unroll(
     *,
     second_order: bool = False,
 ) -> tuple[InnerState, Array, Params]:
-    """`unroll`, and what the optimizer was given.
-
-    Args:
-        tx: the optimizer.
-        task: the task that the problem is from.
-        key: makes the batches.
-        problem: one draw from the task.
-        data: the task's data.
-        state: where the trajectory stands.
-        num_steps: updates to make; static.
-        second_order: whether to differentiate through the optimizee's gradients too.
-
-    Returns:
-        The new state; the losses f32[num_steps + 1]; the gradients at the same points, leaves
-        [num_steps + 1, ...]. Nobody pays for those that are not used.
-
-    Example:
-        >>> from learned_opt.tasks import quadratic
-        >>> task, key, tx = quadratic(dim=2), jax.random.key(0), optax.sgd(0.05)
-        >>> problem = task.sample(key)
-        >>> first = start(tx, task, key, problem)
-        >>> state, losses, gradients = recorded_unroll(tx, task, key, problem, (), first, 10)
-        >>> gradients.shape
-        (11, 2)
-    """
+    """`unroll`, with the gradients that the optimizer was given at each loss, leaves [num_steps + 1, ...]."""
     tx = optax.with_extra_args_support(tx)
 
     extra_args = {} if task.prox is None else {"prox": task.prox}

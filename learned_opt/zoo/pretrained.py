@@ -1,17 +1,14 @@
-"""Shipped optimizers: weights and a card for each, inside the package."""
+"""Shipped optimizers, and the cards of all that is shipped."""
 
-import functools
 import json
-from pathlib import Path
 from typing import Any
 
 import optax
 
-from learned_opt import runs
-from learned_opt.core.errors import unknown_name
-from learned_opt.zoo.store import Stored, load
+from learned_opt.core.kinds import KINDS
+from learned_opt.zoo.card import Card
+from learned_opt.zoo.store import folder, load
 
-WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "lstm-general"
 
 
@@ -25,7 +22,7 @@ def pretrained(
         u_t = \eta_t\, \frac{1 + \cos(\pi t / N)}{2}\, u_t^{\mathrm{learned}}
 
     Args:
-        name: one of `available()`; by default the most general one.
+        name: one of `available()`, a run or a file; by default the most general one.
         num_steps: N, the length of the run; the updates then decay to zero over it. `None` for no decay.
         learning_rate: eta, a factor on the updates, or an optax schedule of it. 1 is the step size that
             the optimizer was meta-trained with.
@@ -45,16 +42,19 @@ def pretrained(
         >>> updates["w"].shape
         (3,)
     """
-    lopt, theta = shipped(name)
+    stored = load(name, "optimizer")
     return optax.chain(
-        lopt.build(theta, num_steps=num_steps),
+        stored.lopt.build(stored.theta, num_steps=num_steps),
         # The learned update already points downhill.
         optax.scale_by_learning_rate(learning_rate, flip_sign=False),
     )
 
 
-def available() -> dict[str, runs.Card]:
-    """The cards of the shipped optimizers: what each was trained on, how far it holds, where it fails.
+def available(kind: str | None = "optimizer") -> dict[str, Card]:
+    """The cards of what is shipped: what each was trained on, how far it holds, where it fails.
+
+    Args:
+        kind: the shipped optimizers by default; a name in `core.kinds.KINDS`, or `None` for all kinds.
 
     Returns:
         The cards by name.
@@ -64,34 +64,9 @@ def available() -> dict[str, runs.Card]:
         ['lstm-general', 'lstm-mnist', 'lstm-quadratic']
         >>> available()["lstm-mnist"].horizon
         100
+        >>> available("weight memory")["weight-memory"].config.model.num_inputs
+        4
     """
-    return {path.stem: _card(path) for path in sorted(WEIGHTS.glob("*.json"))}
-
-
-@functools.lru_cache
-def shipped(name: str) -> Stored:
-    """The learned optimizer and theta behind `pretrained(name)`, to go on meta-training from.
-
-    Args:
-        name: one of `available()`.
-
-    Returns:
-        The learned optimizer and its meta-parameters, as numpy arrays.
-
-    Raises:
-        ValueError: if the name is unknown, with the nearest match.
-
-    Example:
-        >>> lopt, theta = shipped("lstm-quadratic")
-        >>> lopt.config.hidden_sizes
-        (20, 20)
-    """
-    path = WEIGHTS / f"{name}.safetensors"
-    names = [p.stem for p in WEIGHTS.glob("*.safetensors")]
-    if name not in names:
-        raise unknown_name("shipped optimizer", name, names)
-    return load(path)
-
-
-def _card(path: Path) -> runs.Card:
-    return runs.Card.from_json(json.loads(path.read_text()))
+    kinds = KINDS if kind is None else (kind,)
+    paths = (path for kind in kinds for path in sorted(folder(kind).glob("*.json")))
+    return {path.stem: Card.from_json(json.loads(path.read_text())) for path in paths}

@@ -2,11 +2,16 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import chex
 import pytest
 
 from learned_opt import cli, meta, optimizers, runs, tasks, zoo
+from learned_opt.cli.recipes import RecipeOptions, overridden
+from learned_opt.core.kinds import KINDS
+from learned_opt.training.estimators import Bptt, Pes
 
 TINY = (
     "--task.dim 2 --horizon 10 --truncation 5 --num-problems 4 --num-meta-steps 4 --validate-every 2 "
@@ -25,18 +30,27 @@ def fails(capsys, *words: str) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
-    cli.main(["meta-train", "lstm-quadratic", "--directory", str(path), *TINY])
+    cli.main(["train", "lstm-quadratic", "--directory", str(path), *TINY])
     return path
 
 
-def test_help_names_every_command(capsys):
+COMMANDS = (
+    "demo list show train resume doctor watch evaluate inspect predict prepare-data".split()  # all of them
+)
+
+
+def test_help_names_every_command_once(capsys):
     cli.main(["--help"])
-    out = capsys.readouterr().out
-    for name in ("demo", "meta-train", "resume", "watch", "evaluate", "list", "show", "prepare-data"):
-        assert f"\n  {name} " in out
+    listed = re.findall(r"^  (\S+)  +\S", capsys.readouterr().out.split("A first quarter")[0], re.MULTILINE)
+    assert listed == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["demo", "evaluate", "meta-train", "resume", "show", "list", "watch"])
+def test_the_api_page_names_every_command():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text().split("## learned_opt.cli")[1]
+    assert re.findall(r"^\| `(\S+)` \|", page, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "meta-train"])
 def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as e:
         cli.main([command, "--help"])
@@ -44,28 +58,90 @@ def test_every_command_explains_itself(capsys, command):
     assert "usage: learned-opt" in capsys.readouterr().out
 
 
-def test_recipe_help_shows_its_values(capsys):
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("lstm-quadratic", ["--model.hidden-sizes", "--task.dim", "--horizon", "--second-order"]),
+        ("boolean-16", ["--model.num-cells", "--task.num-held-out", "--length", "--num-starts"]),
+        ("weight-memory", ["--model.num-hidden", "--validation-task.noise", "--batch-size", "--seed"]),
+    ],
+)
+def test_recipe_help_shows_its_options(capsys, recipe, options):
     with pytest.raises(SystemExit) as e:
-        cli.main(["meta-train", "lstm-quadratic", "--help"])
+        cli.main(["train", recipe, "--help"])
     assert e.value.code == 0
     out = capsys.readouterr().out
-    assert "--task.dim" in out
-    assert "--horizon" in out
+    for option in options:
+        assert option in out
+
+
+def test_every_recipe_can_be_overridden_and_is_itself_without_overrides():
+    for name, recipe in meta.RECIPES.items():
+        assert overridden(RecipeOptions, name, [], "train")[1] == recipe
+        words = ["--seed", "77", "--num-meta-steps", "9876"]
+        settings = dataclasses.replace(recipe.settings, seed=77, num_meta_steps=9876)
+        assert overridden(RecipeOptions, name, words, "train")[1].settings == settings
+
+
+def test_the_name_of_the_kind_may_stand_for_the_model():
+    for prefix in ("model", "optimizer"):
+        words = [f"--{prefix}.hidden-sizes", "3", "5"]
+        assert overridden(RecipeOptions, "lstm-quadratic", words, "train")[1].model.hidden_sizes == (3, 5)
+
+
+def test_another_estimator_keeps_the_fields_that_both_have():
+    words = ["--estimator", "pes", "--sigma", "0.3", "--truncation", "50"]
+    changed = overridden(RecipeOptions, "lstm-quadratic", words, "train")[1]
+    before = meta.recipe("lstm-quadratic").settings
+    assert changed.settings == dataclasses.replace(
+        before,
+        estimator=Pes(
+            sigma=0.3,
+            truncation=50,
+            horizon=100,
+            weights="linear",
+            log_floor=1e-5,
+            num_validation_problems=512,
+        ),
+    )
 
 
 def test_list_and_show(capsys):
     cli.main(["list"])
     out = capsys.readouterr().out
-    assert "lstm-mnist" in out
-    cli.main(["show", "lstm-quadratic"])
-    assert "known failures" in capsys.readouterr().out
+    shipped, recipes = out.split("Recipes", 1)
+    for kind in KINDS.values():
+        names = shipped.split(f"Shipped {kind.plural}")[1].split("Shipped")[0]
+        assert all(f" {name} " in names for name in zoo.available(kind.name))
+    assert all(f" {name} " in recipes for name in meta.RECIPES)
+    for name in ("lstm-quadratic", "boolean-16", "weight-memory"):
+        cli.main(["show", name])
+        out = capsys.readouterr().out
+        assert out.startswith(f"{name}\n")
+        assert "known failures" in out
+
+
+def test_show_of_a_run_and_of_a_file(capsys, run):
+    cli.main(["show", str(run)])
+    out = capsys.readouterr().out
+    assert '"num_meta_steps": 4' in out
+    assert "validations: 2" in out
+    cli.main(["show", str(run / "theta.safetensors")])
+    config = json.loads(capsys.readouterr().out)
+    assert (config["kind"], config["task"]["dim"]) == ("optimizer", 2)
+    assert config["settings"]["estimator"]["horizon"] == 10
 
 
 def test_unknown_names_are_met_with_the_nearest(capsys):
     assert "did you mean 'evaluate'" in fails(capsys, "evalute")
     assert "did you mean 'lstm-mnist'" in fails(capsys, "show", "lstm-mnst")
-    assert "did you mean 'lstm-mnist'" in fails(capsys, "meta-train", "lstm-minst")
+    assert "did you mean 'lstm-mnist'" in fails(capsys, "train", "lstm-minst")
     assert "did you mean 'mnist'" in fails(capsys, "prepare-data", "mnit")
+    assert "did you mean 'boolean-16'" in fails(capsys, "train", "boolean-61")
+    assert "did you mean 'pes'" in fails(capsys, "train", "lstm-quadratic", "--estimator", "pse")
+    assert "Known: sequences" in fails(capsys, "train", "boolean-16", "--estimator", "pes")
+    for command in ("evaluate", "inspect", "show"):
+        assert "did you mean 'weight-memory'" in fails(capsys, command, "weight-memori")
 
 
 def test_meta_train_stores_what_it_was_told(run):
@@ -79,7 +155,7 @@ def test_meta_train_stores_what_it_was_told(run):
 
 def test_a_finished_run_is_not_overwritten(capsys, run):
     before = (run / "theta.safetensors").read_bytes()
-    error = fails(capsys, "meta-train", "lstm-quadratic", "--directory", str(run), *TINY)
+    error = fails(capsys, "train", "lstm-quadratic", "--directory", str(run), *TINY)
     assert "learned-opt resume" in error
     assert (run / "theta.safetensors").read_bytes() == before
 
@@ -90,13 +166,13 @@ def test_resume_of_a_finished_run_reports_it(capsys, run):
 
 
 def test_bad_settings_name_the_fix(capsys, tmp_path):
-    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    words = ["train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
     assert "does not divide horizon=10" in fails(capsys, *words, "--truncation", "3")
     assert "horizon=-5" in fails(capsys, *words, "--horizon", "-5")
 
 
 def test_a_wrapped_task_and_imitation(capsys, tmp_path):
-    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]  # train's old name
     assert "did you mean 'random_scaling'" in fails(capsys, *words, "--wrap", "random_scalin")
     assert "--wrap mixture: that is a task of its own" in fails(capsys, *words, "--wrap", "mixture")
     cli.main([*words, "--estimator", "imitation", "--wrap", "random_scaling", "normalized_loss"])
@@ -107,10 +183,16 @@ def test_a_wrapped_task_and_imitation(capsys, tmp_path):
 
 
 def test_starting_from_an_earlier_run(capsys, run, tmp_path):
-    words = ["meta-train", "lstm-quadratic", "--directory", str(tmp_path / "new"), *TINY]
+    words = ["train", "lstm-quadratic", *TINY, "--seed", "7", "--learning-rate", "1e-12"]
     assert "no such run or file" in fails(capsys, *words, "--start", "runs/missing")
-    cli.main([*words, "--start", str(run)])
-    assert json.loads((tmp_path / "new" / "config.json").read_text())
+    # At such a learning rate theta stays where it started.
+    cli.main([*words, "--start", str(run), "--directory", str(tmp_path / "new")])
+    cli.main([*words, "--directory", str(tmp_path / "fresh")])
+    assert runs.RunDirectory.open(tmp_path / "new").config["start"] == str(run)
+    earlier, new, fresh = (zoo.load(path).theta for path in (run, tmp_path / "new", tmp_path / "fresh"))
+    chex.assert_trees_all_close(new, earlier, atol=1e-9)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(fresh, earlier, atol=1e-3)
 
 
 @pytest.fixture
@@ -118,11 +200,13 @@ def chain(monkeypatch, tmp_path):
     """Two recipes, of which the second goes on from the first, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     settings = meta.Settings(
-        horizon=4, truncation=2, num_problems=2, num_meta_steps=4, validate_every=2, num_validation_problems=2
+        estimator=Bptt(horizon=4, truncation=2, num_problems=2, num_validation_problems=2),
+        num_meta_steps=4,
+        validate_every=2,
     )
     first = dataclasses.replace(
         meta.recipe("lstm-quadratic"),
-        optimizer=optimizers.lstm(hidden_sizes=(2,)).config,
+        model=optimizers.lstm(hidden_sizes=(2,)).config,
         task=tasks.quadratic(dim=2).config,
         settings=settings,
     )
@@ -134,19 +218,19 @@ def chain(monkeypatch, tmp_path):
 def test_an_occupied_directory_is_noticed_before_an_earlier_recipe_runs(capsys, chain):
     (chain / "second").mkdir(parents=True)
     (chain / "second" / "notes.txt").write_text("mine")
-    assert "is not empty" in fails(capsys, "meta-train", "second")
+    assert "is not empty" in fails(capsys, "train", "second")
     assert not (chain / "first").exists()
 
 
 def test_a_recipe_that_goes_on_from_another_runs_it_first(capsys, chain):
-    cli.main(["meta-train", "second"])
+    cli.main(["train", "second"])
     assert "first comes first, in runs/first" in capsys.readouterr().out
     config = json.loads((chain / "second" / "config.json").read_text())
     assert '"start": "runs/first"' in json.dumps(config)
     first = (chain / "first" / "theta.safetensors").read_bytes()
 
     # Once it is finished it is taken as it is.
-    cli.main(["meta-train", "second", "--directory", "runs/again"])
+    cli.main(["train", "second", "--directory", "runs/again"])
     assert "comes first" not in capsys.readouterr().out
     assert (chain / "first" / "theta.safetensors").read_bytes() == first
     second, again = (zoo.load(chain / name / "theta.safetensors").theta for name in ("second", "again"))
@@ -154,24 +238,42 @@ def test_a_recipe_that_goes_on_from_another_runs_it_first(capsys, chain):
 
 
 def test_an_earlier_run_that_was_stopped_is_continued(capsys, chain):
-    cli.main(["meta-train", "first"])
+    cli.main(["train", "first"])
     theta = chain / "first" / "theta.safetensors"
     before = theta.read_bytes()
     theta.unlink()  # as if it had been stopped after its last checkpoint
-    cli.main(["meta-train", "second"])
+    cli.main(["train", "second"])
     assert "first comes first" in capsys.readouterr().out
     assert theta.read_bytes() == before
 
 
 def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
     report = tmp_path / "report.html"
-    words = f"--num-steps 5 --num-problems 4 --out {report}".split()
+    words = f"--num-problems 4 --out {report}".split()
     cli.main(["evaluate", str(run), *words])
     out = capsys.readouterr().out
     for name in ("sgd", "momentum", "nag", "rmsprop", "adam"):
         assert name in out
     assert "x that of the best swept baseline" in out
+    # The task and the horizon are those that it was trained on.
+    assert "Loss at step 10, 4 fresh problems of quadratic(dim=2)" in out
     assert "learned-opt evaluate" in report.read_text()
+
+
+def test_a_file_without_a_task_is_measured_on_the_one_that_is_named(capsys, run, tmp_path):
+    stored = zoo.load(run)
+    path = tmp_path / "mine.safetensors"
+    zoo.save(path, stored.model, stored.theta)
+    assert "name a task to measure it on: --task NAME" in fails(capsys, "evaluate", str(path))
+    words = ["evaluate", str(path), "--task"]
+    assert "did you mean 'quadratic'" in fails(capsys, *words, "quadratc")
+    assert "--task mixture: that wraps other tasks" in fails(capsys, *words, "mixture")
+    cli.main([*words, "quadratic", "--task.dim", "3", "--num-steps", "5", "--num-problems", "4"])
+    assert "Loss at step 5, 4 fresh problems of quadratic(dim=3)" in capsys.readouterr().out
+
+
+def test_inspect_of_an_optimizer_says_what_there_is_instead(capsys):
+    assert "learned-opt evaluate lstm-mnist" in fails(capsys, "inspect", "lstm-mnist")
 
 
 def test_a_damaged_weight_file_is_refused(capsys, run, tmp_path):

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from learned_opt import cli, meta, optimizers, runs, tasks
+from learned_opt import cli, meta, optimizers, runs, tasks, zoo
+from learned_opt.training.estimators import Bptt
 
 SMALL = ["--num-seeds", "2", "--num-trajectories", "2"]
 
@@ -14,9 +15,9 @@ def sgd(monkeypatch):
     """A recipe of which nothing is run: what the doctor finds is tested elsewhere."""
     recipe = dataclasses.replace(
         meta.recipe("lstm-quadratic"),
-        optimizer=optimizers.hyperparameters("sgd", {"learning_rate": 0.01}).config,
+        model=optimizers.hyperparameters("sgd", {"learning_rate": 0.01}).config,
         task=tasks.quadratic(dim=2).config,
-        settings=meta.Settings(horizon=4, truncation=2),
+        settings=meta.Settings(estimator=Bptt(horizon=4, truncation=2)),
     )
     monkeypatch.setitem(meta.RECIPES, "sgd", recipe)
 
@@ -57,7 +58,7 @@ def test_help_and_bad_names(capsys):
 
 def test_a_run_is_told_from_a_recipe(capsys, monkeypatch, tmp_path):
     directory = tmp_path / "run"
-    runs.RunDirectory.create(directory, {"optimizer": {}, "task": {}, "settings": {}})
+    runs.RunDirectory.create(directory, {"kind": "optimizer"})
     seen = []
 
     def doctor_run(path, **options):
@@ -69,9 +70,14 @@ def test_a_run_is_told_from_a_recipe(capsys, monkeypatch, tmp_path):
     assert seen == [(str(directory), {"num_seeds": 2, "num_trajectories": 2})]
     assert "1 of 1 leaves moved" in capsys.readouterr().out
 
-    other = tmp_path / "other"
-    runs.RunDirectory.create(other, {"learner": {}})
-    with pytest.raises(SystemExit) as e:
-        cli.main(["doctor", str(other)])
-    assert e.value.code == 2
-    assert "is no run of meta-train" in capsys.readouterr().err
+
+def test_other_kinds_are_refused(capsys, tmp_path):
+    learner = tmp_path / "learner"
+    config = zoo.load("boolean-16").config.to_json()
+    runs.RunDirectory.create(learner, config | {"start": None})
+    for what in ("boolean-16", str(learner)):
+        with pytest.raises(SystemExit) as e:
+            cli.main(["doctor", what])
+        assert e.value.code == 2
+        err = capsys.readouterr().err
+        assert "a function learner; doctor looks at learned optimizers alone" in err

@@ -21,6 +21,7 @@ import learned_opt
 Factory = Callable[..., optax.GradientTransformation]
 
 ADAM = learned_opt.optimizers.hyperparameters("adam")
+CONTROLLER = learned_opt.optimizers.tensor_controller()
 LSTM = learned_opt.optimizers.lstm(hidden_sizes=(8,), inputs="normalized")
 
 
@@ -35,11 +36,19 @@ def untrained_lstm(num_steps: Any = None, learning_rate: Any = 1.0) -> optax.Gra
     )
 
 
+def untrained_controller(num_steps: Any = None, learning_rate: Any = 1.0) -> optax.GradientTransformation:
+    return optax.chain(
+        CONTROLLER.build(CONTROLLER.init(jax.random.key(0)), num_steps=num_steps),
+        optax.scale_by_learning_rate(learning_rate, flip_sign=False),
+    )
+
+
 ADAM_KWARGS = {"log_learning_rate": jnp.log(jnp.float32(0.1))}
 # As in optax's own table, a step size that suits Rosenbrock's valley.
-OUR_KWARGS = {"learning_rate": 0.05, "num_steps": 10_000}
+NUM_STEPS = 10_000
+OUR_KWARGS = {"learning_rate": 0.05, "num_steps": NUM_STEPS}
 # Its own steps are smaller.
-EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": 10_000}
+EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": NUM_STEPS}
 TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (learned_adam, ADAM_KWARGS)} | {
     name: (
         functools.partial(learned_opt.pretrained, name),
@@ -47,15 +56,30 @@ TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (l
     )
     for name in learned_opt.available()
 }
-UNTRAINED = {"lstm": (untrained_lstm, {}), "lstm-num-steps": (untrained_lstm, OUR_KWARGS)}
+UNTRAINED = {"lstm": (untrained_lstm, {}), "lstm-num-steps": (untrained_lstm, OUR_KWARGS)} | {
+    "tensor-controller": (untrained_controller, {}),
+    "tensor-controller-num-steps": (untrained_controller, OUR_KWARGS),
+}
 
 
-class WithoutComplex(ast.NodeTransformer):
-    """Takes complex dtypes out of the tuples that tests are expanded over."""
+class Adapted(ast.NodeTransformer):
+    """Takes complex dtypes out of the tuples that tests are expanded over, and long loops into one scan."""
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.Tuple:
         node.elts = [e for e in node.elts if "complex" not in ast.unparse(e)]
         return node
+
+    def visit_For(self, node: ast.For) -> ast.For | list[ast.stmt]:
+        if ast.unparse(node.iter) != f"range({NUM_STEPS})":
+            return node
+        # The first two steps stay as they are, since the test looks whether the second compiles anything.
+        node.iter = ast.parse("range(2)", mode="eval").body
+        return [node, *ast.parse(f"params, state = repeat(step, {NUM_STEPS - 2}, params, state)").body]
+
+
+def repeat(step: Callable, times: int, params: Any, state: Any) -> tuple[Any, Any]:
+    """So many steps in one program."""
+    return jax.lax.scan(lambda carry, _: (step(*carry), None), (params, state), length=times)[0]
 
 
 def optax_tests(optimizers: dict[str, tuple[Factory, dict[str, Any]]]) -> type:
@@ -74,7 +98,7 @@ def optax_tests(optimizers: dict[str, tuple[Factory, dict[str, Any]]]) -> type:
             case ast.ClassDef(name="AliasTest"):
                 # This test is of optax's Adam and SGD and looks nothing up in the table.
                 node.body = [n for n in node.body if getattr(n, "name", "") != "test_explicit_dtype"]
-                node = WithoutComplex().visit(node)
+                node = Adapted().visit(node)
             case ast.ClassDef():
                 continue
         body.append(node)
@@ -86,6 +110,7 @@ def optax_tests(optimizers: dict[str, tuple[Factory, dict[str, Any]]]) -> type:
             {"opt_name": name, "opt_kwargs": kwargs} for name, (_, kwargs) in optimizers.items()
         ),
         _get_opt=lambda test, name: optimizers[name][0],
+        repeat=repeat,
     )
     exec(compile(ast.fix_missing_locations(tree), spec.origin, "exec"), module.__dict__)
     return module.AliasTest

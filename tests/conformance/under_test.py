@@ -10,7 +10,14 @@ import optax
 import pytest
 
 from learned_opt.core.types import LearnedOptimizer, Theta
-from learned_opt.optimizers import hyperparameters, lstm, mlp_rule, proximal_lstm, secant_lstm
+from learned_opt.optimizers import (
+    hyperparameters,
+    lstm,
+    mlp_rule,
+    proximal_lstm,
+    secant_lstm,
+    tensor_controller,
+)
 
 
 class Case(NamedTuple):
@@ -23,12 +30,15 @@ class Case(NamedTuple):
         counts: whether its state counts updates.
         factored: whether a coordinate's update depends on its row and column, and the state has leaves for
             those.
+        cosine: whether its updates over a known number of steps are its others times half a cosine; else it
+            plans them, and they only have to end at zero.
     """
 
     lopt: LearnedOptimizer
     own: bool = True
     counts: bool = True
     factored: bool = False
+    cosine: bool = True
 
 
 UNDER_TEST = {
@@ -41,6 +51,8 @@ UNDER_TEST = {
     "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3))),
     "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False)),
     "mlp-rule": Case(mlp_rule(), factored=True),
+    "tensor-controller": Case(tensor_controller(), factored=True, cosine=False),
+    "tensor-controller-lite": Case(tensor_controller(orthogonal=False), factored=True, cosine=False),
     "hyperparameters-adam": Case(
         hyperparameters("adam", {"learning_rate": 0.1, "b1": 0.9, "b2": 0.99}), own=False
     ),

@@ -1,6 +1,6 @@
 import pytest
 
-from learned_opt.core import unknown_name
+from learned_opt.core.errors import check_above_zero, check_at_least, unknown_name
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,13 @@ def test_message_has_the_name_the_nearest_and_all(name, known, expected):
     error = unknown_name("optimizer", name, known)
     assert isinstance(error, ValueError)
     assert str(error) == expected
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_arguments_out_of_range_are_quoted(value: float):
+    check_at_least(1, first=1, second=2)
+    check_above_zero(first=0.1)
+    with pytest.raises(ValueError, match=rf"^second={value}: it must be at least 1$"):
+        check_at_least(1, first=1, second=value)
+    with pytest.raises(ValueError, match=rf"^second={-value}: it must be positive$"):
+        check_above_zero(first=1, second=-value)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from learned_opt.core import block_soft_threshold, group_norms, hard_threshold, soft_threshold
+from learned_opt.core.prox import block_soft_threshold, group_norms, hard_threshold, soft_threshold
 
 X = jax.random.normal(jax.random.key(0), (12,))
 THRESHOLDS = jax.random.uniform(jax.random.key(1), (12,))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from learned_opt.core import check_floating, check_same_structure
+from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 
 
 class Pair(NamedTuple):
@@ -70,3 +70,8 @@ def test_containers_of_the_same_leaves_are_told_apart():
     leaves = (jnp.zeros(2), jnp.zeros(2))
     with pytest.raises(ValueError, match="different tree structures"):
         check_same_structure(list(leaves), leaves, "gradients", "params")
+
+
+def test_only_tracers_are_traced():
+    assert not is_traced(jnp.ones(2))
+    assert jax.jit(lambda x: jnp.asarray(is_traced(x)))(1.0)

@@ -50,14 +50,19 @@ def _commands(page: Path) -> list[str]:
 
 
 def _flags() -> list[tuple[str, str, str]]:
-    """(command, target, flag) for every option that a page passes to `learned-opt`."""
+    """(command, target, flag) for every option that a page passes to `learned-opt`.
+
+    The target has the estimator with it, where the page names one, since that has options of its own.
+    """
     used = set()
     for page in PAGES:
         for line in _commands(page):
             match = re.match(r"learned-opt (\S+)(?: ([^-\s]\S*))?", line)
             if match is not None:
+                estimator = re.search(r" --estimator \w+", line)
+                target = (match[2] or "") + (estimator[0] if estimator else "")
                 for flag in re.findall(r"\s(--[\w.-]+)", line):
-                    used.add((match[1], match[2] or "", flag))
+                    used.add((match[1], target, flag))
     return sorted(used)
 
 
@@ -140,6 +145,6 @@ def test_commands_exist():
 @pytest.mark.parametrize(("command", "target", "flag"), _flags())
 def test_options_exist(command: str, target: str, flag: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
-        main([command, *([target] if target else []), "--help"])
+        main([command, *target.split(), "--help"])
     assert ended.value.code == 0
     assert flag in capsys.readouterr().out

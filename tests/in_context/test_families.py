@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from learned_opt.in_context import bayes, bayes_outputs, examples, families
+from learned_opt.in_context import Examples, bayes_outputs, examples, families
+from learned_opt.in_context.functions import bayes
+from learned_opt.in_context.functions.sequences import last_shown
 
 
 def bayes_errors(family, length: int, num: int, num_functions: int = 1, seed: int = 0):
@@ -41,18 +43,6 @@ def test_splits_share_nothing_and_cover_the_set(num_functions: int, held_out: in
         if num_functions == 14:
             assert (0, 1, 1, 0) not in drawn["held_out"] | drawn["training"]
     assert len(seen) == 5
-
-
-@pytest.mark.parametrize(
-    "family", [families.boolean(), families.semilinear(), families.quadratic()], ids=lambda f: f.config.name
-)
-def test_sequences_hand_on_the_target(family):
-    drawn = examples(family, jax.random.key(3), length=6, num_functions=3)
-    assert drawn.inputs.shape == (18, 3)
-    np.testing.assert_array_equal(drawn.inputs[1:, 2], drawn.targets[:-1])
-    assert drawn.inputs[0, 2] == 0
-    assert np.all(np.abs(drawn.inputs[:, :2]) <= 1)
-    assert np.all((drawn.targets >= 0) & (drawn.targets <= 1))
 
 
 def test_families_are_their_formulas():
@@ -154,3 +144,9 @@ def test_families_vmap_over_their_tables():
 
     tables = jnp.asarray(families.TABLES).reshape(4, 4, 4)
     assert targets(tables, jax.random.key(0)).shape == (4, 8)
+
+
+def test_the_answer_last_shown():
+    inputs = jnp.array([[0.0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 1, 0]])
+    drawn = Examples(inputs, jnp.array([1.0, 0, 0, 1]))
+    assert last_shown(drawn).tolist() == [0.5, 0.5, 1.0, 0.0]

@@ -1,6 +1,5 @@
 """Function learners: they learn, resume to the bit, and are what their configuration says."""
 
-import dataclasses
 import shutil
 
 import chex
@@ -9,21 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from learned_opt import runs
+from learned_opt import meta_train, resume, zoo
 from learned_opt.in_context import (
-    LEARNER_RECIPES,
-    LearnerSettings,
-    account,
+    Sequences,
+    describe,
     evaluate_learner,
     examples,
     families,
     inspect_learner,
     learners,
-    load_learner,
-    resume_learner,
-    train_learner,
+    sequence_loss,
 )
-from learned_opt.in_context.learning import training_loss
+from learned_opt.meta import RECIPES
+from learned_opt.meta.settings import settings_of
 
 TINY = {"length": 8, "batch_size": 4, "warmup_steps": 1, "num_validation_sequences": 8, "quiet": True}
 CASES = {
@@ -47,43 +44,6 @@ def drawn(length: int = 12):
     return examples(families.boolean(), jax.random.key(5), length)
 
 
-def test_predictions_do_not_look_ahead(learner):
-    """What comes later has no influence, and what came before has some."""
-    theta = learner.init(jax.random.key(0))
-    inputs = drawn().inputs
-    before = learner.predict(theta, inputs)
-    after = learner.predict(theta, inputs.at[6:].add(1.0))
-    np.testing.assert_array_equal(before[:6], after[:6])
-    changed = learner.predict(theta, inputs.at[3].add(1.0))
-    assert np.abs(changed - before)[4:].max() > 1e-6
-
-
-def test_learners_vmap_and_keep_their_types(learner):
-    theta = learner.init(jax.random.key(0))
-    inputs = jnp.stack([drawn().inputs, 1 - drawn().inputs])
-    outputs = jax.jit(jax.vmap(learner.predict, in_axes=(None, 0)))(theta, inputs)
-    assert outputs.dtype == jnp.float32
-    np.testing.assert_allclose(outputs[1], learner.predict(theta, inputs[1]), rtol=1e-5, atol=1e-6)
-    chex.assert_tree_all_finite(jax.grad(lambda t: learner.predict(t, inputs[0]).sum())(theta))
-
-
-def test_learners_are_made_again_from_json(learner):
-    made = learners.registry.from_json(learners.registry.to_json(learner.config)).make()
-    theta = learner.init(jax.random.key(0))
-    np.testing.assert_array_equal(made.predict(theta, drawn().inputs), learner.predict(theta, drawn().inputs))
-
-
-def test_cutting_out_a_unit_is_cutting_its_weights(learner):
-    """All factors 1 change nothing; a unit with factor 0 is one whose outgoing weights are 0."""
-    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
-    ones = tuple(jnp.ones(n) for n in learner.widths)
-    np.testing.assert_allclose(
-        learner.predict(theta, inputs, ones), learner.predict(theta, inputs), rtol=1e-6
-    )
-    last = (*ones[:-1], ones[-1].at[-1].set(0.0))
-    assert not np.allclose(learner.predict(theta, inputs, last), learner.predict(theta, inputs), atol=1e-7)
-
-
 def test_a_cut_out_cell_of_an_lstm():
     learner = CASES["1997"]
     theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
@@ -98,7 +58,7 @@ def test_a_cut_out_cell_of_an_lstm():
 
 def test_both_gradients_train_the_same_network():
     def trained(learner):
-        return train_learner(learner, families.boolean(), num_steps=20, validate_every=20, **TINY)
+        return meta_train(learner, families.boolean(), num_meta_steps=20, validate_every=20, **TINY)
 
     forward, backward = trained(CASES["rtrl"]), trained(CASES["bptt"])
     chex.assert_trees_all_close(forward.last_theta, backward.last_theta, rtol=1e-3, atol=1e-4)
@@ -109,7 +69,7 @@ def test_a_small_network_learns_two_functions():
     family = families.among(families.TABLES[[0b0011, 0b1100]], families.TABLES[[0b0011, 0b1100]])
     learner = learners.lstm(num_cells=(4,))
     settings = {**TINY, "batch_size": 16, "learning_rate": 0.03, "validate_every": 300}
-    trained = train_learner(learner, family, num_steps=1200, **settings)
+    trained = meta_train(learner, family, num_meta_steps=1200, **settings)
     evaluation = evaluate_learner(learner, trained.theta, family, length=8, num_sequences=200)
     summary = evaluation.summary()
     assert summary["bayes_mse"] == pytest.approx(0.25 / 8)
@@ -130,7 +90,8 @@ def test_distillation_has_its_optimum_at_the_limit(num_functions):
     learner = CASES["gru"]._replace(predict=predict)
     shape = {"length": 5, "num_functions": num_functions, "batch_size": 8}
     losses = {
-        aim: training_loss(learner, family, LearnerSettings(aim=aim, **shape)) for aim in ("bayes", "predict")
+        target: sequence_loss(learner, family, Sequences(target=target, **shape))
+        for target in ("bayes", "predict")
     }
     key = jax.random.key(0)
     assert losses["bayes"](jnp.float32(0), key) == pytest.approx(0, abs=1e-10)
@@ -146,8 +107,8 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
     first = families.among(families.TABLES[[0b0011]], families.TABLES[[0b0011]])  # f(x) = x1
 
     def loss(learner, noise: float) -> float:
-        settings = LearnerSettings(noise=noise, batch_size=100)
-        return float(training_loss(learner, first, settings)(theta, jax.random.key(1)))
+        sequences = Sequences(noise=noise, batch_size=100)
+        return float(sequence_loss(learner, first, sequences)(theta, jax.random.key(1)))
 
     assert loss(echo, 0.0) == 0
     assert loss(echo, 0.2) == pytest.approx(0.04, rel=0.1)
@@ -156,9 +117,9 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
 
 def test_of_several_starts_the_best_is_kept(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean()
-    settings = {**TINY, "num_steps": 12, "validate_every": 4, "learning_rate": 0.05}
-    one = train_learner(learner, family, **settings)
-    several = train_learner(learner, family, directory=tmp_path / "run", num_starts=4, **settings)
+    settings = {**TINY, "num_meta_steps": 12, "validate_every": 4, "learning_rate": 0.05}
+    one = meta_train(learner, family, **settings)
+    several = meta_train(learner, family, directory=tmp_path / "run", num_starts=4, **settings)
     # The first start is that of a run of one; three others are no worse together.
     assert several.validation_loss <= one.validation_loss * (1 + 1e-5)
     best = [row["best_loss"] for row in several.metrics]
@@ -166,39 +127,38 @@ def test_of_several_starts_the_best_is_kept(tmp_path):
     assert several.validation_loss == best[-1]
     assert all(row["best_loss"] <= row["validation_loss"] for row in several.metrics)
     chex.assert_trees_all_equal_shapes(several.theta, one.theta)
-    chex.assert_trees_all_equal(load_learner(tmp_path / "run").theta, several.theta)
+    chex.assert_trees_all_equal(zoo.load(tmp_path / "run").theta, several.theta)
     with pytest.raises(ValueError, match="num_starts=0: it must be at least 1"):
-        train_learner(learner, family, num_starts=0, **settings)
+        meta_train(learner, family, num_starts=0, **settings)
 
 
 @pytest.mark.parametrize("num_starts", [1, 3])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, num_starts):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean(num_held_out=3)
-    settings = {**TINY, "num_steps": 12, "validate_every": 4, "steps_per_call": 3, "num_starts": num_starts}
-    whole = train_learner(learner, family, directory=tmp_path / "whole", **settings)
+    settings = {
+        **TINY,
+        "num_meta_steps": 12,
+        "validate_every": 4,
+        "steps_per_call": 3,
+        "num_starts": num_starts,
+    }
+    whole = meta_train(learner, family, directory=tmp_path / "whole", **settings)
     shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
     # As a kill after the first validation leaves it.
     for step in (8, 12):
         shutil.rmtree(tmp_path / "stopped" / "checkpoints" / f"step_{step:09d}")
     (tmp_path / "stopped" / "theta.safetensors").unlink()
-    resumed = resume_learner(tmp_path / "stopped", quiet=True)
+    resumed = resume(tmp_path / "stopped", quiet=True)
     chex.assert_trees_all_equal(resumed.theta, whole.theta)
     chex.assert_trees_all_equal(resumed.last_theta, whole.last_theta)
     assert [row["validation_loss"] for row in resumed.metrics] == [
         row["validation_loss"] for row in whole.metrics
     ]
-    stored = load_learner(tmp_path / "stopped")
+    stored = zoo.load(tmp_path / "stopped")
     chex.assert_trees_all_equal(stored.theta, whole.theta)
-    assert stored.family.config == family.config
-    assert stored.settings.num_steps == 12
-
-
-def test_what_is_not_a_function_learners_run(tmp_path):
-    runs.RunDirectory.create(tmp_path / "other", {"optimizer": None})
-    with pytest.raises(runs.RunError, match="no function learner"):
-        resume_learner(tmp_path / "other")
-    with pytest.raises(ValueError, match="learner 'boolan'"):
-        load_learner("boolan")
+    assert stored.kind == "function learner"
+    assert stored.config.task == family.config
+    assert settings_of(stored.config).num_meta_steps == 12
 
 
 @pytest.mark.parametrize(
@@ -206,16 +166,20 @@ def test_what_is_not_a_function_learners_run(tmp_path):
     [
         ({"length": 0}, "length=0"),
         ({"noise": -0.1}, "noise=-0.1"),
-        ({"learning_rate": 0.0}, "learning_rate=0.0"),
-        ({"warmup_steps": 4000}, "warmup_steps=4000"),
-        ({"weight_decay": -1.0}, "weight_decay=-1.0"),
-        ({"validate_every": 0}, "validate_every=0"),
-        ({"aim": "bays"}, "'bays'"),
+        ({"validation_length": 0}, "validation_length=0"),
+        ({"target": "bays"}, "'bays'"),
+        ({"horizon": 10}, "unknown field of settings 'horizon'"),
+        ({"estimator": "tbptt"}, "unknown estimator for function learners 'tbptt'"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message: str):
     with pytest.raises(ValueError, match=message):
-        LearnerSettings(**settings)
+        meta_train(CASES["gru"], families.boolean(), **settings)
+
+
+def test_answers_of_a_family_that_is_not_binary_are_not_recalled():
+    with pytest.raises(ValueError, match="target='recall' is for binary families"):
+        meta_train(CASES["gru"], families.semilinear(), target="recall")
 
 
 @pytest.mark.parametrize(
@@ -227,14 +191,13 @@ def test_what_no_lstm_is(arguments):
         learners.lstm(**arguments)
 
 
-@pytest.mark.parametrize("name", LEARNER_RECIPES)
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.kind.name == "function learner"])
 def test_recipes_can_be_made(name: str):
-    recipe = LEARNER_RECIPES[name]
-    learner, family = recipe.learner.make(), recipe.family.make()
+    recipe = RECIPES[name]
+    learner, family = recipe.model.make(), recipe.task.make()
     theta = jax.eval_shape(learner.init, jax.random.key(0))
     inputs = examples(family, jax.random.key(0), 4).inputs
     assert jax.eval_shape(learner.predict, theta, inputs).shape == (4,)
-    assert dataclasses.replace(recipe.settings, num_steps=400).num_steps == 400
 
 
 def by_hand():
@@ -260,30 +223,30 @@ def by_hand():
     return learner, theta
 
 
-def test_surgery_finds_what_was_put_in():
+def test_ablation_finds_what_was_put_in():
     learner, theta = by_hand()
-    surgery = inspect_learner(learner, theta, families.boolean())
-    assert surgery.explained[0].argmax() == 3
-    assert surgery.explained[0, 3] > 0.95
-    low, high = surgery.sign_code[0, 3]
+    ablation = inspect_learner(learner, theta, families.boolean())
+    assert ablation.explained[0].argmax() == 3
+    assert ablation.explained[0, 3] > 0.95
+    low, high = ablation.sign_code[0, 3]
     assert low == pytest.approx(-np.tanh(1), abs=0.05)
     assert high == pytest.approx(np.tanh(1), abs=0.05)
-    assert (surgery.ablated_by_pair[0] - surgery.error_by_pair).argmax() == 3
-    (sentence,) = account(surgery)
+    assert (ablation.ablated_by_pair[0] - ablation.error_by_pair).argmax() == 3
+    (sentence,) = describe(ablation)
     assert sentence.startswith("cell 1 stores the answer to (1, 1), -0.76 for 0 and +0.76 for 1")
     assert "most at (1, 1)" in sentence
-    assert surgery.weights["output gate"].shape == (1, 7)
-    assert surgery.seen["output gate"] == ["x1", "x2", "y-", "h1", "u1", "u2", "b"]
-    assert surgery.readout.tolist() == [8.0, 0.0, 0.0, 0.0]
+    assert ablation.weights["output gate"].shape == (1, 7)
+    assert ablation.seen["output gate"] == ["x1", "x2", "y-", "h1", "u1", "u2", "b"]
+    assert ablation.readout.tolist() == [8.0, 0.0, 0.0, 0.0]
 
 
-def test_surgery_of_every_network(learner):
-    surgery = inspect_learner(
+def test_ablation_of_every_network(learner):
+    ablation = inspect_learner(
         learner, learner.init(jax.random.key(0)), families.semilinear(), num_functions=8
     )
-    assert len(account(surgery)) == len(surgery.cells) == surgery.explained.shape[0]
-    assert surgery.explained.shape[1] == 3
-    assert len(surgery.units) == sum(learner.widths) == len(surgery.ablated)
-    assert np.isfinite(surgery.explained).all()
-    for name, matrix in surgery.weights.items():
-        assert matrix.shape[1] == len(surgery.seen[name])
+    assert len(describe(ablation)) == len(ablation.cells) == ablation.explained.shape[0]
+    assert ablation.explained.shape[1] == 3
+    assert len(ablation.units) == sum(learner.widths) == len(ablation.ablated)
+    assert np.isfinite(ablation.explained).all()
+    for name, matrix in ablation.weights.items():
+        assert matrix.shape[1] == len(ablation.seen[name])

@@ -86,7 +86,7 @@ def test_command_predicts_rows_without_a_target(tmp_path, capsys):
     x, y = problem(2)
     labels = np.where(y, "yes", "no").astype(object)
     data = write(tmp_path / "d.csv", rows_of(x, [*labels[:150], *[""] * 10]))
-    main(["in-context", "predict", data])
+    main(["predict", data])
     lines = [line.split(",") for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["row", "prediction", "probability of yes"]
     assert [line[0] for line in lines[1:]] == [str(i) for i in range(152, 162)]
@@ -99,8 +99,8 @@ def test_command_predicts_another_file_and_arrays_alike(tmp_path, capsys):
     # The columns in another order, and no target.
     queries = write(tmp_path / "q.csv", ["b,a", *(f"{b},{a}" for a, b in x[150:])])
     np.savez(tmp_path / "d.npz", inputs=x[:150], targets=y[:150], queries=x[150:])
-    main(["in-context", "predict", data, "--queries", queries, "--out", str(tmp_path / "p.csv")])
-    main(["in-context", "predict", str(tmp_path / "d.npz"), "--out", str(tmp_path / "r.csv")])
+    main(["predict", data, "--queries", queries, "--out", str(tmp_path / "p.csv")])
+    main(["predict", str(tmp_path / "d.npz"), "--out", str(tmp_path / "r.csv")])
     first, second = (
         [line.split(",")[1:] for line in (tmp_path / name).read_text().splitlines()]
         for name in ("p.csv", "r.csv")
@@ -124,7 +124,7 @@ def test_command_predicts_another_file_and_arrays_alike(tmp_path, capsys):
 )
 def test_command_says_what_is_wrong_with_a_file(tmp_path, capsys, rows, match):
     with pytest.raises(SystemExit):
-        main(["in-context", "predict", write(tmp_path / "d.csv", rows)])
+        main(["predict", write(tmp_path / "d.csv", rows)])
     assert match in capsys.readouterr().err
 
 
@@ -136,5 +136,5 @@ def test_command_says_which_files_and_columns_there_are(tmp_path, capsys):
         ([data, "--queries", write(tmp_path / "q.csv", ["a,c", "1,2"])], "no column 'b'"),
     ):
         with pytest.raises(SystemExit):
-            main(["in-context", "predict", *words])
+            main(["predict", *words])
         assert match in capsys.readouterr().err

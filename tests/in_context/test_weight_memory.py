@@ -5,26 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from learned_opt import meta_train, resume, zoo
 from learned_opt.in_context import (
     Dataset,
-    averaged_predictions,
     draw_datasets,
     learn,
-    load_memory,
-    mean_cross_entropy,
     memory_losses,
-    resume_weight_memory,
-    train_weight_memory,
+    selected_on,
     weight_memory,
     xor_datasets,
 )
+from learned_opt.in_context.memory.prediction import averaged_predictions
+from learned_opt.in_context.memory.weight_memory import mean_cross_entropy
+from learned_opt.meta.settings import settings_of
 
 NUM_TRAIN = 60
 
 
 @pytest.fixture(scope="module")
 def stored():
-    return load_memory()
+    return zoo.load("weight-memory")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def data() -> Dataset:
 
 
 def learned(stored, data, num_train=NUM_TRAIN):
-    return jax.jit(lambda theta, data: learn(stored.memory, theta, data, num_train))(stored.theta, data)
+    return jax.jit(lambda theta, data: learn(stored.model, theta, data, num_train))(stored.theta, data)
 
 
 def test_one_step_by_hand():
@@ -85,20 +85,20 @@ def test_a_frozen_learner_learns_nothing(data):
 
 
 def test_learning_happens_in_the_state(stored):
-    drawn, num_train = draw_datasets(stored.validation, jax.random.key(5), 100, 100, 180)
-    losses = memory_losses(stored.memory, stored.theta, drawn, num_train)
-    nothing = memory_losses(stored.memory, stored.theta, drawn, jnp.zeros_like(num_train))
+    drawn, num_train = draw_datasets(selected_on(stored), jax.random.key(5), 100, 100, 180)
+    losses = memory_losses(stored.model, stored.theta, drawn, num_train)
+    nothing = memory_losses(stored.model, stored.theta, drawn, jnp.zeros_like(num_train))
     # The entropy of classes as they come is about 0.63.
     assert losses.mean() < 0.54
     assert nothing.mean() > 0.62
 
 
 def test_shuffled_targets_teach_nothing(stored):
-    drawn, num_train = draw_datasets(stored.validation, jax.random.key(6), 100, 100, 180)
+    drawn, num_train = draw_datasets(selected_on(stored), jax.random.key(6), 100, 100, 180)
     keys = jax.random.split(jax.random.key(7), 100)
     shuffled = drawn._replace(targets=jax.vmap(jax.random.permutation)(keys, drawn.targets))
-    losses = memory_losses(stored.memory, stored.theta, shuffled, num_train)
-    assert losses.mean() > memory_losses(stored.memory, stored.theta, drawn, num_train).mean() + 0.1
+    losses = memory_losses(stored.model, stored.theta, shuffled, num_train)
+    assert losses.mean() > memory_losses(stored.model, stored.theta, drawn, num_train).mean() + 0.1
 
 
 def test_averaged_predictions_of_one_order_are_those_of_the_cells_at_the_switch(stored, data):
@@ -106,8 +106,8 @@ def test_averaged_predictions_of_one_order_are_those_of_the_cells_at_the_switch(
     train = Dataset(data.inputs[:1], data.targets[:1])
     options = {"max_train": 180, "num_orders": 4}
     key = jax.random.key(0)
-    whole = averaged_predictions(stored.memory, stored.theta, data, 1, data.inputs, key, **options)
-    alone = averaged_predictions(stored.memory, stored.theta, train, 1, data.inputs, key, **options)
+    whole = averaged_predictions(stored.model, stored.theta, data, 1, data.inputs, key, **options)
+    alone = averaged_predictions(stored.model, stored.theta, train, 1, data.inputs, key, **options)
     np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -134,7 +134,7 @@ def test_impossible_sizes_are_refused(arguments, match):
 
 
 SMALL = {
-    "num_steps": 4,
+    "num_meta_steps": 4,
     "warmup_steps": 0,
     "batch_size": 2,
     "min_train": 10,
@@ -151,15 +151,21 @@ SMALL = {
 def test_meta_training_lowers_its_loss_and_its_run_can_be_read_and_resumed(tmp_path, optimizer, cost):
     memory = weight_memory(num_inputs=1, num_hidden=4, learner_sizes=(8,))
     datasets = xor_datasets(num_inputs=1, num_samples=30, noise=0.0)
-    settings = SMALL | {"optimizer_name": optimizer, "cost": cost, "num_steps": 60, "validate_every": 20}
+    settings = SMALL | {
+        "outer_optimizer": optimizer,
+        "cost": cost,
+        "num_meta_steps": 60,
+        "validate_every": 20,
+    }
     settings |= {"batch_size": 16, "learning_rate": 2e-2, "num_validation_datasets": 64, "steps_per_call": 20}
-    trained = train_weight_memory(memory, datasets, directory=tmp_path / "run", **settings)
+    trained = meta_train(memory, datasets, directory=tmp_path / "run", **settings)
     losses = [row["validation_loss"] for row in trained.metrics]
     assert losses[-1] < losses[0]
-    stored = load_memory(tmp_path / "run")
-    assert stored.memory.config == memory.config
-    assert stored.settings.cost == cost
-    assert resume_weight_memory(tmp_path / "run", quiet=True).validation_loss == trained.validation_loss
+    stored = zoo.load(tmp_path / "run")
+    assert stored.kind == "weight memory"
+    assert stored.config.model == memory.config
+    assert settings_of(stored.config).estimator.cost == cost
+    assert resume(tmp_path / "run", quiet=True).validation_loss == trained.validation_loss
 
 
 @pytest.mark.parametrize(
@@ -168,15 +174,15 @@ def test_meta_training_lowers_its_loss_and_its_run_can_be_read_and_resumed(tmp_p
         ({"batch_size": 0}, "batch_size=0"),
         ({"min_train": 21}, "min_train=21"),
         ({"max_train": 40}, "max_train=40"),
-        ({"optimizer_name": "sgd"}, "optimizer_name"),
+        ({"outer_optimizer": "sgd"}, "outer_optimizer"),
     ],
 )
 def test_bad_settings_are_refused(settings, match):
     memory = weight_memory(num_inputs=2, num_hidden=4, learner_sizes=(8,))
     with pytest.raises(ValueError, match=match):
-        train_weight_memory(memory, xor_datasets(num_inputs=2, num_samples=40), **(SMALL | settings))
+        meta_train(memory, xor_datasets(num_inputs=2, num_samples=40), **(SMALL | settings))
 
 
 def test_data_of_other_inputs_are_refused():
     with pytest.raises(ValueError, match="a memory of 3 inputs cannot learn data sets of 2"):
-        train_weight_memory(weight_memory(num_inputs=3), xor_datasets(num_inputs=2), **SMALL)
+        meta_train(weight_memory(num_inputs=3), xor_datasets(num_inputs=2), **SMALL)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from learned_opt.in_context import draw_datasets, standardized, xor_datasets
+from learned_opt.in_context import draw_datasets, xor_datasets
+from learned_opt.in_context.memory.xor_datasets import standardized
 
 
 @pytest.fixture(scope="module")

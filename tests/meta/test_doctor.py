@@ -8,7 +8,7 @@ import pytest
 
 from learned_opt import LearnedOptimizer, optimizers, tasks
 from learned_opt.meta import doctor, doctor_run, meta_train
-from learned_opt.meta.sight import leaf_names, watched_trajectories, with_saturation
+from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories, with_saturation
 from learned_opt.training import start, unroll
 
 QUADRATIC = tasks.quadratic(dim=2)
@@ -85,7 +85,7 @@ def test_watching_changes_nothing():
     """The trajectories are those of `unroll`, and the norms those of their updates."""
     lopt, keys = optimizers.lstm(hidden_sizes=(4,)), jax.random.split(jax.random.key(1), 2)
     theta = lopt.init(jax.random.key(0))
-    losses, sight = watched_trajectories(lopt, QUADRATIC, theta, (), keys, 5)
+    losses, stats = watched_trajectories(lopt, QUADRATIC, theta, (), keys, 5)
     sample_key, start_key, batch_key = jax.random.split(keys[1], 3)
     problem, tx = QUADRATIC.sample(sample_key), lopt.build(theta)
     state = start(tx, QUADRATIC, start_key, problem)
@@ -93,10 +93,10 @@ def test_watching_changes_nothing():
     np.testing.assert_allclose(losses[1], expected, rtol=1e-5)
     moved, _ = unroll(tx, QUADRATIC, batch_key, problem, (), state, 1)
     np.testing.assert_allclose(
-        sight.update_norm[1, 0], jnp.linalg.norm(moved.params - state.params), rtol=1e-3
+        stats.update_norm[1, 0], jnp.linalg.norm(moved.params - state.params), rtol=1e-3
     )
-    assert sight.finite.shape == (2, 5, len(leaf_names(lopt, QUADRATIC, theta)))
-    assert sight.finite.all()
+    assert stats.finite.shape == (2, 5, len(leaf_names(lopt, QUADRATIC, theta)))
+    assert stats.finite.all()
 
 
 def test_only_activations_of_theta_count():

@@ -1,12 +1,15 @@
-import chex
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from learned_opt import optimizers, tasks
+from learned_opt.core.kinds import kind_named
 from learned_opt.meta import RECIPES, Settings, meta_train, recipe
 from learned_opt.training import convergence_rate, weighted_sum
+from learned_opt.training.estimators import Bptt, Pes
 
 
 @pytest.mark.parametrize(
@@ -14,7 +17,7 @@ from learned_opt.training import convergence_rate, weighted_sum
     [
         ({"horizons": 10}, "unknown field of settings 'horizons'; did you mean 'horizon'"),
         ({"num_metasteps": 10}, "did you mean 'num_meta_steps'"),
-        ({"horizon": "long"}, "settings does not fit: horizon='long'"),
+        ({"horizon": "long"}, "estimator 'tbptt' does not fit: horizon='long'"),
         ({"weights": "unifrom"}, "'uniform', 'linear' or 'final'"),
         ({"horizon": 0}, "horizon=0: it must be at least 1"),
         ({"num_meta_steps": -1}, "num_meta_steps=-1"),
@@ -28,15 +31,25 @@ from learned_opt.training import convergence_rate, weighted_sum
         ({"problem_clip_norm": 0.0}, "problem_clip_norm=0.0: it must be positive"),
         ({"window": 2}, "window=2: give a positive odd number"),
         ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
-        ({"estimator": "ess"}, "'pes', 'nres', 'blend' or 'imitation'"),
-        ({"sigma": 0.0}, "sigma=0.0: it must be positive"),
-        ({"teacher": "adams"}, "'sgd', 'momentum', 'nag', 'rmsprop' or 'adam'"),
-        ({"teacher_learning_rate": 0.0}, "teacher_learning_rate=0.0: it must be positive"),
+        ({"estimator": "ess"}, "unknown estimator for optimizers 'ess'; did you mean 'es'"),
+        ({"estimator": "sequences"}, "unknown estimator for optimizers 'sequences'.*Known: blend, es, full"),
+        ({"estimator": "pes", "sigma": 0.0}, "sigma=0.0: it must be positive"),
+        (
+            {"sigma": 0.1},
+            "sigma has no meaning for estimator='tbptt': leave it out, or choose one of .*pes",
+        ),
+        ({"estimator": "imitation", "teacher": "adams"}, "'sgd', 'momentum', 'nag', 'rmsprop' or 'adam'"),
+        (
+            {"estimator": "imitation", "teacher_learning_rate": 0.0},
+            "teacher_learning_rate=0.0: it must be positive",
+        ),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0: it must not be negative"),
+        ({"num_starts": 0}, "num_starts=0: it must be at least 1"),
         ({"estimator": "blend", "num_problems": 1}, "num_problems=1: estimator='blend' needs at least 2"),
         ({"min_horizon": 101}, "min_horizon=101: give one between 1 and horizon=100"),
         ({"growth_steps": -1}, "growth_steps=-1: it must not be negative"),
-        ({"estimator": "full", "random_phases": True}, "estimator='full' unrolls whole trajectories"),
-        ({"estimator": "full", "min_horizon": 10}, "estimator='full' unrolls whole trajectories"),
+        ({"estimator": "full", "random_phases": True}, "random_phases has no meaning for estimator='full'"),
+        ({"estimator": "full", "min_horizon": 10}, "min_horizon has no meaning for estimator='full'"),
         (
             {"horizon": 2, "truncation": 1, "weights": (1.0, 2.0), "min_horizon": 1},
             "need a fixed horizon: no min_horizon and growth_steps",
@@ -52,16 +65,16 @@ def test_settings_out_of_range_are_quoted_before_anything_is_stored(tmp_path, ar
 
 def test_objective_is_the_weighted_sum_less_the_rate():
     losses = jnp.float32([5, 3, 2, 1.7, 1.1, 1])
-    plain = Settings(weights="linear").objective()
+    plain = Bptt(weights="linear").objective()
     assert plain(losses) == weighted_sum("linear")(losses)
-    with_rate = Settings(weights="final", rate_weight=0.3).objective()
+    with_rate = Bptt(weights="final", rate_weight=0.3).objective()
     expected = 1 - 0.3 * convergence_rate()(losses)
     np.testing.assert_allclose(with_rate(losses), expected, rtol=1e-6)
 
 
 def outer_steps(gradients, **settings) -> list[float]:
     """The updates that the outer optimizer makes of a sequence of meta-gradients."""
-    outer = Settings(**settings).outer_optimizer()
+    outer = Settings(estimator=Bptt(), **settings).make_outer_optimizer()
     state, updates = outer.init(jnp.float32(0)), []
     update_fn = jax.jit(outer.update)
     with jax.numpy_dtype_promotion("standard"):  # what meta_steps gives optax's schedules
@@ -94,35 +107,30 @@ def test_a_run_of_nothing_but_bad_gradients_never_lets_one_through():
     assert outer_steps([np.nan] * 30, num_meta_steps=30, learning_rate=0.1) == [0.0] * 30
 
 
-@pytest.mark.parametrize("estimator", ["tbptt", "full", "es", "pes", "nres", "blend", "imitation"])
-def test_every_estimator_has_its_settings(estimator: str):
-    """Traced only: what it makes fits the meta-step."""
-    settings = Settings(
-        estimator=estimator,
-        horizon=6,
-        truncation=6 if estimator == "full" else 2,
-        num_problems=2,
-        growth_steps=0 if estimator == "full" else 3,
-        random_phases=estimator != "full",
-        problem_clip_norm=1.0,
-    )
-    lopt, task = optimizers.mlp_rule(), tasks.quadratic(dim=2)
-    made, key = settings.make_estimator(lopt, task), jax.random.key(0)
-    theta = jax.eval_shape(lopt.init, key)
-    state = jax.eval_shape(made.init, key, theta, ())
-    meta_gradient, new_state = jax.eval_shape(made.estimate, key, theta, state, ())
-    chex.assert_trees_all_equal_shapes_and_dtypes(meta_gradient.grad, theta)
-    chex.assert_trees_all_equal_shapes_and_dtypes(new_state, state)
-
-
 def test_recipes_make_what_they_name():
     assert RECIPES
     for name, r in RECIPES.items():
         assert recipe(name) is r
-        assert r.settings.horizon % r.settings.truncation == 0
-        lopt = r.optimizer.make()
-        assert optimizers.registry.to_json(lopt.config) == optimizers.registry.to_json(r.optimizer)
-        r.settings.objective()
-        r.settings.outer_optimizer()
+        model, registry = r.model.make(), r.kind.models
+        assert isinstance(model, r.kind.model)
+        assert registry.to_json(model.config) == registry.to_json(r.model)
+        r.settings.make_outer_optimizer()
     with pytest.raises(ValueError, match="unknown recipe 'lstm-quadratics'; did you mean 'lstm-quadratic'"):
         recipe("lstm-quadratics")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_settings_survive_json_and_keywords(name: str):
+    settings, kind = recipe(name).settings, recipe(name).kind
+    assert Settings.of(kind, json.loads(json.dumps(settings.to_json()))) == settings
+    assert Settings.of(kind, settings.flat()) == settings
+
+
+def test_estimator_by_name_by_class_and_by_json_is_the_same():
+    kind = kind_named("optimizer")
+    by_name = Settings.of(kind, {"estimator": "pes", "sigma": 0.1, "truncation": 10})
+    assert by_name == Settings.of(kind, {"estimator": Pes(sigma=0.1, truncation=10)})
+    assert by_name == Settings.of(kind, {"estimator": {"name": "pes", "sigma": 0.1, "truncation": 10}})
+    assert by_name.estimator == Pes(sigma=0.1, truncation=10)
+    # Fields beside an estimator override its own.
+    assert Settings.of(kind, {"estimator": Pes(sigma=0.1), "sigma": 0.2}).estimator.sigma == 0.2

@@ -12,10 +12,11 @@ from learned_opt.meta import Settings, initial_state, meta_steps
 from learned_opt.optimizers import lstm
 from learned_opt.tasks import quadratic
 from learned_opt.training import truncated_bptt, weighted_sum
+from learned_opt.training.estimators import Bptt
 
 KEY = jax.random.key(0)
 LOPT = lstm(hidden_sizes=(3,))
-OUTER = Settings(num_meta_steps=20).outer_optimizer()
+OUTER = Settings(estimator=Bptt(), num_meta_steps=20).make_outer_optimizer()
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_meta_steps_in_parts_or_at_once(estimator: Estimator):
     steps = jax.jit(
         functools.partial(meta_steps, outer=OUTER, estimator=estimator), static_argnames="num_steps"
     )
-    first = initial_state(KEY, LOPT.init, OUTER, estimator, ())
+    first = initial_state(*jax.random.split(KEY), LOPT.init, OUTER, estimator, ())
     whole, metrics = steps(KEY, first, (), num_steps=6)
     state, parts = first, []
     for _ in range(3):
@@ -42,7 +43,7 @@ def test_meta_steps_in_parts_or_at_once(estimator: Estimator):
 
 
 def test_metrics_are_those_of_each_step(estimator: Estimator):
-    first = initial_state(KEY, LOPT.init, OUTER, estimator, ())
+    first = initial_state(*jax.random.split(KEY), LOPT.init, OUTER, estimator, ())
     _, metrics = meta_steps(KEY, first, (), OUTER, estimator, 1)
     step_key = jax.random.fold_in(KEY, 0)
     expected, _ = estimator.estimate(step_key, first.theta, first.estimator_state, ())
@@ -52,11 +53,11 @@ def test_metrics_are_those_of_each_step(estimator: Estimator):
 
 
 def test_first_state(estimator: Estimator):
-    state = initial_state(KEY, LOPT.init, OUTER, estimator, ())
+    state = initial_state(*jax.random.split(KEY), LOPT.init, OUTER, estimator, ())
     chex.assert_trees_all_equal(state.best_theta, state.theta)
     assert state.step == 0
     assert state.best_loss == np.inf
-    other = initial_state(jax.random.key(1), LOPT.init, OUTER, estimator, ())
+    other = initial_state(*jax.random.split(jax.random.key(1)), LOPT.init, OUTER, estimator, ())
     assert not np.allclose(*(jax.tree.leaves(s.theta)[-1] for s in (state, other)))
     # All of it can be donated at once.
     buffers = [
@@ -74,7 +75,7 @@ def test_meta_gradients_that_are_not_finite_change_nothing_but_their_count():
         return MetaGradient(grad, jnp.float32(0), jnp.float32(0), jnp.array(True)), state + 1
 
     estimator = Estimator(lambda key, theta, data: jnp.int32(0), estimate)
-    state = initial_state(KEY, lambda key: jnp.zeros(2), OUTER, estimator, ())
+    state = initial_state(*jax.random.split(KEY), lambda key: jnp.zeros(2), OUTER, estimator, ())
     thetas = []
     for _ in range(6):
         state, _ = meta_steps(KEY, state, (), OUTER, estimator, 1)

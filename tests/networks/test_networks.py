@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from learned_opt import networks
+from learned_opt.networks.rtrl import sensitivities
 
 
 def transformed(core, state):
@@ -144,7 +145,7 @@ def test_real_time_recurrent_learning_by_hand():
     """One unit with one input: p' = f'(s) (w p + z), z = (x, y, 1)."""
     w = jnp.array([[0.5, -1.0, 0.25]])
     xs = jnp.array([[1.0], [-2.0]])
-    outputs, p = networks.sensitivities(w, xs)
+    outputs, p = sensitivities(w, xs)
     y1 = 1 / (1 + np.exp(-0.75))
     p1 = y1 * (1 - y1) * np.array([1.0, 0.0, 1.0])
     y2 = 1 / (1 + np.exp(-(-1.0 - y1 + 0.25)))

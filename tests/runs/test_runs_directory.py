@@ -74,7 +74,7 @@ def test_config_has_to_be_json(tmp_path):
 def test_open_refuses_what_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"absent is no directory, so it holds no run"):
         RunDirectory.open(tmp_path / "absent")
-    with pytest.raises(RunError, match=r"has no config.json.*learned-opt meta-train"):
+    with pytest.raises(RunError, match=r"has no config.json.*learned-opt train"):
         RunDirectory.open(tmp_path)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"file/config.json cannot be used"):

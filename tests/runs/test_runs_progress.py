@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from learned_opt.runs import progress
+from learned_opt.runs.progress import duration
 
 
 class Clock:
@@ -116,3 +117,7 @@ def test_standard_error_is_the_default(capsys):
 def test_total_is_checked():
     with pytest.raises(ValueError, match="a total of at least 1, got 0"), progress(0, "job"):
         pass
+
+
+def test_durations_have_their_two_largest_units():
+    assert [duration(seconds) for seconds in (5.2, 192, 3600 * 26)] == ["5s", "3m 12s", "1d 2h"]

@@ -20,8 +20,8 @@ from learned_opt.training import (
     truncated_bptt,
     weighted_sum,
 )
-from learned_opt.training.antithetic import evolution_gradient
-from learned_opt.training.blend import inverse_variance_mean
+from learned_opt.training.estimators.blend import inverse_variance_mean
+from learned_opt.training.estimators.evolution import evolution_gradient
 
 KEY = jax.random.key(0)
 BY_EVOLUTION = {"es": es, "pes": pes, "nres": nres}
@@ -138,10 +138,10 @@ def test_pairs_share_all_but_theta_and_the_noise_adds_up():
     sizes = []
     for i in range(4):
         _, state = estimate(jax.random.key(i), THETA, state, ())
-        w = np.asarray(state.walkers.problems.w)
+        w = np.asarray(state.unrolls.problems.w)
         assert len(np.unique(w[:, 0, 0])) == 3
-        assert np.all(state.walkers.inner.params[:, 0] != state.walkers.inner.params[:, 1])
-        sizes.append(np.asarray(state.perturbation["momentum"]))
+        assert np.all(state.unrolls.inner.params[:, 0] != state.unrolls.inner.params[:, 1])
+        sizes.append(np.asarray(state.noise["momentum"]))
     assert len(np.unique(np.stack(sizes))) == 12
     # The fourth truncation is the first of a new trajectory: its noise is no sum with the old.
     _, noise_key = jax.random.split(jax.random.key(3))

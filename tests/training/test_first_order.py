@@ -10,7 +10,8 @@ import pytest
 from learned_opt import optimizers, tasks
 from learned_opt.core.types import Task
 from learned_opt.training import start, unroll
-from learned_opt.training.first_order import blockwise_unroll, goes_by_blocks
+from learned_opt.training.estimators import first_order
+from learned_opt.training.estimators.first_order import blockwise_unroll, goes_by_blocks
 
 WEIGHTS = jnp.linspace(0.5, 2.0, 6)
 
@@ -72,14 +73,13 @@ def unrolled(rule: str, task: str):
 @pytest.mark.parametrize("block_size", [4, 1000])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("rule", RULES)
-def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int):
+def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: int, monkeypatch):
+    monkeypatch.setattr(first_order, "BLOCK_SIZE", block_size)
     made, theta, one, expected, grad = unrolled(rule, task)
 
     def blockwise(theta, data):
         keys, problems, states = one
-        last, losses = blockwise_unroll(
-            RULES[rule], theta, made, keys, problems, data, states, 5, block_size=block_size
-        )
+        last, losses = blockwise_unroll(RULES[rule], theta, made, keys, problems, data, states, 5)
         return losses[0] @ WEIGHTS, (last, losses)
 
     (_, found), block_grad = jax.jit(jax.value_and_grad(blockwise, has_aux=True))(theta, made.data)
@@ -91,8 +91,9 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
 
 
 @pytest.mark.parametrize("block_size", [4, 5, 1000])
-def test_over_problems_side_by_side(block_size: int):
+def test_over_problems_side_by_side(block_size: int, monkeypatch):
     """Problems at steps of their own; blocks that hold coordinates of several."""
+    monkeypatch.setattr(first_order, "BLOCK_SIZE", block_size)
     lopt, task, keys = RULES["normalized"], tasks.quadratic(dim=3), jax.random.split(jax.random.key(0), 4)
     theta, _, _ = jax.jit(lambda key: walker(lopt, task, key))(keys[0])
     problems = jax.vmap(task.sample)(keys)
@@ -105,7 +106,7 @@ def test_over_problems_side_by_side(block_size: int):
     states = jax.vmap(begin)(keys, problems, jnp.array([0, 3, 3, 0]))
 
     def blockwise(theta):
-        return blockwise_unroll(lopt, theta, task, keys, problems, (), states, 5, block_size=block_size)[1]
+        return blockwise_unroll(lopt, theta, task, keys, problems, (), states, 5)[1]
 
     def plain(theta):
         return jax.vmap(lambda *w: unroll(lopt.build(theta), task, w[0], w[1], (), w[2], 5)[1])(

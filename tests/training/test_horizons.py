@@ -13,9 +13,9 @@ from learned_opt.training import (
     growing,
     log_uniform,
     truncated_bptt,
-    truncated_step,
     weighted_sum,
 )
+from learned_opt.training.estimators import truncated_unrolls
 
 KEY = jax.random.key(0)
 TASK = quadratic(dim=2, start_deviation=1.0)
@@ -78,17 +78,17 @@ def test_phases_spread_and_stay_apart():
         np.testing.assert_allclose(meta_gradient.last_loss, state.history[ended, -1].mean(), rtol=1e-5)
     assert set(np.asarray(state.end[first.end < 12])) == {12}
     assert set(np.asarray(state.step)) == {3, 6, 9, 12}
-    assert set(np.asarray(state.age)) == {6}
+    assert set(np.asarray(state.truncations)) == {6}
 
 
 def test_curriculum_counts_truncations():
     horizon = growing(8, first=2, num_truncations=4)
-    step = truncated_step(LOPT, TASK, weighted_sum(), horizon=horizon, truncation=2, num_problems=3)
-    assert not step.whole
-    begin = jax.jit(step.begin)
-    for age, expected in ((0, 2), (2, 4), (4, 8), (9, 8)):
-        walkers = begin(KEY, THETA, jnp.full(3, age, jnp.int32))
-        assert walkers.end.tolist() == [expected] * 3
+    unrolls = truncated_unrolls(LOPT, TASK, weighted_sum(), horizon=horizon, truncation=2, num_problems=3)
+    assert not unrolls.full
+    begin = jax.jit(unrolls.begin)
+    for truncations, expected in ((0, 2), (2, 4), (4, 8), (9, 8)):
+        states = begin(KEY, THETA, jnp.full(3, truncations, jnp.int32))
+        assert states.end.tolist() == [expected] * 3
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import optax
 import pytest
 
 from learned_opt import Task
-from learned_opt.meta import Settings, initial_state, meta_steps
+from learned_opt.meta import initial_state, meta_steps
 from learned_opt.optimizers import hyperparameters, lstm
 from learned_opt.tasks import quadratic, sparse_coding
-from learned_opt.training import BASELINES, evaluate, imitation, with_prox
+from learned_opt.training import BASELINES, evaluate, imitation
+from learned_opt.training.estimators import Imitation
+from learned_opt.training.tune import with_prox
 
 KEY = jax.random.key(0)
 LOPT = hyperparameters("sgd", {"learning_rate": 0.3})
@@ -75,7 +77,7 @@ def test_an_lstm_learns_adam():
     lopt = lstm(hidden_sizes=(8,), inputs="normalized")
     estimator = imitation(lopt, teacher, task, horizon=num_steps, truncation=num_steps, num_problems=16)
     outer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.02))
-    state = initial_state(KEY, lopt.init, outer, estimator, ())
+    state = initial_state(*jax.random.split(KEY), lopt.init, outer, estimator, ())
     advance = jax.jit(functools.partial(meta_steps, outer=outer, estimator=estimator, num_steps=150))
     state, metrics = advance(KEY, state, ())
     # Steps of one size along the gradient's signs, the size being the best: what Adam's first moment and its
@@ -109,8 +111,7 @@ def test_an_lstm_learns_adam():
 def test_settings_make_it():
     """On a task with a proximal operator the teacher's steps are followed by it."""
     task = sparse_coding(4, 8)
-    settings = Settings(
-        estimator="imitation",
+    settings = Imitation(
         teacher="momentum",
         teacher_learning_rate=0.1,
         own_trajectories=True,
@@ -122,7 +123,7 @@ def test_settings_make_it():
     by_hand = imitation(LOPT, teacher, task, horizon=2, truncation=2, num_problems=2, own_trajectories=True)
     ours, theirs = (
         e.estimate(KEY, THETA, e.init(KEY, THETA, task.data), task.data)[0]
-        for e in (settings.make_estimator(LOPT, task), by_hand)
+        for e in (settings.make(LOPT, task), by_hand)
     )
     assert float(ours.loss) > 0
     assert float(ours.loss) == float(theirs.loss)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from learned_opt.training import convergence_rate, initial_history, weighted_sum
+from learned_opt.training import convergence_rate, weighted_sum
+from learned_opt.training.objectives import initial_history
 
 LOSSES = jnp.float32([9, 4, 2, 3, 1, 0.5, 0.75])
 OBJECTIVES = {

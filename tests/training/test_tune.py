@@ -5,8 +5,10 @@ import optax
 import pytest
 
 from learned_opt.core import Task
-from learned_opt.tasks import quadratic
-from learned_opt.training import BASELINES, evaluate, evaluation_keys, loss_at, trajectories, tune
+from learned_opt.optimizers import ProximalState
+from learned_opt.tasks import quadratic, sparse_coding
+from learned_opt.training import BASELINES, evaluate, evaluation_keys, loss_at, sweep, trajectories, tune
+from learned_opt.training.tune import mean_loss, with_prox
 
 
 def line(curvature: float) -> Task:
@@ -137,3 +139,46 @@ def test_loss_at_a_step():
             loss_at(curves, step, window)
     with pytest.raises(ValueError, match="window=2"):
         loss_at(curves, 2, window=2)
+
+
+def test_a_sweep_of_pairs_finds_the_pair_and_its_edge():
+    points = [(x, y) for x in (1.0, 2.0, 3.0) for y in (1.0, 2.0)]
+    found = sweep(lambda points: (points[:, 0] - 2) ** 2 + (points[:, 1] - 1) ** 2, points)
+    np.testing.assert_array_equal(found.best, [2, 1])
+    assert found.loss == 0
+    assert found.on_edge  # of the second numbers
+    inside = sweep(lambda points: (points[:, 0] - 2) ** 2, [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])
+    assert not inside.on_edge
+
+
+@pytest.mark.parametrize(
+    ("target", "points"), [(50.0, [1, 2, 4, 8, 16, 32, 64, 128]), (0.2, [0.0625, 0.125, 0.25, 0.5, 1, 2])]
+)
+def test_a_sweep_goes_on_beyond_its_edge_by_its_factors(target: float, points: list[float]):
+    found = sweep(lambda x: np.log(x / target) ** 2, [1, 2], factors=(2, 4))
+    np.testing.assert_array_equal(found.points, points)
+    assert not found.on_edge
+    assert sweep(lambda x: np.log(x / target) ** 2, [1, 2]).on_edge  # without factors it ends there
+
+
+def test_a_sweep_takes_nothing_that_is_not_finite():
+    found = sweep(lambda x: np.array([np.nan, 3.0, -np.inf]), [1, 2, 3])
+    assert (found.best, found.loss) == (2.0, 3.0)
+    with pytest.raises(ValueError, match="at least one"):
+        sweep(lambda x: x, [])
+    with pytest.raises(ValueError, match="one column"):
+        sweep(lambda x: x[:, 0], [(1, 2)], factors=(2,))
+
+
+def test_validations_go_by_the_plain_mean_or_that_of_logarithms():
+    losses = np.array([1.0, 1e-4])
+    assert mean_loss(losses, None) == pytest.approx(0.50005)
+    assert mean_loss(losses, 1e-6) == pytest.approx((1 + 1e-6) ** 0.5 * (1e-4 + 1e-6) ** 0.5 - 1e-6)
+
+
+def test_the_proximal_operator_follows_where_there_is_one():
+    assert with_prox(optax.sgd, quadratic(dim=2)) is optax.sgd
+    task = sparse_coding()
+    factory = with_prox(optax.sgd, task)
+    assert factory is with_prox(optax.sgd, task)
+    assert isinstance(factory(0.1).init(jnp.zeros(50)), ProximalState)

@@ -1,7 +1,9 @@
 """The shipped optimizers: there, whole, documented, and as good as their cards say."""
 
+import dataclasses
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import learned_opt
 from learned_opt import meta, optimizers, tasks, training, zoo
+from learned_opt.meta.settings import settings_of
 
 NAMES = (
     "lstm-general",
@@ -26,17 +29,42 @@ def test_what_is_shipped():
     assert zoo.DEFAULT in NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", zoo.available(None))
 def test_card_fits_weights_and_recipe(name):
-    card, recipe = learned_opt.available()[name], meta.recipe(name)
-    lopt, theta = zoo.shipped(name)
-    assert card.optimizer == json.loads(json.dumps(optimizers.registry.to_json(recipe.optimizer)))
-    assert card.task == json.loads(json.dumps(tasks.registry.to_json(recipe.task)))
-    assert optimizers.registry.from_json(card.optimizer) == lopt.config
-    assert card.horizon == recipe.settings.horizon
+    """All of them: the model, what it was trained on, every setting, and where it started."""
+    card, recipe, stored = zoo.available(None)[name], meta.recipe(name), zoo.load(name)
+    assert card.config == stored.config
+    assert card.config.kind == stored.kind == recipe.kind.name
+    assert card.config.model == recipe.model
+    assert card.config.task == recipe.task
+    assert card.config.validation_task == recipe.validation_task
+    assert settings_of(card.config) == recipe.settings
+    assert set(card.settings) == {f.name for f in dataclasses.fields(recipe.settings)}
+    assert card.start == recipe.start
+    assert card.command == f"learned-opt train {name}"
     assert card.results
     assert card.known_failures
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(theta))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.theta))
+
+
+@pytest.mark.parametrize("name", ["mlp-general", "boolean-14", "weight-memory"])
+def test_a_run_is_made_again_from_a_card_alone(name):
+    """Two meta-steps of it, and two of its recipe: the same bits."""
+    card, recipe = zoo.available(None)[name], meta.recipe(name)
+    short = {"num_meta_steps": 2, "validate_every": 2, "steps_per_call": 2, "warmup_steps": 0, "quiet": True}
+    if name == "mlp-general":
+        short |= {"num_problems": 2, "horizon": 60, "num_validation_problems": 2, "start": "mlp-general"}
+
+    def trained(model, task, validation_task, settings):
+        validation_task = validation_task and validation_task.make()
+        settings = settings.flat() | short
+        return learned_opt.meta_train(model.make(), task.make(), validation_task=validation_task, **settings)
+
+    config = zoo.Config.from_json(json.loads(json.dumps(card.to_json()))["config"])
+    again = trained(config.model, config.task, config.validation_task, settings_of(config))
+    before = trained(recipe.model, recipe.task, recipe.validation_task, recipe.settings)
+    chex.assert_trees_all_equal(again.last_theta, before.last_theta)
+    assert again.validation_loss == before.validation_loss
 
 
 def test_quadratic_card_holds():
@@ -47,9 +75,11 @@ def test_quadratic_card_holds():
     )
     momentum = training.evaluate(optax.sgd(0.03, momentum=0.9), task, num_steps=100, num_problems=512, seed=7)
     assert ours[:, 100].mean() < 0.2 * momentum[:, -1].mean()
-    # It never ends above where it was at the horizon.
-    later = ours[:, 100:].mean(axis=0)
-    assert later.max() <= later[0]
+    # A longer run does not end above where it was at the horizon. From one step to the next the mean of
+    # chaotic trajectories may rise by a little, and by how much depends on rounding.
+    ends = ours[:, 100::50].mean(axis=0)
+    assert np.all(ends[1:] < ends[0])
+    assert np.all(np.diff(ends) < 0)
 
 
 @pytest.mark.parametrize("name", ["lstm-general", "lstm-mnist", "lstm-quadratic", "mlp-general"])
@@ -96,8 +126,43 @@ def test_learning_rate_and_num_steps_scale_the_updates():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="did you mean 'lstm-mnist'"):
+    with pytest.raises(ValueError, match="unknown shipped optimizer 'lstm_mnist'; did you mean 'lstm-mnist'"):
         learned_opt.pretrained("lstm_mnist")
+    with pytest.raises(ValueError, match="unknown shipped weight 'bolean-16'; did you mean 'boolean-16'"):
+        zoo.load("bolean-16")
+
+
+def test_what_is_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match="boolean-16 is of another kind: function learner, where optimizer is asked for"
+    ):
+        learned_opt.pretrained("boolean-16")
+    with pytest.raises(TypeError, match="this is a weight memory and no learned optimizer"):
+        _ = zoo.load("weight-memory").lopt
+    with pytest.raises(ValueError, match="lstm's theta"):
+        learned_opt.meta_train(optimizers.lstm(hidden_sizes=(3,)), tasks.quadratic(), start="lstm-mnist")
+    with pytest.raises(TypeError, match="tuple is nothing that can be meta-trained"):
+        learned_opt.meta_train((), tasks.quadratic())
+
+
+def test_an_unfinished_run_and_a_missing_one_say_what_to_do(tmp_path):
+    learned_opt.runs.RunDirectory.create(tmp_path / "run", {"kind": "optimizer"})
+    with pytest.raises(FileNotFoundError, match=r"not finished; go on with: learned-opt resume"):
+        zoo.load(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="there is no such run or file"):
+        zoo.load(tmp_path / "absent")
+
+
+def test_files_of_version_0_1_0_are_read(tmp_path):
+    """They say which optimizer they are of, and nothing else."""
+    lopt = optimizers.lstm(hidden_sizes=(4,))
+    path, theta = tmp_path / "old.safetensors", lopt.init(jax.random.key(0))
+    learned_opt.runs.save_weights(path, theta, {"optimizer": optimizers.registry.to_json(lopt.config)})
+    stored = learned_opt.load(path)
+    assert (stored.kind, stored.config.model, stored.config.task) == ("optimizer", lopt.config, None)
+    learned_opt.runs.save_weights(path, theta, {"else": 1}, overwrite=True)
+    with pytest.raises(learned_opt.runs.WeightsError, match="does not say what it is of"):
+        learned_opt.load(path)
 
 
 def test_save_and_load(tmp_path):

@@ -1,0 +1,74 @@
+"""Loss curves: a solver's on the problems of a comparison, and what a cell keeps of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learned_opt import training
+from learned_opt.core.types import Task
+
+DRAWN_STEPS, EXACT_STEPS = 40, 1000  # steps of each problem's curve, and of the mean curve
+
+
+def solver_curves(solve: Callable, task: Task, num_steps: int, keys: Any, chunk: int):
+    """The losses at a solver's iterates, on the problems that `trajectories` draws from the same keys."""
+
+    def one_problem(key, data):
+        sample_key, _, batch_key = jax.random.split(key, 3)
+        problem = task.sample(sample_key)
+        first = task.batch(jax.random.fold_in(batch_key, 0), problem, data)
+        iterates = solve(task, problem, first, num_steps)
+        steps = jnp.arange(num_steps + 1)
+        losses = jax.vmap(
+            lambda p, s: task.loss(p, problem, task.batch(jax.random.fold_in(batch_key, s), problem, data))
+        )(iterates, steps)
+        last = jax.tree.map(lambda leaf: leaf[-1], iterates)
+        return losses, task.metrics(last, problem, data) if task.metrics else {}
+
+    run = jax.jit(
+        lambda k, d: jax.lax.map(lambda key: one_problem(key, d), k, batch_size=min(chunk, k.shape[0]))
+    )
+    return run(keys, task.data)
+
+
+def summary(curves: np.ndarray, horizon: int, window: int = 1) -> dict[str, Any]:
+    """What a cell keeps of loss curves f32[problems, steps + 1], losses averaged over `window` (odd) steps.
+
+    First and final losses, whether all were finite, some 40 losses a problem at geometric steps, their mean.
+    """
+    smooth = _averaged(curves, window)
+    drawn, exact = (_spread(horizon, n) for n in (DRAWN_STEPS, EXACT_STEPS))
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = smooth[:, exact].mean(axis=0)
+    return {
+        "initial": curves[:, 0],
+        "final": training.loss_at(curves, horizon, window).astype(np.float32),
+        "finite": np.isfinite(curves).all(axis=1).tolist(),
+        "steps": drawn,
+        "curves": smooth[:, drawn].astype(np.float32),
+        "mean_steps": exact,
+        "mean_curve": mean.astype(np.float32),
+    }
+
+
+def _averaged(curves: np.ndarray, window: int) -> np.ndarray:
+    """Each loss averaged over the window around it, over less of it near the start."""
+    curves = np.asarray(curves, np.float64)
+    half, last = window // 2, curves.shape[1] - 1
+    if not half:
+        return curves
+    columns = []
+    for step in range(last + 1 - half):
+        reach = min(half, step)
+        columns.append(curves[:, step - reach : step + reach + 1].mean(axis=1))
+    return np.stack(columns, axis=1)
+
+
+def _spread(horizon: int, number: int) -> np.ndarray:
+    """At most about `number` whole steps from 0 to the horizon, spread geometrically."""
+    if horizon <= number:
+        return np.arange(horizon + 1)
+    return np.unique(np.append(0, np.round(np.geomspace(1, horizon, number)).astype(int)))

@@ -1,0 +1,221 @@
+"""What is measured of each shipped weight, and what its card says beside the figures."""
+
+import dataclasses
+
+from learned_opt import meta
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One measurement of an optimizer, in words, and its options of `learned-opt evaluate`."""
+
+    what: str
+    words: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claims:
+    """The hand-written part of a card."""
+
+    summary: str
+    size: str  # what it was tried on
+    known_failures: tuple[str, ...]  # one sentence each, read off the measurements
+    measured: tuple[Claim, ...] = ()
+    lengths: tuple[int, ...] = ()  # examples of a function that a learner is measured on
+
+
+_RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"
+
+_GROUP = "--num-steps 100 --task.penalty group --task.group-size 5"
+
+_TWO_LAYERS = "--num-steps 100 --task.hidden-sizes 32 32 --task.activation relu"
+
+_MNIST_RELU = "--num-steps 100 --task.dataset mnist --task.activation relu"
+
+OPTIMIZERS = {
+    "lstm-quadratic": Claims(
+        summary="Coordinatewise LSTM on quasi-Newton steps of memory two, for Gaussian quadratics.",
+        size="10 to 20 parameters",
+        measured=(
+            Claim("10-d quadratics, step 100 (the horizon it was trained for)"),
+            Claim("10-d quadratics, step 200", "--num-steps 200"),
+            Claim("10-d quadratics, step 1,000", "--num-steps 1000 --num-problems 256"),
+            Claim("20-d quadratics, step 100", "--task.dim 20"),
+            Claim("10-d quadratics of condition number 100, step 100", "--task.condition-number 100"),
+        ),
+        known_failures=(
+            "Most of what it gains comes from the quasi-Newton step, which the baselines lack: with "
+            "meta-parameters of zero the rule reaches about the same loss at step 100. Meta-training gains a "
+            "fifth at step 5.",
+            "L-BFGS with a memory of 10 solves these problems in 50 steps.",
+            "It is for deterministic losses: on minibatches the curvatures that it reads are mostly noise.",
+            "The mean loss is carried by the few worst-conditioned problems; the standard error is large.",
+        ),
+    ),
+    "lstm-sparse-coding": Claims(
+        summary="Coordinatewise LSTM that sets the sizes of proximal steps, for sparse coding objectives.",
+        size="50 parameters",
+        measured=(
+            Claim("LASSO 25x50, step 100", "--num-steps 100"),
+            Claim("LASSO 25x50, step 1,000", "--num-steps 1000"),
+            Claim("25x50 with the l0 penalty, step 100", "--num-steps 100 --task.penalty l0"),
+            Claim("25x50 with the group penalty, step 100", _GROUP),
+        ),
+        known_failures=(
+            "On a few problems in a hundred it circles until its safeguard acts, from step 101 on: over 512 "
+            "LASSO problems the relative gap has a mean of 2e-4 at step 100 (FISTA: 3e-2) and of 9e-9, at "
+            "most 8e-7, at step 1,000 (FISTA: 7e-8, at most 4e-6); its median is 0 in float32 from step 100.",
+            "It was meta-trained on Gaussian dictionaries of 25x50 with unit columns and a weight of 0.005; "
+            "other sizes, weights and curvatures were not measured.",
+            "It needs the proximal operator: without `prox=` it knows nothing of the penalty.",
+        ),
+    ),
+    "lstm-sparse-recovery": Claims(
+        summary="Coordinatewise LSTM that recovers sparse codes in 16 steps from dictionaries new to it.",
+        size="128 to 512 parameters",
+        measured=(
+            Claim("recovery 64x128 in 16 steps", "--num-steps 16"),
+            Claim("recovery 256x512 in 16 steps", _RECOVERY),
+            Claim("the same at an SNR of 20 dB", f"{_RECOVERY} --task.snr-db 20"),
+            Claim("the same, ill-conditioned", f"{_RECOVERY} --task.dictionary ill_conditioned"),
+            Claim("64x128, patches of photographs", "--num-steps 16 --task.dictionary natural_images"),
+            Claim("256x512, patches of photographs", f"{_RECOVERY} --task.dictionary natural_images"),
+        ),
+        known_failures=(
+            "It minimises no objective: its thresholds follow the residual, and its step sizes were trained "
+            "for codes of which about a tenth is active and for a penalty of weight 0.1.",
+            "It was meta-trained on dictionaries of 64x128. On patches of photographs it diverges on half of "
+            "the problems of 256x512, which are worse conditioned.",
+            "Ill-conditioned dictionaries (50) gain 11 dB over FISTA in 16 steps, but LISTA, trained for the "
+            "one dictionary that it is tried on, is 20 dB better still; it needs 24 to 50 steps for that.",
+            "With noise the error no longer falls after about 16 steps, and rises slowly after 50.",
+        ),
+    ),
+    "lstm-mnist": Claims(
+        summary="Coordinatewise LSTM on normalised gradients for small MLPs on MNIST.",
+        size="15,910 to 31,810 parameters",
+        measured=(
+            Claim("MNIST, 20 sigmoid units, step 100", "--extra-steps 100"),
+            Claim("MNIST, 20 sigmoid units, step 200", "--num-steps 200"),
+            Claim("MNIST, 40 sigmoid units, step 100", "--task.hidden-sizes 40"),
+            Claim("MNIST, 20 ReLU units, step 100", "--task.activation relu"),
+        ),
+        known_failures=(
+            "On ReLU units, which it was not trained on, it ends 1.09 times above the best swept baseline at "
+            "step 100 and never reaches swept Adam's loss.",
+            "Its third input is the size of the gradients: networks whose gradients are scaled otherwise are "
+            "another problem to it. lstm-general sees no scale.",
+            "Without decay a conv net (8 and 16 channels, ReLU) diverged between steps 5,000 and 10,000; "
+            "20 ReLU units, two layers of 20, and batches of 32 did not, one seed each. Built with "
+            "num_steps=10_000 it did not diverge on the conv net, on 40 sigmoid units and on Fashion-MNIST: "
+            "losses 0.017, 0.013 and 0.25, test accuracies 0.978, 0.965 and 0.865 at step 10,000, a seed "
+            "each. Give num_steps for long runs: on 20 sigmoid units it then ends at 0.113 at step 2,000, at "
+            "0.131 without it, and swept Adam at 0.146 (five seeds).",
+            "On Rosenbrock's function it diverges at learning_rate=1.",
+        ),
+    ),
+    "lstm-general": Claims(
+        summary="Coordinatewise LSTM on normalised gradients, trained under random scaling: the default.",
+        size="1,510 to 15,910 parameters",
+        measured=(
+            Claim("digits, 20 sigmoid units, step 100"),
+            Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
+            Claim("digits, 20 ReLU units, step 100", "--task.activation relu"),
+            Claim("MNIST, 20 sigmoid units, step 100", "--task.dataset mnist"),
+        ),
+        known_failures=(
+            "On MNIST it ends 1.01 times above the best swept baseline (NAG) at step 100; its advantage "
+            "there is a fast start, and lstm-mnist is better.",
+            "It takes steps of at most 0.1 a coordinate, sized for params of order one; set learning_rate "
+            "for others.",
+            "Only classifiers of up to 15,910 params with one hidden layer were measured, to 1,000 steps on "
+            "digits and to 100 on MNIST.",
+        ),
+    ),
+    "mlp-general": Claims(
+        summary="Small MLP on moments of the gradient, evolved on digits: four numbers of state a parameter.",
+        size="1,510 to 15,910 parameters",
+        measured=(
+            Claim("digits, 20 sigmoid units, step 100", "--num-steps 100"),
+            Claim("digits, 20 sigmoid units, step 1,000", "--num-steps 1000"),
+            Claim("digits, 20 ReLU units, step 100", "--num-steps 100 --task.activation relu"),
+            Claim("digits, two layers of 32 ReLU units, step 100", _TWO_LAYERS),
+            Claim("MNIST, 20 sigmoid units, step 100", "--num-steps 100 --task.dataset mnist"),
+            Claim("MNIST, 20 sigmoid units, step 1,000", "--task.dataset mnist --num-steps 1000"),
+            Claim("MNIST, 20 ReLU units, step 100", _MNIST_RELU),
+        ),
+        known_failures=(
+            "At step 100 it ends 1.61 times above the best swept baseline on 20 sigmoid units of digits, "
+            "and on MNIST, which it was not trained on, 1.16 times with sigmoid and 1.20 times with ReLU "
+            "units, and 1.56 times at step 1,000. lstm-general, with twenty times its state, starts "
+            "faster; this one pays in longer runs on small data and with ReLU units.",
+            "Its first stage alone, mlp-general-short, reaches 0.036 on those digits at step 100, but 14 "
+            "times swept Adam's loss at step 1,000, and 1.3 to 1.6 times the best baseline's on MNIST.",
+            "It was meta-trained once, with one seed, on classifiers of 1,510 params and batches of 128, "
+            "for up to 400 steps. Evolution is noisy: validations between checkpoints differ by a third.",
+            "The second stage was added after the first was seen on the problems above. On others (--seed "
+            "2000) the ratios on digits are 1.60, 0.47, 0.98 and 0.68.",
+            "Its steps are sized for params of order one; set learning_rate for others.",
+        ),
+    ),
+}
+
+
+def _learner(name: str, lengths: tuple[int, ...], *known_failures: str) -> Claims:
+    summary = meta.recipe(name).summary
+    span = f"{min(lengths):,} {'to' if len(lengths) > 2 else 'and'} {max(lengths):,}"
+    return Claims(
+        summary=summary[0].upper() + summary[1:],
+        size=f"{span} examples of a function",
+        known_failures=known_failures,
+        lengths=lengths,
+    )
+
+
+LEARNERS = {
+    "boolean-16": _learner(
+        "boolean-16",
+        (256, 64, 1000),
+        "Six cells learn it from about a third of all starts; its recipe keeps the best of eight. With two "
+        "other seeds the recipe ends at mean squared errors of 0.00415 and 0.00399.",
+        "Inputs and targets are 0 or 1; it was never shown noise.",
+    ),
+    "boolean-14": _learner(
+        "boolean-14",
+        (64, 256),
+        "It says 1/2 for a pair until it is shown the answer. On 64 examples its mean squared error is at "
+        "least 0.0156, above the Bayes-optimal predictor's, which rules functions out.",
+        "Its figures on held-out functions are those of one split of the functions, split 0; the suite "
+        "held_out has others.",
+    ),
+    "semilinear": _learner(
+        "semilinear",
+        (64, 1000),
+        "By distillation: it was not trained on the functions' values, but on what the Bayes-optimal "
+        "predictor says of 24 examples of each function.",
+        "What it loses to the Bayes-optimal predictor it loses mostly in the first ten examples.",
+    ),
+    "quadratic": _learner(
+        "quadratic",
+        (100, 1000),
+        "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
+    ),
+}
+
+MEMORIES = {
+    "weight-memory": Claims(
+        summary="LSTM whose 193 cells are the weights of a perceptron; learns noisy binary problems of 4 "
+        "inputs in one pass.",
+        size="193 cells, up to 180 training samples",
+        known_failures=(
+            "It expects two half-spaces combined by XOR, seen through noise: without any noise an RBF "
+            "support vector machine is better.",
+            "Of a problem of more than 4 inputs it sees four principal components only.",
+            "The loss rises slightly while it goes on without targets, because it goes on changing the "
+            "weights; predict uses those that it has when the targets end.",
+            "More than 180 samples do not help one order: each shows 180 of them.",
+        ),
+    ),
+}
+
+CLAIMS: dict[str, Claims] = {**OPTIMIZERS, **LEARNERS, **MEMORIES}

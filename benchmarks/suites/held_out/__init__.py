@@ -1,0 +1,1 @@
+"""Functions that training held out."""

@@ -1,0 +1,1 @@
+"""Function learners: which network learns which functions."""

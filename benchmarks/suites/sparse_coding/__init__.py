@@ -1,0 +1,1 @@
+"""Sparse coding, its solvers, and the networks unrolled from them."""

@@ -1,0 +1,1 @@
+"""A weight memory beside other learning algorithms."""

@@ -1,0 +1,156 @@
+"""What the commands do for function learners: networks that learn a function in their own state."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from learned_opt import in_context, meta, reports, runs, zoo
+from learned_opt.cli.options import parse
+from learned_opt.cli.stored import report_path, trained_on, write_report
+from learned_opt.in_context.functions.evaluation import SETTLED, Evaluation
+from learned_opt.meta.settings import settings_of
+from learned_opt.training.estimators.settings import check_positive
+
+COLUMNS = {
+    "functions": reports.Column("functions"),
+    "mse": reports.Column("mean squared error", digits=3),
+    "spread": reports.Column("spread over seeds", digits=2),
+    "bayes_mse": reports.Column("Bayes-optimal", digits=3),
+    "settled_mse": reports.Column(f"from example {SETTLED + 1} on", digits=3),
+    "accuracy": reports.Column("accuracy"),
+    "bayes_accuracy": reports.Column("Bayes-optimal accuracy"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of evaluate for a function learner.
+
+    Attributes:
+        length: examples of each function; as in its validation by default.
+        num_functions: functions in a sequence, one after another without reset.
+        num_sequences: fresh sequences of each seed.
+        seeds: how many times; the spread is over them.
+        seed: the first.
+        out: writes a report to this HTML file.
+    """
+
+    length: int | None = None
+    num_functions: int = 1
+    num_sequences: int = 1000
+    seeds: int = 3
+    seed: int = 1000
+    out: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectOptions:
+    """Options of inspect for a function learner.
+
+    Attributes:
+        out: of the report; NAME.html by default, or report.html in the run's directory.
+        settled: examples of a function before cells are read.
+        seed: of the sequences.
+    """
+
+    out: Path | None = None
+    settled: int = 32
+    seed: int = 0
+
+
+def evaluate(what: str, words: Sequence[str]) -> None:
+    """Runs `learned-opt evaluate` for a function learner."""
+    about = "Runs a function learner on fresh sequences, its state reset at the start of each."
+    options = parse(EvaluateOptions, words, f"learned-opt evaluate {what}", about)
+    check_positive(options, "seeds")
+    if options.out is not None:
+        reports.require_plots()
+    stored = zoo.load(what, "function learner")
+    trained_on(what, stored)
+    length = settings_of(stored.config).estimator.test_length if options.length is None else options.length
+    evaluations: dict[str, list[Evaluation]] = {}
+    with Console(stderr=True).status("compiling"):
+        for part, family in parts(stored).items():
+            evaluations[part] = [
+                in_context.evaluate_learner(
+                    stored.model,
+                    stored.theta,
+                    family,
+                    length=length,
+                    num_functions=options.num_functions,
+                    num_sequences=options.num_sequences,
+                    seed=options.seed + i,
+                )
+                for i in range(options.seeds)
+            ]
+    rows = [{"functions": part, **in_context.mean_summary(each)} for part, each in evaluations.items()]
+    columns = {k: c for k, c in COLUMNS.items() if any(row.get(k) is not None for row in rows)}
+    title = f"{Path(what).stem}, {length} examples of a function"
+    Console().print(reports.terminal_table(rows, columns, title=title))
+    if options.out is not None:
+        errors = reports.Section(
+            "Errors",
+            rows=rows,
+            columns=columns,
+            figures=[
+                in_context.error_curve({Path(what).stem: first}, title=f"Error against time, {part}")
+                for part, (first, *_) in evaluations.items()
+            ],
+            command=" ".join(["learned-opt evaluate", what, *words]),
+        )
+        sections = [errors, *_training(what, stored, rows[0])]
+        write_report(options.out, f"{Path(what).stem} on fresh sequences", stored, sections)
+
+
+def inspect(what: str, words: Sequence[str]) -> None:
+    """Runs `learned-opt inspect` for a function learner."""
+    about = "Takes a function learner apart: its account in the terminal, all of it in one HTML report."
+    options = parse(InspectOptions, words, f"learned-opt inspect {what}", about)
+    reports.require_plots()
+    stored = zoo.load(what, "function learner")
+    family = trained_on(what, stored).make()
+    with Console(stderr=True).status("compiling"):
+        ablation = in_context.inspect_learner(
+            stored.model,
+            stored.theta,
+            family,
+            settled=options.settled,
+            length=options.settled + 64,
+            seed=options.seed,
+        )
+    sentences = in_context.describe(ablation)
+    print("\n".join(sentences))
+    sections = in_context.ablation_sections(ablation, sentences)
+    write_report(options.out or report_path(what), f"Inside {Path(what).stem}", stored, sections)
+
+
+def after_training(run: meta.Run) -> str:
+    """What there is to say of a finished run."""
+    settings = settings_of(zoo.load(run.directory or "").config)
+    epochs = settings.num_meta_steps * settings.estimator.epochs_per_step
+    return (
+        f"validation loss {run.validation_loss:.4g} after {epochs:,.0f} epochs\n"
+        f"next: learned-opt evaluate {run.directory}"
+    )
+
+
+def parts(stored: zoo.Stored) -> dict[str, in_context.Family]:
+    """The family that a learner was trained on, and what was held out of it."""
+    config = stored.config.task
+    if getattr(config, "num_held_out", 0):
+        held_out = dataclasses.replace(config, part="held_out").make()
+        return {"training": config.make(), "held out": held_out}
+    return {config.name: config.make()}
+
+
+def _training(what: str, stored: zoo.Stored, row: Mapping[str, Any]) -> list[reports.Section]:
+    """How a run came to its learner."""
+    if not Path(what).is_dir():
+        return []
+    rows = runs.read_metrics(runs.RunDirectory.open(what).metrics_path)
+    estimator = settings_of(stored.config).estimator
+    curve = in_context.training_curve(rows, estimator, row["bayes_mse"], title="Meta-training")
+    return [reports.Section("Meta-training", figures=[curve])]

@@ -1,0 +1,139 @@
+"""What the commands do for learned optimizers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import optax
+import tyro
+from rich.console import Console
+
+from learned_opt import meta, reports, tasks, training, zoo
+from learned_opt.cli.comparison import comparison_sections, print_comparison
+from learned_opt.cli.options import chosen, parse, with_configs
+from learned_opt.cli.stored import trained_on
+from learned_opt.meta.settings import settings_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of evaluate for a learned optimizer.
+
+    Attributes:
+        task_name: a task to measure it on, in place of the one that it was trained on.
+        num_steps: the step at which losses are compared; the horizon that it was trained for by default.
+        extra_steps: steps beyond it that the curves show.
+        num_problems: fresh problems.
+        window: a loss is averaged over this odd number of steps around num_steps.
+        learning_rate: factor on the learned updates.
+        seed: of the fresh problems; the sweeps use the next seed.
+        out: writes a report to this HTML file.
+    """
+
+    task_name: Annotated[str | None, tyro.conf.arg(name="task")] = None
+    num_steps: int = 100
+    extra_steps: int = 0
+    num_problems: int = 64
+    window: int = 1
+    learning_rate: float = 1.0
+    seed: int = 1000
+    out: Path | None = None
+
+
+# What the claims in the cards and in the README are measured with, unless told otherwise.
+DEFAULTS: dict[str, Options] = {
+    "quadratic": Options(num_problems=1000),
+    "classification": Options(num_problems=5, window=9),
+    "sparse_coding": Options(num_problems=128),
+}
+
+
+def evaluate(what: str, words: Sequence[str]) -> None:
+    """Runs `learned-opt evaluate` for a learned optimizer."""
+    words = [what, *words]
+    with Console(stderr=True).status("compiling") as status:
+        label, options, comparison = measure(words, lambda entry: status.update(f"running {entry}"))
+    print_comparison(comparison, label, options.task)
+    if options.out is not None:
+        reports.write_report(
+            options.out,
+            title=f"{label} beside swept baselines",
+            summary=f"Task: {options.task}.",
+            sections=comparison_sections(
+                comparison, label, options.task, " ".join(["learned-opt evaluate", *words])
+            ),
+        )
+        print(f"report: {options.out}")
+
+
+def measure(
+    words: Sequence[str], on_progress: Callable[[str], None] = lambda name: None
+) -> tuple[str, Any, training.Comparison]:
+    """What `learned-opt evaluate` measures by its words: the optimizer's label, the options, the comparison.
+
+    `on_progress` is called with the name of each optimizer before its turn.
+    """
+    what, *rest = words
+    stored = zoo.load(what, "optimizer")
+    task = _task(what, stored, chosen(rest, "--task"))
+    options_class = with_configs(Options, task=task)
+    defaults = DEFAULTS.get(task.name, Options())
+    if stored.config.settings is not None:
+        horizon = settings_of(stored.config).estimator.horizon
+        defaults = dataclasses.replace(defaults, num_steps=horizon)
+    options: Any = parse(
+        options_class,
+        rest,
+        f"learned-opt evaluate {what}",
+        "Compares an optimizer with swept baselines on fresh problems.",
+        default=options_class(**dataclasses.asdict(defaults)),
+    )
+    if options.out is not None:
+        reports.require_plots()
+    label = Path(what).stem
+    comparison = training.compare(
+        {label: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},
+        options.task.make(),
+        num_steps=options.num_steps,
+        extra_steps=options.extra_steps,
+        num_problems=options.num_problems,
+        window=options.window,
+        seed=options.seed,
+        on_progress=on_progress,
+    )
+    return label, options, comparison
+
+
+def inspect(what: str, words: Sequence[str]) -> None:
+    """Says what there is in place of `learned-opt inspect` for a learned optimizer."""
+    raise ValueError(
+        f"{what} is a learned optimizer, and inspect takes function learners and weight memories apart; see "
+        f"`learned-opt evaluate {what}`, or `learned-opt doctor` for a recipe or a run"
+    )
+
+
+def after_training(run: meta.Run) -> str:
+    """What there is to say of a finished run."""
+    return (
+        f"validation loss {run.validation_loss:.4g}, swept Adam's {run.adam_loss:.4g} "
+        f"(ratio {run.validation_loss / run.adam_loss:.3f})\n"
+        f"next: learned-opt evaluate {run.directory}"
+    )
+
+
+def _task(what: str, stored: zoo.Stored, name: str | None) -> Any:
+    """The configuration of the task to measure an optimizer on."""
+    if name is None:
+        return _plain(trained_on(what, stored, "name a task to measure it on: --task NAME"))
+    task = tasks.registry.get(name)
+    if any(field.default is dataclasses.MISSING for field in dataclasses.fields(task)):
+        raise ValueError(f"--task {name}: that wraps other tasks; name a task by itself")
+    return task()
+
+
+def _plain(task: Any) -> Any:
+    """The task inside its augmentations, the first of a mixture: problems are compared on as they are."""
+    while hasattr(task, "task") or hasattr(task, "tasks"):
+        task = task.task if hasattr(task, "task") else task.tasks[0]
+    return task

@@ -1,0 +1,1 @@
+"""Function learners: recurrent networks that learn a function in their state."""

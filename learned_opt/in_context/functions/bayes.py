@@ -1,0 +1,124 @@
+"""Bayes-optimal predictors: the limit that a learner of functions cannot go below.
+
+Each is told the distribution that functions are drawn from and sees what a learner sees. It predicts the
+mean of its posterior, which no other predictor beats in expected squared error.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.types import Array
+
+Predictor = Callable[[Array, Array], Array]  # x f32[T, 2], y f32[T] -> f32[T], from y before each alone
+
+PRIOR_VARIANCE = 1 / 3  # of a number that is uniform on [-1, 1]
+# Observations are exact. The variance only keeps float32 from dividing rounding errors by each other.
+NOISE_VARIANCE = 1e-5
+CUBE_MARGIN = 0.01
+
+
+def among_tables(tables: Array) -> Predictor:
+    """The exact posterior mean over the equally likely truth tables f32[num_functions, 4]."""
+
+    def predictor(x: Array, y: Array) -> Array:
+        values = tables[:, row_of(x)]  # [num_functions, T]
+        wrong = jnp.cumsum(jnp.abs(values - y[None, :]) > 0.5, axis=1)
+        wrong_before = jnp.pad(wrong, ((0, 0), (1, 0)))[:, :-1]
+        possible = (wrong_before == 0).astype(jnp.float32)
+        # A function outside the set leaves none; then all of them count, and not none.
+        possible = jnp.where(possible.sum(0, keepdims=True) > 0, possible, jnp.ones_like(possible))
+        return (possible * values).sum(0) / possible.sum(0)
+
+    return predictor
+
+
+def row_of(x: Array) -> Array:
+    """The row of a truth table, i32[...], for pairs of bits x f32[..., 2]: `2 x1 + x2`."""
+    return (2 * x[..., 0] + x[..., 1]).astype(jnp.int32)
+
+
+def linear_regression(features: Callable[[Array], Array], offset: float, scale: float) -> Predictor:
+    """Bayesian linear regression of `y = offset + scale * w . features(x)` without noise.
+
+    The weights' prior, uniform on [-1, 1], is replaced by a Gaussian of the same variance: what remains is
+    the best predictor that is linear in the targets. As soon as there are as many examples as weights it
+    knows the function, as the exact posterior does.
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        a = jax.vmap(features)(x)
+        mean = jnp.zeros(a.shape[1], jnp.float32)
+        (_, _), outputs = jax.lax.scan(
+            lambda carry, row: _regress(carry, row, lambda mean, a: mean @ a),
+            (mean, _prior(a.shape[1])),
+            (a, (y - offset) / scale),
+        )
+        return offset + scale * outputs
+
+    return predictor
+
+
+def particles(
+    features: Callable[[Array], Array],
+    link: Callable[[Array], Array],
+    inverse_link: Callable[[Array], Array],
+    num_features: int,
+    num_particles: int = 2048,
+) -> Predictor:
+    r"""The posterior mean of `y = link(w . features(x))` over weights uniform on [-1, 1], by particles.
+
+    A noiseless example leaves a slice of the cube of weights, on which the posterior is uniform. The
+    particles are draws from a Gaussian of the cube's variance, moved into the slice by the gain of linear
+    regression, which makes them draws from the Gaussian on it. Each is weighted by the uniform density over
+    the Gaussian one, :math:`1[w \in \text{cube}]\, e^{|w|^2 / 2 \sigma^2}`. They are always the same draws.
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        a = jax.vmap(features)(x)
+        half = jax.random.normal(jax.random.key(0), (num_particles // 2, num_features))
+        # In pairs of opposite sign, so that the prior's mean is exact.
+        w = jnp.sqrt(jnp.float32(PRIOR_VARIANCE)) * jnp.concatenate([half, -half])
+
+        def posterior(w: Array) -> Array:
+            inside = jnp.all(jnp.abs(w) <= 1 + CUBE_MARGIN, axis=1)
+            size = jnp.square(w).sum(1) / (2 * PRIOR_VARIANCE)
+            return jax.nn.softmax(size + jnp.where(inside, 0.0, -1e4))
+
+        z = inverse_link(y)
+        # As many examples as weights leave a point of the slice, up to rounding; after twice as many, one
+        # particle does for all.
+        early = 2 * num_features
+        (w, covariance), first = jax.lax.scan(
+            lambda carry, row: _regress(carry, row, lambda w, a: posterior(w) @ link(w @ a)),
+            (w, _prior(num_features)),
+            (a[:early], z[:early]),
+        )
+        _, rest = jax.lax.scan(
+            lambda carry, row: _regress(carry, row, lambda w, a: link(w @ a)),
+            (posterior(w) @ w, covariance),
+            (a[early:], z[early:]),
+        )
+        return jnp.concatenate([first, rest])
+
+    return predictor
+
+
+def _prior(num_features: int) -> Array:
+    return PRIOR_VARIANCE * jnp.eye(num_features, dtype=jnp.float32)
+
+
+def _regress(
+    carry: tuple[Array, Array], row: tuple[Array, Array], predict: Callable[[Array, Array], Array]
+) -> tuple[tuple[Array, Array], Array]:
+    """Predicts an example from weights, one vector or many, and then updates them with it."""
+    (w, covariance), (a, z) = carry, row
+    output = predict(w, a)
+    gain = covariance @ a / (a @ covariance @ a + NOISE_VARIANCE)
+    error = z - w @ a
+    w = w + (error * gain if w.ndim == 1 else error[:, None] * gain[None, :])
+    # Joseph's form, which stays positive where the shorter one does not.
+    rest = jnp.eye(a.shape[0], dtype=jnp.float32) - jnp.outer(gain, a)
+    covariance = rest @ covariance @ rest.T + NOISE_VARIANCE * jnp.outer(gain, gain)
+    return (w, covariance), output

@@ -1,0 +1,1 @@
+"""Weight memories: an LSTM whose cells hold the weights of another network."""

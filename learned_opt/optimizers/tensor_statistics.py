@@ -1,0 +1,206 @@
+"""What a controller is told of each tensor: numbers without a scale, from sums over the tensor.
+
+Gradients are computed with in units of the largest entry that a tensor's gradients have had, and all that is
+remembered of them is of their first power: their squares would leave the range of float32 from 1e-19 on.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from learned_opt.core.types import Array
+
+MOMENTUM, SECOND, TRAIL, RECENT, AGREEMENT = 0.9, 0.999, 0.97, 0.9, 0.95  # decay rates of means
+FORGET = 0.9995  # decay rate of the unit, that of the root of the second moment
+LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32 numbers
+OUTLIER = 5.0  # a gradient more than so many times as large as usual is cut to that
+
+FEATURES = (
+    "one", "time", "snr", "decline", "fast_up", "fast_down", "slow_up", "slow_down", "straight", "size",
+    "matrix", "fan_in", "known", "progress", "log_step",
+)  # fmt: skip
+
+
+class TensorStatistics(NamedTuple):
+    """What is remembered of each tensor, f32[num_tensors] each.
+
+    Attributes:
+        age: updates whose gradient was not all zeros.
+        peak: the unit: the largest entry of a gradient so far, slowly forgotten.
+        total: root of the sum of the gradients' mean squares.
+        recent: root of the mean of the last ten or so of them.
+        usual: root of their mean over as many as the second moment's.
+        momentum: root mean square of the momentum.
+        size: root mean square of the param.
+        log_step: what the controller has added to the log step.
+        fast: mean cosine of a gradient and the momentum before it.
+        slow: mean cosine of a gradient and the trail of updates.
+        pace: mean root mean square of the updates.
+    """
+
+    age: Array
+    peak: Array
+    total: Array
+    recent: Array
+    usual: Array
+    momentum: Array
+    size: Array
+    log_step: Array
+    fast: Array
+    slow: Array
+    pace: Array
+
+    @classmethod
+    def first(cls, param: Any) -> Array:
+        """A tensor's row before any update, f32[11]."""
+        row = jnp.zeros(len(cls._fields), jnp.float32)
+        return row.at[cls._fields.index("size")].set(root_mean_square(param))
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Array], gradients: Sequence[Array], params: Sequence[Any] | None) -> Self:
+        """The statistics with this step's unit and the params' sizes."""
+        old = cls(*jnp.stack(rows, axis=1))
+        largest = jnp.stack([jnp.max(jnp.abs(g), initial=0.0) for g in gradients])
+        size = old.size if params is None else jnp.stack([root_mean_square(p) for p in params])
+        return old._replace(peak=jnp.maximum(largest, FORGET * old.peak), size=size)
+
+    @property
+    def unit(self) -> Array:
+        """What to divide gradients by, never zero."""
+        return jnp.where(self.peak > 0, self.peak, 1)
+
+    @property
+    def log_decline(self) -> Array:
+        """Log of the gradients' size of late over their mean size so far."""
+        recent = self.recent / self.unit * inverse(root(jnp.maximum(1 - RECENT**self.age, 1 - RECENT)))
+        average = self.total / self.unit * inverse(root(jnp.maximum(self.age, 1)))
+        return log_ratio(recent, average, -30.0, 2.0)
+
+    def rows(self) -> list[Array]:
+        """A row for each tensor."""
+        return list(jnp.stack(self, axis=1))
+
+
+def moments(x: Array, mu: Array, trail: Array, unit: Array) -> Array:
+    """Means over a tensor of the gradient's products with itself, the old momentum and the trail, f32[4].
+
+    The gradient x is in its unit, all else is not: a product with it is of the other's size.
+    """
+    pairs = (_mean(x * x), _mean(x * mu) / unit, _mean(x * trail), _mean(trail * trail))
+    return jnp.stack(pairs)
+
+
+def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array]:
+    """The next statistics and the factor, at most 1, on each tensor's gradient; 0 where there is none."""
+    power, with_mu, with_trail, trail = sums
+    unit = old.unit
+    some = power > 0
+    usual = old.usual / unit * inverse(root(1 - SECOND**old.age))
+    cut = jnp.minimum(1, OUTLIER * usual * inverse(root(power)))
+    cut = jnp.where(some, jnp.where(old.age > 0, cut, 1), 0)
+    fast = with_mu * inverse(root(power) * old.momentum / unit)
+    slow = with_trail * inverse(root(power) * root(trail))
+    power, with_mu = power * jnp.square(cut), with_mu * cut
+
+    def mean(root_of_old: Array, decay: float) -> Array:
+        return root(decay * jnp.square(root_of_old / unit) + (1 - decay) * power) * unit
+
+    # The mean square of a sum, from those of its terms and of their product.
+    a, b = MOMENTUM, 1 - MOMENTUM
+    momentum = a * a * jnp.square(old.momentum / unit) + 2 * a * b * with_mu + b * b * power
+    new = old._replace(
+        age=old.age + 1,
+        total=root(jnp.square(old.total / unit) + power) * unit,
+        recent=mean(old.recent, RECENT),
+        usual=mean(old.usual, SECOND),
+        momentum=root(momentum) * unit,
+        fast=RECENT * old.fast + (1 - RECENT) * fast,
+        slow=AGREEMENT * old.slow + (1 - AGREEMENT) * slow,
+    )
+    new = TensorStatistics(*(jnp.where(some, x, y) for x, y in zip(new, old, strict=True)))
+    return new, cut
+
+
+def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:
+    """The root mean square of Nesterov's momentum, .81 of the old momentum and .19 of the gradient."""
+    power, with_mu, _, _ = sums
+    a, b = MOMENTUM**2, (1 - MOMENTUM**2) * cut
+    square = a * a * jnp.square(old.momentum / old.unit) + 2 * a * b * with_mu + b * b * power
+    return root(square) * old.unit
+
+
+def features(
+    new: TensorStatistics,
+    old: TensorStatistics,
+    sums: Array,
+    shapes: Sequence[tuple[int, ...]],
+    look: Array,
+    progress: Array,
+    known: Array,
+) -> Array:
+    """What the controller sees, of order one, f32[num_tensors, num_features]."""
+    trail = sums[3]
+    age = new.age
+    look = look / new.unit / jnp.maximum(1 - MOMENTUM ** (age + 1), 1 - MOMENTUM)
+    recent = new.recent / new.unit * inverse(root(jnp.maximum(1 - RECENT**age, 1 - RECENT)))
+    fast = new.fast / jnp.maximum(1 - RECENT**age, 1 - RECENT)
+    slow = new.slow / jnp.maximum(1 - AGREEMENT**age, 1 - AGREEMENT)
+    fan_in = np.log([max(fans(s)[0] if len(s) > 1 else fans(s)[1], 1) for s in shapes])
+    ones = jnp.ones_like(age)
+    values = {
+        "one": ones,
+        "time": jnp.log1p(age / 30) / 4,
+        "snr": log_ratio(look, recent, -3.0, 0.5) + 1,
+        "decline": jnp.maximum(new.log_decline, -20) / 3,
+        "fast_up": jnp.maximum(fast, 0),
+        "fast_down": jnp.minimum(fast, 0),
+        "slow_up": jnp.maximum(slow, 0),
+        "slow_down": jnp.minimum(slow, 0),
+        "straight": log_ratio(root(trail), old.pace, -4.0, 0.0) / 2 + 0.5,
+        "size": log_ratio(new.size, size_floors(shapes), -3.0, 3.0) / 3,
+        "matrix": jnp.asarray([len(s) > 1 for s in shapes], jnp.float32),
+        "fan_in": jnp.asarray(fan_in / 4 - 0.7, jnp.float32),
+        "known": jnp.where(known, ones, 0),
+        "progress": ones * progress,
+        "log_step": new.log_step / 2,
+    }
+    return jnp.stack([values[name] for name in FEATURES], axis=1)
+
+
+def size_floors(shapes: Sequence[tuple[int, ...]]) -> Array:
+    """The least size that steps are relative to: params that start at zero have to get away."""
+    floors = [0.1 / max(fans(s)[0], 1) ** 0.5 if len(s) > 1 else 0.5 for s in shapes]
+    return jnp.asarray(floors, jnp.float32)
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tensor as a matrix: all axes but the last, and the last."""
+    return (int(np.prod(shape[:-1])), shape[-1]) if len(shape) > 1 else (1, int(np.prod(shape)))
+
+
+def root_mean_square(x: Any) -> Array:
+    """Over the whole of a tensor, 0 for an empty one; at most 1e18."""
+    return jnp.minimum(root(_mean(jnp.square(jnp.asarray(x).astype(jnp.float32)))), 1e18)
+
+
+def root(x: Array) -> Array:
+    """A root whose derivative at zero is zero."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+
+
+def inverse(x: Array) -> Array:
+    """1 / x, and 0 for 0."""
+    return jnp.where(x > 0, 1 / jnp.where(x > 0, x, 1), 0)
+
+
+def log_ratio(a: Array, b: Array, low: float, high: float) -> Array:
+    """log(a / b) within bounds; 0 where either is 0."""
+    ok = (a > 0) & (b > 0)
+    ratio = jnp.where(ok, a, 1) / jnp.where(ok, b, 1)
+    return jnp.where(ok, jnp.clip(jnp.log(jnp.where(ratio > 0, ratio, 1)), low, high), 0)
+
+
+def _mean(x: Array) -> Array:
+    return jnp.sum(x) / max(x.size, 1)

@@ -1,0 +1,176 @@
+"""Tables: which of a result's numbers are shown and how, as text for reports and for the terminal."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Rows = Sequence[Mapping[str, Any]]
+
+FLAGS = ("on_edge", "unranked")  # keys of a row that are not columns
+WARNING, EN_DASH = "⚠", "\N{EN DASH}"
+EDGE_WARNING = f"{WARNING} the best swept value lies on the edge of its grid: a better one may exist"
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a table is shown.
+
+    Attributes:
+        label: its heading.
+        best: which end of its numbers is good; the best is set in bold.
+        digits: significant digits of its numbers.
+        interval: the keys of the lower and the upper end of its numbers' intervals, which are shown behind
+            the numbers unless both ends are equal.
+
+    Example:
+        >>> Column("mean loss", best="low").digits
+        4
+    """
+
+    label: str
+    best: Literal["low", "high"] | None = None
+    digits: int = 4
+    interval: tuple[str, str] | None = None
+
+    def __post_init__(self):
+        if self.best not in (None, "low", "high"):
+            raise ValueError(f'best={self.best!r}: it must be "low", "high" or None')
+        if self.digits < 1:
+            raise ValueError(f"digits={self.digits!r}: it must be at least 1")
+
+
+def format_value(value: Any, digits: int = 4) -> str:
+    """A value as tables show it, with so many significant digits if it is a float; an en dash for `None`."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return EN_DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # once it is rounded
+    if digits <= exponent < 7:
+        return f"{value:,.0f}"
+    text = f"{value:#.{digits}g}".rstrip(".")
+    return re.sub(r"e([+-])0*", lambda e: "e" + e[1].strip("+"), text)
+
+
+def terminal_table(
+    rows: Rows, columns: Mapping[str, Column] | None = None, *, title: str | None = None
+) -> "Table":
+    """A table for a rich console, with the numbers as a report shows them.
+
+    Args:
+        rows: as in `Section`.
+        columns: as in `Section`.
+        title: above the table.
+
+    Returns:
+        The table; print it with `rich.console.Console().print`.
+
+    Example:
+        >>> table = terminal_table([{"optimizer": "adam", "loss": 0.1}])
+        >>> [list(column.cells)[0].plain for column in table.columns]
+        ['adam', '0.1000']
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = table_cells(rows, columns)
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        caption=Text(EDGE_WARNING) if cells.on_edge else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for i, (label, numeric) in enumerate(cells.head):
+        table.add_column(
+            Text(label),
+            justify="right" if numeric else "left",
+            # Folded, not cut off: 1.77 for 1.778 would be another number. The rows' names stay whole.
+            overflow="fold",
+            no_wrap=i == 0 and not numeric,
+        )
+    for row in cells.body:
+        table.add_row(*(Text(text, style="bold" if best else "") for text, best in row))
+    return table
+
+
+class Cells(NamedTuple):
+    """A table as text: (label, numeric) for each column, and (text, best) for each cell of each row."""
+
+    head: list[tuple[str, bool]]
+    body: list[list[tuple[str, bool]]]
+    on_edge: bool
+
+
+def table_cells(rows: Rows, columns: Mapping[str, Column] | None) -> Cells:
+    """A table's cells as text, and which are the best of their columns; arguments as in `Section`."""
+    if columns is None:
+        keys = dict.fromkeys(key for row in rows for key in row if key not in FLAGS)
+        columns = {key: Column(key.replace("_", " ")) for key in keys}
+    if rows and not columns:
+        raise ValueError("the table has rows and no columns; name at least one column")
+    head = []
+    for key, column in columns.items():
+        values = [row.get(key) for row in rows]
+        head.append((column.label, all(v is None or _is_number(v) for v in values)))
+    texts = [_column_cells(rows, key, column) for key, column in columns.items()]
+    body = [list(cells) for cells in zip(*texts, strict=True)]
+    for row, cells in zip(rows, body, strict=True):
+        if row.get("on_edge"):
+            cells[0] = (f"{cells[0][0]} {WARNING}", cells[0][1])
+    return Cells(head, body, any(row.get("on_edge") for row in rows))
+
+
+def _column_cells(rows: Rows, key: str, column: Column) -> list[tuple[str, bool]]:
+    shown = [(row, format_value(row.get(key), column.digits)) for row in rows]
+    ranked = {
+        text: row[key] for row, text in shown if _is_finite_number(row.get(key)) and not row.get("unranked")
+    }
+    best = None
+    if column.best and len(ranked) > 1:
+        # Compared as shown: a difference that cannot be seen is none.
+        best = (min if column.best == "low" else max)(ranked, key=ranked.__getitem__)
+    return [
+        (
+            text + _interval(row, column) if _is_finite_number(row.get(key)) else text,
+            text == best and not row.get("unranked"),
+        )
+        for row, text in shown
+    ]
+
+
+def _interval(row: Mapping[str, Any], column: Column) -> str:
+    ends = [row.get(key) for key in column.interval or ()]
+    if not ends or any(end is None for end in ends) or ends[0] == ends[1]:
+        return ""
+    low, high = (format_value(end, max(column.digits - 1, 2)) for end in ends)
+    return f" [{low}, {high}]"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _is_finite_number(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value)

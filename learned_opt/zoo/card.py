@@ -1,0 +1,180 @@
+"""Cards: what a shipped weight is, how it was made, what it can do and where it fails."""
+
+import dataclasses
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from learned_opt.core.config import validated
+from learned_opt.zoo.config import Config
+
+WIDTH = 88
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The card of a shipped weight.
+
+    Attributes:
+        name: that `zoo.load` takes, and `pretrained` that of an optimizer.
+        summary: one sentence: what it is for.
+        config: the model, what it was meta-trained on, and all settings, as `Config.to_json` gives them.
+        start: the recipe whose theta it goes on from, or `None`.
+        command: the one that meta-trains it again.
+        commit: that of the code that meta-trained it.
+        compute: the device and how long it took.
+        versions: of the packages, by name.
+        size: what it was tried on, such as `"10 to 8e3 parameters"`.
+        results: one row a measurement: what was measured, ours, the references, the command.
+        known_failures: one sentence each.
+
+    Example:
+        >>> from learned_opt import zoo
+        >>> card = zoo.available("function learner")["boolean-16"]
+        >>> card.seed, card.config.model.num_cells
+        (1, (6,))
+        >>> Card.from_json(card.to_json()) == card
+        True
+        >>> print(card)  # doctest: +ELLIPSIS
+        boolean-16
+        All functions of two bits...
+    """
+
+    name: str
+    summary: str
+    config: Config
+    start: str | None
+    command: str
+    commit: str
+    compute: str
+    versions: dict[str, str]
+    size: str
+    results: list[dict[str, Any]]
+    known_failures: list[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the meta-training, as JSON."""
+        return self.config.settings or {}
+
+    @property
+    def seed(self) -> int:
+        """Of the meta-training."""
+        return self.settings["seed"]
+
+    @property
+    def horizon(self) -> int:
+        """Inner steps that it was meta-trained for; `AttributeError` where there are none."""
+        if "horizon" not in self.settings["estimator"]:
+            raise AttributeError(f"{self.name} is a {self.config.kind}, which has no horizon")
+        return self.settings["estimator"]["horizon"]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Card":
+        """The card that `to_json` gave.
+
+        Args:
+            data: the fields by name.
+
+        Returns:
+            The card.
+
+        Raises:
+            ValueError: naming each field that is unknown, missing or of a wrong type.
+        """
+        if not isinstance(data, dict):
+            raise ValueError(f"a card is a dictionary of its fields, got {data!r}")
+        what = f"card {data.get('name', 'without a name')!r}"
+        config = data.get("config")
+        if isinstance(config, dict):
+            data = data | {"config": Config.from_json(config)}
+        return validated(cls, data, what)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, of JSON's types; `ValueError` naming a field of a wrong type."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain = json.loads(json.dumps(fields | {"config": self.config.to_json()}))
+        Card.from_json(plain)
+        return plain
+
+    def render(self) -> str:
+        """The card as text for people, a results table included."""
+        data = self.config.to_json()
+        estimator = self.settings.get("estimator", {})
+        outer = {k: v for k, v in self.settings.items() if k != "estimator"}
+        fields = {
+            self.config.kind: _config(data["model"]),
+            "meta-trained on": _config(data["task"]),
+            "selected on": _config(data["validation_task"]),
+            "estimator": _config(estimator),
+            "settings": _config(outer),
+            "goes on from": self.start or "",
+            "tried on": self.size,
+            "command": self.command,
+            "compute": self.compute,
+            "commit": self.commit,
+            "versions": ", ".join(f"{k} {v}" for k, v in self.versions.items()),
+        }
+        blocks = [
+            self.name,
+            textwrap.fill(self.summary, WIDTH),
+            "",
+            *(_field(name, text) for name, text in fields.items() if text),
+        ]
+        if self.results:
+            blocks += ["", "results", _table(self.results)]
+        if self.known_failures:
+            blocks += ["", "known failures"]
+            blocks += [_wrapped(text, "  - ") for text in self.known_failures]
+        return "\n".join(blocks)
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+def _config(config: dict[str, Any] | None) -> str:
+    if not config:
+        return ""
+    arguments = ", ".join(f"{k}={_value(v)}" for k, v in config.items() if k != "name" and v is not None)
+    return f"{config['name']}({arguments})" if "name" in config else arguments
+
+
+def _value(value: Any) -> str:
+    """A value as an argument; a long list of one number is told by its length."""
+    if isinstance(value, dict):
+        return _config(value)
+    if isinstance(value, list):
+        if len(value) > 8 and len(set(map(str, value))) == 1:
+            return f"[{_value(value[0])}] * {len(value)}"
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return repr(value)
+
+
+def _field(name: str, text: str) -> str:
+    return _wrapped(text, f"{name:<17}")
+
+
+def _wrapped(text: str, prefix: str) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=prefix,
+        subsequent_indent=" " * len(prefix),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [columns, *([_cell(row.get(name)) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+    return textwrap.indent("\n".join(lines), "  ")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,25 @@
+"""What the suite of speed makes of the trainer's loop, by hand."""
+
+import pytest
+
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.speed.meta_training import LOOP, loop_costs
+from benchmarks.suites.speed.suite import SUITE
+
+
+def test_periods_of_two_lengths_tell_a_step_from_the_end_of_a_period():
+    # 2 ms a meta-step and 30 ms at the end of each period.
+    costs = loop_costs({60: 0.15, 10: 0.05})
+    assert costs == pytest.approx({"loop_seconds": 0.002, "end_seconds": 0.03})
+
+
+def test_report_has_the_overhead_of_the_loop():
+    (key,) = (job.key for job in SUITE.plan(Request("default")) if job.key.part == LOOP)
+    result = {"seconds": 0.002, "loop_seconds": 0.0021, "end_seconds": 0.03, "compile_seconds": 5.0}
+    (section,) = SUITE.sections([Cell(key, {}, result, {}, 1.0)])
+    (row,) = section.rows
+    assert row["task"] == "quadratic-10"
+    assert row["overhead"] == pytest.approx(5)
+    assert row["compile"] == 5.0
+    assert key == Key("speed", "meta-training-quadratic-10", "lstm-20x2", 0, None, LOOP)
