@@ -37,13 +37,7 @@ def test_numpy_arrays_numbers_and_shapes_pass():
     ],
 )
 def test_other_leaves_are_named(leaf, dtype: str):
-<<<<<<< HEAD
-    with pytest.raises(
-        TypeError, match=rf"^params\['a'\]\[1\]\.right has dtype {dtype}; .*optax.set_to_zero"
-    ):
-=======
     with pytest.raises(TypeError, match=rf"^params\['a'\]\[1\]\.right has dtype {dtype}; .*optax.partition"):
->>>>>>> main
         check_floating({"a": [jnp.zeros(2), Pair(jnp.zeros(2), leaf)]}, "params")
 
 
