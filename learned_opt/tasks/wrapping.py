@@ -9,8 +9,8 @@ from learned_opt.core.types import Batch, Data, Key, Params, Problem, Task
 def wrap(
     task: Task,
     *,
-    params_of: Callable[[Params, Problem], Params] = lambda params, problem: params,
-    problem_of: Callable[[Problem], Problem] = lambda problem: problem,
+    params_of: Callable[[Params, Problem], Params] | None = None,
+    problem_of: Callable[[Problem], Problem] | None = None,
     **changes: Any,
 ) -> Task:
     """A task like the given one, whose params and problems may hold more than the given task's.
@@ -19,6 +19,10 @@ def wrap(
     `problem_of(problem)`. Fields not named in `changes` are the given task's; with `problem_of` give `sample`
     and `init` too, with `params_of` a `prox` where the task has one. The result has no config.
     """
+    if params_of is None and problem_of is None:
+        return task._replace(**{"config": None} | changes)
+    params_of = params_of or (lambda params, problem: params)
+    problem_of = problem_of or (lambda problem: problem)
 
     def of_given(function: Callable[..., Any]) -> Callable[..., Any]:
         def given(params: Params, problem: Problem, other: Any) -> Any:

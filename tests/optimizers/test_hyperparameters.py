@@ -206,7 +206,9 @@ def test_derivatives_are_finite_where_the_gradient_is_zero(factory):
     with jax.numpy_dtype_promotion("standard"):
         grads, second_order = jax.jit(meta_gradient)(theta, jnp.array([1.0, -1.0, 0.5]))
     assert np.all(np.isfinite(second_order))
-    assert all(np.isfinite(g) and g != 0 for g in grads.values())
+    assert all(np.isfinite(g) for g in grads.values())
+    # amsgrad's largest second moment is the first one here, in which the decay cancels.
+    assert all(g != 0 for name, g in grads.items() if (factory, name) != ("amsgrad", "b2"))
 
 
 @pytest.mark.parametrize("arguments", [{"learning_rate": 1e-2, "b2": 0.99}, {"learning_rate": 1e-2}])
