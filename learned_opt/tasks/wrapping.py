@@ -16,9 +16,8 @@ def wrap(
     """A task like the given one, whose params and problems may hold more than the given task's.
 
     The given task's functions get its own params and problem, `params_of(params, problem)` and
-    `problem_of(problem)`; without either they stay as they are. Fields not named in `changes` are the given
-    task's; with `problem_of` give `sample` and `init` too, with `params_of` a `prox` where the task has one.
-    The result has no config.
+    `problem_of(problem)`. Fields not named in `changes` are the given task's; with `problem_of` give `sample`
+    and `init` too, with `params_of` a `prox` where the task has one. The result has no config.
     """
     if params_of is None and problem_of is None:
         return task._replace(**{"config": None} | changes)

@@ -207,7 +207,7 @@ def test_derivatives_are_finite_where_the_gradient_is_zero(factory):
         grads, second_order = jax.jit(meta_gradient)(theta, jnp.array([1.0, -1.0, 0.5]))
     assert np.all(np.isfinite(second_order))
     assert all(np.isfinite(g) for g in grads.values())
-    # The largest second moment of amsgrad is here the first, which no decay rate has touched.
+    # amsgrad's largest second moment is the first one here, in which the decay cancels.
     assert all(g != 0 for name, g in grads.items() if (factory, name) != ("amsgrad", "b2"))
 
 
