@@ -290,6 +290,8 @@ def _mixed(
     adapted = look * normalizer / jnp.where(scale > 0, scale, 1)
     directions, logits = [adapted], [first, momentum]
     if orthogonalized is not None:
+        # A coordinate that has never had a gradient rests, whatever its row and column do.
+        orthogonalized = jnp.where(scale > 0, orthogonalized, 0)
         directions, logits = [orthogonalized, adapted], [first, adam, momentum]
     *gates, last = -step * jax.nn.softmax(jnp.stack(logits))
     gates = [w * inverse(root_mean_square(d)) for w, d in zip(gates, directions, strict=True)]
