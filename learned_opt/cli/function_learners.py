@@ -70,7 +70,8 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         reports.require_plots()
     stored = zoo.load(what, "function learner")
     trained_on(what, stored)
-    length = settings_of(stored.config).estimator.test_length if options.length is None else options.length
+    trained_with = settings_of(stored.config).estimator
+    length = trained_with.examples_in_validation if options.length is None else options.length
     evaluations: dict[str, list[Evaluation]] = {}
     with Console(stderr=True).status("compiling"):
         for part, family in parts(stored).items():

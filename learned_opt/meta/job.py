@@ -40,8 +40,8 @@ def open_run(run: runs.RunDirectory, model: Any = None, task: Any = None, valida
         return named.make() if given is None else given
 
     model = made(model, config.model, "model")
-    if validation_task is None and config.validation_task is not None:
-        validation_task = config.validation_task.make()
+    if run.config["has_validation_task"]:
+        validation_task = made(validation_task, config.validation_task, "validation_task")
     settings = settings_of(config)
     return Job(
         model,

@@ -1,6 +1,7 @@
 """Learned optimizers as something to be meta-trained: the estimators' view of them, and their validation."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,8 +19,6 @@ from learned_opt.training.estimators.settings import UnrollSettings, registry
 from learned_opt.training.evaluate import trajectories
 from learned_opt.training.tune import loss_at, mean_loss, tune, with_prox
 
-# Theta is selected on problems that neither meta-training nor evaluation of the same seed draws.
-VALIDATION_STREAM = 0x5E1
 DEFAULT = "tbptt"
 
 
@@ -36,16 +35,16 @@ def trainable(
     return Trainable(
         lopt.init,
         estimator.make(lopt, task),
-        _validation(lopt, validation_task, estimator, settings.seed, mesh),
+        _validation(lopt, validation_task, settings, mesh),
         task.data,
     )
 
 
 def _validation(
-    lopt: LearnedOptimizer, task: Task, estimator: UnrollSettings, seed: int, mesh: Mesh | None
-) -> Any:
-    key = jax.random.fold_in(jax.random.key(seed), VALIDATION_STREAM)
-    keys = jax.random.split(key, estimator.num_validation_problems)
+    lopt: LearnedOptimizer, task: Task, settings: Settings, mesh: Mesh | None
+) -> Callable[[Theta], dict[str, float]]:
+    estimator: UnrollSettings = settings.estimator
+    keys = jax.random.split(settings.validation_key(), estimator.num_validation_problems)
     last = estimator.horizon + estimator.window // 2
     task = task._replace(metrics=None, data=replicated(mesh, task.data))
 
@@ -65,7 +64,7 @@ def _validation(
                 task,
                 num_steps=estimator.horizon,
                 num_problems=estimator.num_validation_problems,
-                seed=seed,
+                seed=settings.seed,
                 window=estimator.window,
             )
         return measured(with_prox(optax.adam, task), swept.learning_rate)[0]

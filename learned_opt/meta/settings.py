@@ -4,14 +4,18 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import jax
 import optax
 
 from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.kinds import Kind, kind_named
+from learned_opt.core.types import Key
 from learned_opt.optimizers.smorms3 import smorms3
 from learned_opt.training.estimators.settings import check_positive, registry
 from learned_opt.zoo.config import Config
+
+VALIDATION_STREAM = 0x5E1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,10 @@ class Settings:
             optax.chain(optax.clip_by_global_norm(self.clip_norm), step),
             max_consecutive_errors=self.num_meta_steps + 1,
         )
+
+    def validation_key(self) -> Key:
+        """Of what theta is selected on; neither training nor an evaluation of the same seed draws from it."""
+        return jax.random.fold_in(jax.random.key(self.seed), VALIDATION_STREAM)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, of JSON's types; the estimator is a dictionary with its `name`."""

@@ -116,6 +116,7 @@ def meta_train(
             directory,
             {
                 **config.to_json(),
+                "has_validation_task": validation_task is not None,
                 "start": None if start is None else str(start),
                 "provenance": runs.provenance(),
             },
@@ -222,7 +223,7 @@ def _run(
             overwrite=True,
         )
     runs.barrier("theta is stored")
-    last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("start", 0)]
+    last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("best_start", 0)]
     return Run(theta, float(state.best_loss), last, rows, directory and directory.path)
 
 
@@ -246,7 +247,7 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
             "best_loss": float(state.best_loss),
             **figures,
             "skipped": int(np.sum(optax.tree.get(state.outer_state, "total_notfinite"))),
-            **({"start": best} if num_starts > 1 else {}),
+            **({"best_start": best} if num_starts > 1 else {}),
             **_means(report),
         }
 

@@ -12,19 +12,12 @@ from learned_opt import cli, meta, optimizers, runs, tasks, zoo
 from learned_opt.cli.recipes import RecipeOptions, overridden
 from learned_opt.core.kinds import KINDS
 from learned_opt.training.estimators import Bptt, Pes
+from tests.cli.failing import fails
 
 TINY = (
     "--task.dim 2 --horizon 10 --truncation 5 --num-problems 4 --num-meta-steps 4 --validate-every 2 "
     "--num-validation-problems 8 --optimizer.hidden-sizes 4"
 ).split()
-
-
-def fails(capsys, *words: str) -> str:
-    """What a bad command prints; it exits with status 2 and shows no traceback."""
-    with pytest.raises(SystemExit) as e:
-        cli.main(words)
-    assert e.value.code == 2
-    return capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

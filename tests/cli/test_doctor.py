@@ -74,7 +74,7 @@ def test_a_run_is_told_from_a_recipe(capsys, monkeypatch, tmp_path):
 def test_other_kinds_are_refused(capsys, tmp_path):
     learner = tmp_path / "learner"
     config = zoo.load("boolean-16").config.to_json()
-    runs.RunDirectory.create(learner, config | {"start": None})
+    runs.RunDirectory.create(learner, config | {"has_validation_task": False, "start": None})
     for what in ("boolean-16", str(learner)):
         with pytest.raises(SystemExit) as e:
             cli.main(["doctor", what])

@@ -7,18 +7,12 @@ import shutil
 import pytest
 
 from learned_opt import cli, reports, runs, zoo
+from tests.cli.failing import fails
 
 TINY = (
     "--length 8 --validation-length 8 --num-meta-steps 4 --warmup-steps 1 --validate-every 2 --batch-size 2 "
     "--num-validation-sequences 4 --model.num-cells 2"
 ).split()
-
-
-def fails(capsys, *words: str) -> str:
-    with pytest.raises(SystemExit) as e:
-        cli.main(words)
-    assert e.value.code == 2
-    return capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

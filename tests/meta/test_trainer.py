@@ -207,6 +207,19 @@ def test_run_without_a_name_is_resumed_with_what_it_was_made_of(tmp_path: Path):
     assert_same_result(resume(tmp_path / "run", model=lopt, task=task, quiet=True), run)
 
 
+def test_a_validation_task_without_a_name_is_asked_for(tmp_path: Path):
+    other = tasks.quadratic(dim=2, start_deviation=1.0)._replace(config=None)
+    run = meta_train(LOPT, TASK, validation_task=other, directory=tmp_path / "run", **TINY)
+    with pytest.raises(ValueError, match=r"validation_task was made from something without a name"):
+        resume(tmp_path / "run", quiet=True)
+    shutil.rmtree(sorted((tmp_path / "run" / "checkpoints").iterdir())[-1])
+    assert_same_result(resume(tmp_path / "run", validation_task=other, quiet=True), run)
+    # Theta is selected on the other task, and trained on the same.
+    plain = meta_train(LOPT, TASK, **TINY)
+    chex.assert_trees_all_equal(run.last_theta, plain.last_theta)
+    assert run.validation_loss > 3 * plain.validation_loss
+
+
 def test_no_run_no_resumption(tmp_path: Path):
     with pytest.raises(runs.RunError, match="is no directory"):
         resume(tmp_path / "absent", quiet=True)

@@ -14,7 +14,6 @@ from learned_opt.in_context.functions.bayes import row_of
 from learned_opt.in_context.functions.evaluation import CHUNK
 from learned_opt.in_context.functions.families import Examples, Family, bayes_outputs, examples
 from learned_opt.in_context.functions.learners import FunctionLearner
-from learned_opt.meta.learned_optimizers import VALIDATION_STREAM
 from learned_opt.meta.settings import Settings
 from learned_opt.training.estimators.loss_gradient import Loss, loss_gradient
 from learned_opt.training.estimators.settings import check_positive, registry
@@ -64,7 +63,7 @@ class Sequences:
             raise ValueError(f"noise={self.noise!r}: it must not be negative")
 
     @property
-    def test_length(self) -> int:
+    def examples_in_validation(self) -> int:
         """Examples of each function in validation."""
         return self.length if self.validation_length is None else self.validation_length
 
@@ -82,12 +81,12 @@ def trainable(
     A validation reports the mean squared error and, of binary families, the accuracy.
     """
     sequences: Sequences = settings.estimator
-    key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
+    key = settings.validation_key()
 
     @jax.jit
     def figures(theta: Theta) -> dict[str, Array]:
         def errors(key: Key) -> Array:
-            drawn = examples(validation_family, key, sequences.test_length)
+            drawn = examples(validation_family, key, sequences.examples_in_validation)
             return learner.predict(theta, drawn.inputs) - drawn.targets
 
         keys = jax.random.split(key, sequences.num_validation_sequences)

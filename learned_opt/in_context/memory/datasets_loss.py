@@ -16,7 +16,6 @@ from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mea
 from learned_opt.in_context.memory.weight_memory import registry as memory_registry
 from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
 from learned_opt.in_context.memory.xor_datasets import registry as data_registry
-from learned_opt.meta.learned_optimizers import VALIDATION_STREAM
 from learned_opt.meta.settings import Settings
 from learned_opt.training.estimators.loss_gradient import loss_gradient
 from learned_opt.training.estimators.settings import check_positive, registry
@@ -59,7 +58,7 @@ def trainable(
     batches: DatasetBatches = settings.estimator
     for drawn_from in (datasets, validation):
         _check_fit(memory, drawn_from, batches)
-    key = jax.random.fold_in(jax.random.key(settings.seed), VALIDATION_STREAM)
+    key = settings.validation_key()
 
     def mean_cost(theta: Theta, key: Key, drawn_from: Datasets, num: int, samples: Any) -> Array:
         drawn, num_train = draw_datasets(drawn_from, key, num, batches.min_train, batches.max_train)

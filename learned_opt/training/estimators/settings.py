@@ -3,6 +3,7 @@
 A class inherits the fields that have a meaning for its estimator, and no others.
 """
 
+import abc
 import dataclasses
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ registry = Registry("estimator")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UnrollSettings:
+class UnrollSettings(abc.ABC):
     """The settings of every estimator that unrolls a learned optimizer, and of the validations beside it.
 
     Attributes:
@@ -44,9 +45,9 @@ class UnrollSettings:
         check_problem_clip_norm(self.problem_clip_norm)
         check_window(self.window)
 
+    @abc.abstractmethod
     def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
         """The estimator of the meta-gradient of a learned optimizer on a task."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
