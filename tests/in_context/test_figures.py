@@ -4,7 +4,16 @@ import jax
 import numpy as np
 import pytest
 
-from learned_opt.in_context import Evaluation, error_curve, evaluate_learner, families, learners
+from learned_opt.in_context import (
+    Evaluation,
+    ablation_sections,
+    describe,
+    error_curve,
+    evaluate_learner,
+    families,
+    inspect_learner,
+    learners,
+)
 
 FAINT_DASHES = "stroke-dasharray: 0.8,1.6"
 
@@ -28,3 +37,15 @@ def test_evaluations_know_their_functions():
     found = evaluate_learner(learner, theta, families.boolean(), length=4, num_functions=3, num_sequences=2)
     assert found.errors.shape == (2, 12)
     assert found.num_functions == 3
+
+
+@pytest.mark.parametrize(
+    "learner", [learners.lstm(), learners.lstm((2, 3), (1, 0)), learners.gru(num_units=2)]
+)
+def test_a_report_of_any_number_of_layers(learner):
+    theta = learner.init(jax.random.key(0))
+    ablation = inspect_learner(learner, theta, families.semilinear(), num_functions=4)
+    sections = ablation_sections(ablation, describe(ablation))
+    weights = sections[-1].figures
+    assert len(weights) == len(ablation.weights) + (ablation.readout.size > 0)
+    assert all(figure.startswith("<svg") for figure in weights)

@@ -182,13 +182,14 @@ def _weights(ablation: Ablation) -> list[str]:
         for name, matrix in ablation.weights.items()
     ]
     if ablation.readout.size:
+        last_layer = ablation.units[-(ablation.readout.size - 1) :]  # all that the output sees
         weights.append(
             reports.heat_map(
                 {"output": ablation.readout[None, :]},
                 title="output",
                 x_label="unit, and the bias",
                 y_label="",
-                names=((), [*(u.removeprefix("cell ") for u in ablation.units), "b"]),
+                names=((), [*(u.removeprefix("cell ") for u in last_layer), "b"]),
             )
         )
     return weights
