@@ -12,7 +12,6 @@ import numpy as np
 import learned_opt
 from tests.conformance.under_test import build
 
-MESH = jax.make_mesh((2, 2), ("x", "y"))
 SPECS = {"w": jax.P("x", "y"), "b": jax.P("y")}
 SHAPES = {"w": (4, 6), "b": (4,)}
 RULES = (
@@ -30,8 +29,8 @@ def tree(seed):
     return {name: jax.random.normal(k, SHAPES[name]) for name, k in zip(SHAPES, keys, strict=True)}
 
 
-def put(values):
-    return {name: jax.device_put(v, jax.NamedSharding(MESH, SPECS[name])) for name, v in values.items()}
+def put(values, mesh):
+    return {name: jax.device_put(v, jax.NamedSharding(mesh, SPECS[name])) for name, v in values.items()}
 
 
 def follow(tx, params, gradients, init=None):
@@ -46,11 +45,12 @@ def follow(tx, params, gradients, init=None):
 def on_an_explicit_mesh(tx, init):
     params, gradients = tree(0), [tree(1), tree(2)]
     expected, _ = follow(tx, params, gradients)
-    with jax.set_mesh(MESH):
-        found, state = follow(tx, put(params), [put(g) for g in gradients], init)
+    mesh = jax.make_mesh((2, 2), ("x", "y"))
+    with jax.set_mesh(mesh):
+        found, state = follow(tx, put(params, mesh), [put(g, mesh) for g in gradients], init)
     for updates in found:
         for name, u in updates.items():
-            assert u.sharding.is_equivalent_to(jax.NamedSharding(MESH, SPECS[name]), u.ndim)
+            assert u.sharding.is_equivalent_to(jax.NamedSharding(mesh, SPECS[name]), u.ndim)
     like_w = [leaf for leaf in jax.tree.leaves(state) if leaf.shape[:2] == SHAPES["w"]]
     assert not any(leaf.sharding.is_fully_replicated for leaf in like_w)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
