@@ -41,8 +41,8 @@ class Run(NamedTuple):
 
     @property
     def adam_loss(self) -> float:
-        """Swept Adam's loss on the validation problems of a learned optimizer."""
-        return self.metrics[-1]["adam_loss"]
+        """Swept Adam's loss on the validation problems of a learned optimizer; NaN of all else."""
+        return self.metrics[-1].get("adam_loss", np.nan)
 
 
 def meta_train(

@@ -119,6 +119,7 @@ def test_of_several_starts_the_best_is_kept(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean()
     settings = {**TINY, "num_meta_steps": 12, "validate_every": 4, "learning_rate": 0.05}
     one = meta_train(learner, family, **settings)
+    assert np.isnan(one.adam_loss)  # of an optimizer alone
     several = meta_train(learner, family, directory=tmp_path / "run", num_starts=4, **settings)
     # The first start is that of a run of one; three others are no worse together.
     assert several.validation_loss <= one.validation_loss * (1 + 1e-5)
