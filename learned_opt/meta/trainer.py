@@ -207,7 +207,7 @@ def _run(
             on_call=lambda step, report, rows: bar.update(step, **_progress_figures(report, rows)),
         )
         state, rows = history.state, history.rows
-    if not np.isfinite(state.best_loss):
+    if not np.isfinite(state.least_loss):
         raise FloatingPointError(
             "the validation loss was never finite; `learned-opt doctor` looks for the cause"
         )
@@ -224,7 +224,7 @@ def _run(
         )
     runs.barrier("theta is stored")
     last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("best_start", 0)]
-    return Run(theta, float(state.best_loss), last, rows, directory and directory.path)
+    return Run(theta, state.least_loss, last, rows, directory and directory.path)
 
 
 def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Callable[..., Any]:
@@ -238,13 +238,13 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
         loss = figures.pop("loss")
         report = _joined(reports, best if num_starts > 1 else None)
         monitor.check(state.theta, report.gradient_norm, figures.get("diverged", 0.0))
-        if loss < float(state.best_loss):
+        if loss < state.least_loss:
             theta = state.theta if num_starts == 1 else jax.tree.map(lambda x: x[best], state.theta)
             best_loss = jnp.full_like(state.best_loss, loss)
             state = state._replace(best_theta=jax.tree.map(jnp.copy, theta), best_loss=best_loss)
         return state, {
             "validation_loss": loss,
-            "best_loss": float(state.best_loss),
+            "best_loss": state.least_loss,
             **figures,
             "skipped": int(np.sum(optax.tree.get(state.outer_state, "total_notfinite"))),
             **({"best_start": best} if num_starts > 1 else {}),

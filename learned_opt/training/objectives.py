@@ -28,8 +28,9 @@ class Objective:
 
     Attributes:
         contributions: `(window: f32[3 + K], steps: i32[K], horizon) -> f32[K]`, the contributions of K
-            consecutive steps; the window has the three losses before the first of them (NaN before step 0),
-            then theirs. The horizon is an int, or i32[] where it is drawn for each trajectory.
+            consecutive steps; the window has the three losses before the first of them (f_0 stands for those
+            before step 0), then theirs. The horizon is an int, or i32[] where it is drawn for each
+            trajectory.
 
     Example:
         >>> objective = weighted_sum("final") - 0.5 * convergence_rate()
@@ -77,9 +78,11 @@ class Objective:
 
 
 def initial_history(first_loss: Array) -> Array:
-    """What a trajectory remembers at step 0, f32[3]: no losses before the first."""
-    nan = jnp.full_like(first_loss, jnp.nan)
-    return jnp.stack([nan, nan, first_loss])
+    """What a trajectory remembers at step 0, f32[3]: the first loss, which stands for those before it too.
+
+    A number that objectives are made for, where a NaN would stop a run under `jax.debug_nans`.
+    """
+    return jnp.full(HISTORY, first_loss)
 
 
 def weighted_sum(

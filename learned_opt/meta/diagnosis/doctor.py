@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from learned_opt import runs
+from learned_opt.core.debugging import not_finite_is_a_result
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.kinds import kind_of
 from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
@@ -35,6 +36,7 @@ STREAM = 0xD0C  # of keys: no problem of the run's is drawn again
 ADAMS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # learning rates, enough to see whether there is anything to gain
 
 
+@not_finite_is_a_result()
 def doctor(
     lopt: LearnedOptimizer,
     task: Task,
