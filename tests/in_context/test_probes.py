@@ -26,7 +26,7 @@ def test_what_was_put_in():
     probes = probe_learner(*by_hand(), families.boolean(), num_functions=128)
     assert probes.readable[-1, 3] > 0.95
     assert (probes.readable[-1, :3] < 0.1).all()
-    # In a quarter of the runs (1, 1) was asked last, and its answer, which comes now, is written over the cell.
+    # In a quarter of the runs (1, 1) was asked last: its answer comes now and is written over the cell.
     np.testing.assert_allclose(probes.exchanged[0], [0, 0, 0, 0.75], atol=0.05)
     np.testing.assert_allclose(probes.holds_input[1:], 1, atol=0.01)
     assert probes.holds_input[0] < 0.5
