@@ -117,19 +117,15 @@ def inspect(what: str, words: Sequence[str]) -> None:
     reports.require_plots()
     stored = zoo.load(what, "function learner")
     family = trained_on(what, stored).make()
+    chosen = {"settled": options.settled, "length": options.settled + 64, "seed": options.seed}
     with Console(stderr=True).status("compiling"):
-        ablation = in_context.inspect_learner(
-            stored.model,
-            stored.theta,
-            family,
-            settled=options.settled,
-            length=options.settled + 64,
-            seed=options.seed,
-        )
-    sentences = in_context.describe(ablation)
-    sections = in_context.ablation_sections(ablation, sentences)
+        ablation = in_context.inspect_learner(stored.model, stored.theta, family, **chosen)
+        probes = in_context.probe_learner(stored.model, stored.theta, family, **chosen)
+    one_by_one, together = in_context.describe(ablation), in_context.describe_probes(probes)
+    sections = in_context.ablation_sections(ablation, one_by_one)
+    sections += in_context.probe_sections(probes, together)
     written = write_report(options.out or report_path(what), f"Inside {label(what)}", stored, sections)
-    print("\n".join([*sentences, written]))
+    print("\n".join([*one_by_one, "", *together, written]))
 
 
 def after_training(run: meta.Run) -> str:

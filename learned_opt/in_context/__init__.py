@@ -14,6 +14,8 @@ from learned_opt.in_context.functions.fixed_weights import (
     run_fixed_weights,
 )
 from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.probe_figures import probe_sections
+from learned_opt.in_context.functions.probes import Probes, describe_probes, probe_learner
 from learned_opt.in_context.functions.sequences import Sequences, sequence_loss
 from learned_opt.in_context.memory import recipes as _memory_recipes  # noqa: F401  (registers them)
 from learned_opt.in_context.memory.datasets_loss import DatasetBatches, draw_datasets
@@ -47,6 +49,7 @@ __all__ = [
     "FunctionLearner",
     "Learned",
     "Model",
+    "Probes",
     "Sequences",
     "WeightMemory",
     "ablation_sections",
@@ -54,6 +57,7 @@ __all__ = [
     "comparison_datasets",
     "delta_rule",
     "describe",
+    "describe_probes",
     "draw_datasets",
     "error_curve",
     "evaluate_learner",
@@ -68,6 +72,8 @@ __all__ = [
     "memory_losses",
     "memory_sections",
     "predict",
+    "probe_learner",
+    "probe_sections",
     "run_changing_weight",
     "run_fixed_weights",
     "selected_on",

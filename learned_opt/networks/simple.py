@@ -59,16 +59,17 @@ def fully_recurrent_step(w: Array, x: Array, y: Array) -> Array:
     return jax.nn.sigmoid(w @ _presynaptic(x, y))
 
 
-def fully_recurrent(w: Array, xs: Array) -> Array:
+def fully_recurrent(w: Array, xs: Array, y: Array | None = None) -> Array:
     r"""A fully recurrent network along a sequence: every unit sees every input, every unit and a bias.
 
     .. math::
 
-        y_{t} = \sigma(W (x_t, y_{t-1}, 1)), \qquad y_0 = 0
+        y_{t} = \sigma(W (x_t, y_{t-1}, 1))
 
     Args:
         w: f32[num_units, num_inputs + num_units + 1].
         xs: f32[T, num_inputs].
+        y: y_0, the units' outputs before; 0 by default.
 
     Returns:
         f32[T, num_units], the units' outputs.
@@ -82,7 +83,7 @@ def fully_recurrent(w: Array, xs: Array) -> Array:
         y = fully_recurrent_step(w, x, y)
         return y, y
 
-    return jax.lax.scan(step, jnp.zeros(w.shape[0], jnp.float32), xs)[1]
+    return jax.lax.scan(step, jnp.zeros(w.shape[0], jnp.float32) if y is None else y, xs)[1]
 
 
 def init_fully_recurrent(key: Array, num_inputs: int, num_units: int) -> Array:

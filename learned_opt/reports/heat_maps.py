@@ -1,5 +1,6 @@
 """Matrices as heat maps, in the style of the other figures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Names = tuple[Sequence[str], Sequence[str]]
+ROW_NAMES, COLUMN_LETTERS = 45, 60  # that there is room for along a panel
 
 
 def heat_map(
@@ -35,7 +37,7 @@ def heat_map(
         x_label: below the lowest panel.
         y_label: beside every panel.
         names: of the rows and of the columns, empty where they have none. All panels have as many rows, or
-            columns, as there are names.
+            columns, as there are names. Where there is no room for all, every second one is shown, or fewer.
         marker: a column in front of which a line is drawn, such as the step at which something changes.
         value_label: beside the scale of colours.
         limit: absolute number where the scale ends, so that few large numbers do not hide the others; by
@@ -104,7 +106,9 @@ def _draw_cells(axes: "Axes", matrix: np.ndarray, scale: float, names: Names) ->
     axes.grid(visible=False)
     for axis, own in zip((axes.yaxis, axes.xaxis), names, strict=True):
         if own:
-            axis.set_ticks(range(len(own)), list(own))
+            room = ROW_NAMES if axis is axes.yaxis else COLUMN_LETTERS / (max(map(len, own)) + 1)
+            every = math.ceil(len(own) / room)
+            axis.set_ticks(range(0, len(own), every), own[::every])
         else:
             axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.tick_params(length=0)

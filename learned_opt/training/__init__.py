@@ -2,6 +2,7 @@
 
 from learned_opt.training import estimators
 from learned_opt.training.compare import Comparison, Entry, compare
+from learned_opt.training.convergence import convergence_rate
 from learned_opt.training.estimators import (
     blend,
     es,
@@ -21,12 +22,7 @@ from learned_opt.training.evaluate import (
     trajectories,
 )
 from learned_opt.training.minimize import Minimized, minimize
-from learned_opt.training.objectives import (
-    Objective,
-    convergence_rate,
-    of_logarithms,
-    weighted_sum,
-)
+from learned_opt.training.objectives import Objective, of_logarithms, weighted_sum
 from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune
 from learned_opt.training.unroll import InnerState, start, unroll
 

@@ -50,8 +50,14 @@ def test_inspect_prints_the_account_and_writes_the_report(run, capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("cell 1 ")
     assert "\ncell 2 " in shown
+    assert (
+        "\na linear readout of all cells finds the answers to the four pairs with a held-out R^2 of" in shown
+    )
     headings = [section["heading"] for section in reports.read_report(run / "report.html")["sections"]]
-    assert headings == ["The account", "What cells hold", "Without each unit", "Weights"]
+    assert headings == [
+        *("The account", "What cells hold", "Without each unit", "Weights"),
+        *("All cells together", "Who writes and who reads", "Over time"),
+    ]
 
 
 def test_resume_goes_on(run, tmp_path, capsys):

@@ -53,7 +53,7 @@ def test_meta_training_from_several_starts():
 LEARNED_IN_CONTEXT = {
     "function learner": (
         lambda: in_context.learners.lstm(num_cells=(3,)),
-        lambda: in_context.families.boolean(num_inputs=2),
+        lambda: in_context.families.boolean(),
         {},
     ),
     "weight memory": (

@@ -99,6 +99,13 @@ def test_learners_vmap_and_keep_their_types(learner):
     chex.assert_tree_all_finite(jax.grad(lambda t: learner.predict(t, inputs[0]).sum())(theta))
 
 
+def test_predictions_go_on_from_a_state(learner):
+    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
+    state = jax.tree.map(lambda s: s[4], learner.states(theta, inputs))
+    rest = learner.predict(theta, inputs[5:], state=state)
+    np.testing.assert_allclose(rest, learner.predict(theta, inputs)[5:], rtol=1e-6, atol=1e-7)
+
+
 def test_cutting_out_units(learner):
     """All factors 1 change nothing; of every layer a unit that is cut out is missed."""
     theta, inputs = learner.init(jax.random.key(0)), drawn().inputs

@@ -76,6 +76,30 @@ def test_chaos_leaves_no_direction():
     assert {"meta-gradient-noisy", "meta-gradient-huge"} & set(found)
 
 
+def parabola(**settings):
+    task = QUADRATIC._replace(
+        sample=lambda key: (),
+        init=lambda key, problem: jnp.float32(1),
+        loss=lambda x, problem, batch: 0.4 * x**2,
+    )
+    lopt = optimizers.hyperparameters("sgd", {"learning_rate": 0.3, "momentum": 0.5})
+    settings = {"estimator": "full", "weights": "linear", "horizon": 20, "num_problems": 2} | settings
+    return doctor(lopt, task, num_seeds=2, num_trajectories=2, **settings)
+
+
+def test_the_first_order_is_shown_beside_the_second():
+    """By learning rate and momentum, (0.00428, 0.00329) against (-0.00300, 0.00099)."""
+    diagnosis = parabola()
+    both = diagnosis.measured["meta-gradient of first and of second order"]
+    assert both == "cosine -0.561, norms 0.0054 and 0.00316; against each other in ['learning_rate']"
+    assert names(diagnosis) == ["first-order-misleads"]
+    assert diagnosis.findings[0].fix == "second_order=True"
+    whole = parabola(second_order=True)
+    assert whole.measured["meta-gradient of first and of second order"] == both
+    assert names(whole) == []
+    assert "meta-gradient of first and of second order" not in parabola(estimator="pes").measured
+
+
 def test_bad_numbers_are_refused():
     with pytest.raises(ValueError, match="num_seeds=1: it must be at least 2"):
         doctor(SGD, QUADRATIC, num_seeds=1)

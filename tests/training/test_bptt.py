@@ -66,11 +66,12 @@ def test_truncations_are_the_trajectory_cut():
     assert steps == [2, 4, 6]
 
     def last_share(theta):
-        def one_problem(problem, key, inner, history):
+        def one_problem(problem, key, inner, history, memory):
             _, losses = unroll(LOPT.build(theta), TASK, key, problem, (), inner, 2)
-            return OBJECTIVE.truncation(history, losses[1:], jnp.int32(4), 6)
+            return OBJECTIVE.truncation(memory, history, losses[1:], jnp.int32(4), 6)[0]
 
-        return jnp.mean(jax.vmap(one_problem)(before.problems, before.keys, before.inner, before.history))
+        parts = (before.problems, before.keys, before.inner, before.history, before.memory)
+        return jnp.mean(jax.vmap(one_problem)(*parts))
 
     grad = jax.jit(jax.grad(last_share))(THETA)
     chex.assert_trees_all_close(meta_gradient.grad, grad, rtol=1e-4, atol=1e-6)

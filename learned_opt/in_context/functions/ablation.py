@@ -114,7 +114,7 @@ def inspect_learner(
 
     def one(theta: Theta, function: Array, key: Key):
         drawn = examples(family._replace(sample=lambda _: function), key, length)
-        held = _held(learner.states(theta, drawn.inputs))[settled:]
+        held = all_cells(learner.states(theta, drawn.inputs))[settled:]
 
         def squared(keep: Any) -> Array:
             return jnp.square(learner.predict(theta, drawn.inputs, keep) - drawn.targets)[settled:]
@@ -123,7 +123,7 @@ def inspect_learner(
 
     run = jax.jit(lambda theta: jax.lax.map(lambda args: one(theta, *args), (functions, keys), batch_size=16))
     inputs, held, squared, cut = map(np.asarray, run(theta))
-    cells, units = _names(learner, theta)
+    cells, units = unit_names(learner)
     shown = TABLES if family.binary else np.asarray(functions)
     weights, seen = _weights(learner, theta)
     return Ablation(
@@ -202,7 +202,7 @@ def _loss_without(ablation: Ablation, name: str) -> str:
     return text
 
 
-def _held(states: Any) -> Array:
+def all_cells(states: Any) -> Array:
     """What every cell holds, squashed as the cell itself does it: f32[T, num_cells]."""
     held = []
     for state in states:
@@ -271,7 +271,8 @@ def _cell_layers(learner: FunctionLearner) -> list[tuple[int, int]] | None:
     return list(zip(config.num_cells, config.num_units, strict=True))
 
 
-def _names(learner: FunctionLearner, theta: Theta) -> tuple[list[str], list[str]]:
+def unit_names(learner: FunctionLearner) -> tuple[list[str], list[str]]:
+    """The names of the cells of all layers, and of all units."""
     layers = _cell_layers(learner) or [(width, 0) for width in learner.widths]
     cells, units = [], []
     for number, (num_cells, num_units) in enumerate(layers, start=1):

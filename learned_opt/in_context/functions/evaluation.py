@@ -39,10 +39,11 @@ class Evaluation(NamedTuple):
     def summary(self) -> dict[str, float | None]:
         """The figures of a table's row: mean squared errors, and accuracies where there are any."""
         squared, bayes = np.square(self.errors), np.square(self.bayes_errors)
+        of_each = squared.reshape(len(squared), self.num_functions, -1)
         return {
             "mse": float(squared.mean()),
             "bayes_mse": float(bayes.mean()),
-            "settled_mse": float(squared[:, SETTLED:].mean()) if squared.shape[1] > SETTLED else None,
+            "settled_mse": float(of_each[..., SETTLED:].mean()) if of_each.shape[2] > SETTLED else None,
             "accuracy": float(self.correct.mean()) if self.binary else None,
             "bayes_accuracy": float(self.bayes_correct.mean()) if self.binary else None,
         }

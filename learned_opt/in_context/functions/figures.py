@@ -126,7 +126,7 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
         else list(map(str, range(1, len(ablation.activations) + 1)))
     )
     parameters = list(PAIRS) if ablation.binary else [f"#{p + 1}" for p in range(ablation.explained.shape[1])]
-    cells = [name.removeprefix("cell ") for name in ablation.cells]
+    cells = [short(name) for name in ablation.cells]
     held = [
         reports.heat_map(
             {"tanh of the cell's state": ablation.activations},
@@ -161,6 +161,11 @@ def ablation_sections(ablation: Ablation, sentences: Sequence[str]) -> list[repo
     ]
 
 
+def short(unit: str) -> str:
+    """A unit's name without what all have in common, and the layer behind a stroke."""
+    return unit.removeprefix("cell ").replace(" of layer ", "/")
+
+
 def _errors_without_each(ablation: Ablation) -> list[dict[str, Any]]:
     by_pair = ablation.ablated_by_pair if ablation.binary else [()] * len(ablation.units)
     return [
@@ -189,7 +194,7 @@ def _weights(ablation: Ablation) -> list[str]:
                 title="output",
                 x_label="unit, and the bias",
                 y_label="",
-                names=((), [*(u.removeprefix("cell ") for u in last_layer), "b"]),
+                names=([""], [*map(short, last_layer), "b"]),
             )
         )
     return weights

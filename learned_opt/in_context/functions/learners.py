@@ -32,10 +32,11 @@ class FunctionLearner(NamedTuple):
 
     Attributes:
         init: `init(key) -> theta`.
-        predict: `predict(theta, inputs, keep=None) -> outputs`, f32[T, 3] -> f32[T], from a state of zeros.
-            `keep` has a vector f32[width] for each layer, factors on the outputs of its units: 0 removes
-            a unit.
+        predict: `predict(theta, inputs, keep=None, state=None) -> outputs`, f32[T, 3] -> f32[T]. `keep` has a
+            vector f32[width] for each layer, factors on the outputs of its units: 0 removes a unit. `state`
+            is where it starts, zeros by default.
         states: `states(theta, inputs) -> states`, that of each layer after every example, leaves f32[T, n].
+            An entry of them is a state that `predict` can start from.
         widths: the number of units of each layer.
         config: the named arguments that made this learner, or `None`.
     """
@@ -184,15 +185,15 @@ def fully_recurrent(num_units: int = 12, gradient: Literal["rtrl", "bptt"] = "rt
     if gradient not in ("rtrl", "bptt"):
         raise unknown_name("gradient", gradient, ("rtrl", "bptt"))
 
-    def predict(theta: Theta, inputs: Array, keep: Any = None) -> Array:
+    def predict(theta: Theta, inputs: Array, keep: Any = None, state: Any = None) -> Array:
         w = theta["w"]
         if keep is not None:
             # What the others see of a unit; the output unit is still read.
             seen = jnp.concatenate([jnp.ones(NUM_INPUTS), keep[0], jnp.ones(1)])
             w = w * seen[None, :]
-        if gradient == "rtrl":
+        if gradient == "rtrl" and state is None:
             return networks.rtrl_output(w, inputs)
-        return networks.fully_recurrent(w, inputs)[:, 0]
+        return networks.fully_recurrent(w, inputs, *state or ())[:, 0]
 
     return FunctionLearner(
         init=lambda key: {"w": networks.init_fully_recurrent(key, NUM_INPUTS, num_units)},
@@ -215,39 +216,41 @@ def _recurrent(
     if not target_scale > 0:
         raise ValueError(f"target_scale={target_scale!r}: it must be positive")
 
-    def step(x: Array, carry: Any, keep: Any) -> tuple[Array, Any]:
-        states, last = carry
-        z = jnp.concatenate([x, last]) if feedback else x
+    def step(x: Array, states: Any, keep: Any) -> tuple[Array, Any]:
+        z = jnp.concatenate([x, _said(states[-1])]) if feedback else x
         new = []
         for core, state, factor in zip(cores(), states, keep or [None] * len(widths), strict=True):
             z, state = core(z, state)
             if factor is not None:
                 z, state = _kept(z, state, factor)
             new.append(state)
-        return hk.Linear(1, name="readout")(z)[0], (tuple(new), z)
+        return hk.Linear(1, name="readout")(z)[0], tuple(new)
 
     transformed = hk.without_apply_rng(hk.transform(step))
     fresh = hk.without_apply_rng(hk.transform(lambda: tuple(core.initial_state(None) for core in cores())))
 
-    def initial() -> Any:
-        return fresh.apply({}), jnp.zeros(widths[-1], jnp.float32)
-
-    def unroll(theta: Theta, inputs: Array, keep: Any) -> tuple[Array, Any]:
-        def body(carry: Any, x: Array) -> tuple[Any, tuple[Array, Any]]:
-            z, carry = transformed.apply(theta, x, carry, keep)
-            return carry, (z, carry[0])
+    def unroll(theta: Theta, inputs: Array, keep: Any, state: Any) -> tuple[Array, Any]:
+        def body(state: Any, x: Array) -> tuple[Any, tuple[Array, Any]]:
+            z, state = transformed.apply(theta, x, state, keep)
+            return state, (z, state)
 
         if target_scale != 1:
             inputs = inputs.at[:, 2].set(target_scale * (inputs[:, 2] - 0.5))
-        z, states = jax.lax.scan(body, initial(), inputs)[1]
+        z, states = jax.lax.scan(body, fresh.apply({}) if state is None else state, inputs)[1]
         return SQUASH[output](z / target_scale if output == "linear" else z), states
 
     return FunctionLearner(
-        init=lambda key: transformed.init(key, jnp.zeros(NUM_INPUTS, jnp.float32), initial(), None),
-        predict=lambda theta, inputs, keep=None: unroll(theta, inputs, keep)[0],
-        states=lambda theta, inputs: unroll(theta, inputs, None)[1],
+        init=lambda key: transformed.init(key, jnp.zeros(NUM_INPUTS, jnp.float32), fresh.apply({}), None),
+        predict=lambda theta, inputs, keep=None, state=None: unroll(theta, inputs, keep, state)[0],
+        states=lambda theta, inputs: unroll(theta, inputs, None, None)[1],
         widths=widths,
     )
+
+
+def _said(state: Any) -> Array:
+    """What a layer said in a state."""
+    is_cells = isinstance(state, networks.CellState)
+    return jnp.concatenate([state.hidden, state.units]) if is_cells else state
 
 
 def _kept(z: Array, state: Any, factor: Array) -> tuple[Array, Any]:

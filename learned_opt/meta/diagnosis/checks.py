@@ -101,6 +101,39 @@ def check_gradients(grads: dict[str, np.ndarray], estimator: UnrollSettings) -> 
     return Diagnosis(measured, findings)
 
 
+def check_order(
+    own: dict[str, np.ndarray], other: dict[str, np.ndarray], estimator: UnrollSettings
+) -> Diagnosis:
+    """How the first-order meta-gradients stand to the whole ones; leaves [seeds, truncations, ...].
+
+    `other` are those of the same problems with the other order than the settings'.
+    """
+    first, second = (other, own) if estimator.second_order else (own, other)  # type: ignore[attr-defined]
+    pairs = {name: (g.astype(np.float64), second[name].astype(np.float64)) for name, g in first.items()}
+    if not all(np.isfinite(g).all() for pair in pairs.values() for g in pair):
+        return Diagnosis({}, [])
+    one, whole = (np.concatenate([p[i].mean((0, 1)).ravel() for p in pairs.values()]) for i in (0, 1))
+    norms = np.linalg.norm(one), np.linalg.norm(whole)
+    if not min(norms) > 0:
+        return Diagnosis({}, [])
+    cosine = float(one @ whole / (norms[0] * norms[1]))
+    opposite = [name for name, (g, h) in pairs.items() if np.sum(g.mean((0, 1)) * h.mean((0, 1))) < 0]
+    text = f"cosine {cosine:.3f}, norms {norms[0]:.3g} and {norms[1]:.3g}"
+    if opposite:
+        text += f"; against each other in {_listed(opposite)}"
+    findings = []
+    if cosine < LOW_COSINE and not estimator.second_order:  # type: ignore[attr-defined]
+        findings.append(
+            Finding(
+                "first-order-misleads",
+                f"the cosine between the first-order meta-gradient and the whole one is {cosine:.3f}",
+                "the gradients that the rule sees depend on its earlier steps, which first order leaves out",
+                "second_order=True",
+            )
+        )
+    return Diagnosis({"meta-gradient of first and of second order": text}, findings)
+
+
 def _without_gradient(dead: list[str], estimator: UnrollSettings) -> Finding:
     return Finding(
         "meta-parameters-without-gradient",

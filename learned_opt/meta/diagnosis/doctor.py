@@ -1,5 +1,6 @@
 """Why a task never learns: a few meta-gradients and trajectories, and what they show."""
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -21,6 +22,7 @@ from learned_opt.meta.diagnosis.checks import (
     check_memory,
     check_metrics,
     check_movement,
+    check_order,
     truncation_of,
 )
 from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories
@@ -51,8 +53,9 @@ def doctor(
 ) -> Diagnosis:
     """Looks for what keeps meta-training from learning, in about the time of a dozen meta-steps.
 
-    Meta-gradients of several seeds are compared with one another, and trajectories are watched from inside:
-    the first NaN and the leaf that it is in, the size of the steps, gates at their bounds.
+    Meta-gradients of several seeds are compared with one another, those of first with those of second order,
+    and trajectories are watched from inside: the first NaN and the leaf that it is in, the size of the steps,
+    gates at their bounds.
 
     Args:
         lopt: the learned optimizer.
@@ -95,13 +98,11 @@ def doctor(
     keys = jax.random.split(gradient_key, num_seeds)
     program = _meta_gradients(lopt, task, estimator, length).lower(keys, theta, task.data).compile()
     needed, source = _memory_needed(program, lopt, task, estimator, theta)
-    fits = check_memory(needed, memory or _memory_available(), source, estimator)
+    available = memory or _memory_available()
+    fits = check_memory(needed, available, source, estimator)
     if fits.findings:
         return fits
-    grads = {
-        jax.tree_util.keystr(path): np.asarray(leaf)
-        for path, leaf in jax.tree.leaves_with_path(program(keys, theta, task.data))
-    }
+    grads = _by_name(program(keys, theta, task.data))
 
     problem_keys = jax.random.split(trajectory_key, num_trajectories)
     num_steps = min(estimator.horizon, max_steps)
@@ -113,6 +114,7 @@ def doctor(
             losses, stats, leaf_names(lopt, task, theta), getattr(lopt.config, "output_scale", None)
         ),
         check_gradients(grads, estimator),
+        *_other_order(lopt, task, estimator, length, grads, (keys, theta, task.data), available),
         fits,
     ]
     return _joined(parts)
@@ -193,6 +195,30 @@ def _meta_gradients(lopt: LearnedOptimizer, task: Task, settings: UnrollSettings
         return jax.lax.map(lambda key: one_seed(key, theta, data), keys)
 
     return jax.jit(all_seeds)
+
+
+def _by_name(grads: Theta) -> dict[str, np.ndarray]:
+    return {jax.tree_util.keystr(path): np.asarray(g) for path, g in jax.tree.leaves_with_path(grads)}
+
+
+def _other_order(
+    lopt: LearnedOptimizer,
+    task: Task,
+    settings: UnrollSettings,
+    length: int,
+    grads: dict[str, np.ndarray],
+    args: tuple[Any, ...],
+    available: int,
+) -> list[Diagnosis]:
+    """The meta-gradients beside those of the other order, if the estimator has one and it fits the memory."""
+    if not hasattr(settings, "second_order"):
+        return []
+    other = dataclasses.replace(settings, second_order=not settings.second_order)  # type: ignore[call-arg]
+    program = _meta_gradients(lopt, task, other, length).lower(*args).compile()
+    needed, source = _memory_needed(program, lopt, task, other, args[1])
+    if check_memory(needed, available, source, other).findings:
+        return []
+    return [check_order(grads, _by_name(program(*args)), settings)]
 
 
 def _memory_needed(

@@ -56,7 +56,7 @@ def both_signs(theta: Theta, noise: Theta) -> Theta:
 # The axes of a pair's two trajectories: the problem, its batches and the step are the same for both.
 _SAME: Any = None
 _OWN: Any = 0
-_BOTH = UnrollState(_SAME, _SAME, InnerState(_OWN, _OWN, _SAME), _OWN, _SAME, _SAME, _SAME)
+_BOTH = UnrollState(_SAME, _SAME, InnerState(_OWN, _OWN, _SAME), _OWN, _SAME, _SAME, _SAME, _OWN)
 
 
 def in_pairs(states: UnrollState) -> UnrollState:
@@ -66,9 +66,8 @@ def in_pairs(states: UnrollState) -> UnrollState:
         return jax.tree.map(lambda x: jnp.stack([x, x], axis=1), tree)
 
     params, opt_state, step = states.inner
-    return states._replace(
-        inner=InnerState(both(params), both(opt_state), step), history=both(states.history)
-    )
+    inner = InnerState(both(params), both(opt_state), step)
+    return states._replace(inner=inner, history=both(states.history), memory=both(states.memory))
 
 
 def unroll_pairs(

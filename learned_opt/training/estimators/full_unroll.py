@@ -23,7 +23,7 @@ from learned_opt.training.estimators.truncation import (
     report,
     truncated_unrolls,
 )
-from learned_opt.training.objectives import Objective
+from learned_opt.training.objectives import Memory, Objective
 
 
 def full_unroll(
@@ -106,15 +106,17 @@ def full_unroll(
     def estimate(key: Key, theta: Theta, state: tuple[()], data: Data):
         def meta_loss(unroll: UnrollFunction, theta: Theta, states: UnrollState) -> tuple[Array, UnrollState]:
             # Only what changes is carried: all that is carried is kept at every seam.
-            def one_segment(carry: tuple[Any, Array], _):
-                inner, history = carry
-                loss, reached = unroll(theta, states._replace(inner=inner, history=history), data)
-                return (reached.inner, reached.history), loss
+            def one_segment(carry: tuple[Any, Array, Memory], _):
+                inner, history, memory = carry
+                begun = states._replace(inner=inner, history=history, memory=memory)
+                loss, reached = unroll(theta, begun, data)
+                return (reached.inner, reached.history, reached.memory), loss
 
             one_segment = jax.checkpoint(one_segment, prevent_cse=False)
-            carry = (states.inner, states.history)
-            (inner, history), losses = jax.lax.scan(one_segment, carry, length=horizon // segment)
-            return jnp.sum(losses, axis=0), states._replace(inner=inner, history=history)
+            carry = (states.inner, states.history, states.memory)
+            carry, losses = jax.lax.scan(one_segment, carry, length=horizon // segment)
+            inner, history, memory = carry
+            return jnp.sum(losses, axis=0), states._replace(inner=inner, history=history, memory=memory)
 
         states = unrolls.begin(key, theta)
         grad, loss, states = mean_gradient(unrolls, meta_loss, theta, states, problem_clip_norm)

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal
 from learned_opt.core.errors import check_above_zero, check_at_least
 from learned_opt.core.registry import Registry
 from learned_opt.core.types import Estimator, LearnedOptimizer, Task
+from learned_opt.training.convergence import convergence_rate
 from learned_opt.training.estimators.horizons import growing, log_uniform
 from learned_opt.training.estimators.truncation import Horizon, check_problem_clip_norm, check_truncation
-from learned_opt.training.objectives import Objective, convergence_rate, of_logarithms, weighted_sum
+from learned_opt.training.objectives import Objective, of_logarithms, weighted_sum
 from learned_opt.training.tune import check_window
 
 registry = Registry("estimator")

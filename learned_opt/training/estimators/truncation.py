@@ -15,7 +15,7 @@ from learned_opt.core.errors import check_at_least
 from learned_opt.core.sharding import split_by_problem
 from learned_opt.core.types import Array, Data, Key, LearnedOptimizer, MetaGradient, Problem, Task, Theta
 from learned_opt.training.estimators.first_order import blockwise_unroll, goes_by_blocks
-from learned_opt.training.objectives import HISTORY, Objective, initial_history
+from learned_opt.training.objectives import HISTORY, Memory, Objective, initial_history
 from learned_opt.training.unroll import InnerState, start, unroll
 
 S = TypeVar("S")
@@ -33,6 +33,7 @@ class UnrollState(NamedTuple):
         end: i32[num_problems], the step after which a new problem comes.
         horizon: i32[num_problems], the length of the whole trajectory, as the objective counts it.
         truncations: i32[num_problems], truncations made in this place, by all the problems that it has held.
+        memory: what else the objective remembers of the trajectories.
     """
 
     problems: Problem
@@ -42,6 +43,7 @@ class UnrollState(NamedTuple):
     end: Array
     horizon: Array
     truncations: Array
+    memory: Memory = ()
 
     @property
     def step(self) -> Array:
@@ -162,7 +164,8 @@ def truncated_unrolls(
         if random_phases:
             cut = truncation * jax.random.randint(phase_key, (), 1, total // truncation + 1, jnp.int32)
             end = jnp.where(truncations == 0, cut, total)
-        return UnrollState(problem, batch_key, inner, history, end, total, truncations)
+        memory = objective.start(jnp.zeros((), jnp.float32))  # made anew with the first loss
+        return UnrollState(problem, batch_key, inner, history, end, total, truncations, memory)
 
     def begin(key: Key, theta: Theta, truncations: Array | None = None) -> UnrollState:
         keys = jax.random.split(key, (5, num_problems))
@@ -189,9 +192,12 @@ def truncated_unrolls(
         history = jnp.where(state.step == 0, initial_history(losses[0]), state.history)
         # A plain number where it is one: weights given one by one can be checked against it.
         total = horizon if isinstance(horizon, int) else state.horizon
-        loss = objective.truncation(history, losses[1:], state.step, total)
+        fresh = objective.start(losses[0])
+        memory = jax.tree.map(lambda new, old: jnp.where(state.step == 0, new, old), fresh, state.memory)
+        loss, memory = objective.truncation(memory, history, losses[1:], state.step, total)
         history = jnp.concatenate([history, losses[1:]])[-HISTORY:]
-        return loss, state._replace(inner=inner, history=history, truncations=state.truncations + 1)
+        truncations = state.truncations + 1
+        return loss, state._replace(inner=inner, history=history, truncations=truncations, memory=memory)
 
     return Truncation(begin, unroll_one, unroll_all, num_problems, horizon == truncation)
 
