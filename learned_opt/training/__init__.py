@@ -5,6 +5,7 @@ from learned_opt.training.compare import Comparison, Entry, compare
 from learned_opt.training.estimators import (
     blend,
     es,
+    families_es,
     full_unroll,
     growing,
     imitation,
@@ -47,6 +48,7 @@ __all__ = [
     "evaluate",
     "evaluate_with_metrics",
     "evaluation_keys",
+    "families_es",
     "full_unroll",
     "growing",
     "imitation",
