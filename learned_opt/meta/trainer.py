@@ -15,6 +15,7 @@ from learned_opt.core.kinds import Trainable, kind_of
 from learned_opt.core.types import Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
 from learned_opt.meta.job import Job, make_trainable, open_run, start_theta
+from learned_opt.meta.outer import kept_theta
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import problem_mesh
 from learned_opt.meta.starts import compiled_run, each_start
@@ -28,7 +29,8 @@ class Run(NamedTuple):
     Attributes:
         theta: the meta-parameters of the best validation.
         validation_loss: that validation's loss.
-        last_theta: the meta-parameters after the last meta-step; of the best start, if there are several.
+        last_theta: the meta-parameters after the last meta-step, or their running mean; of the best start, if
+            there are several.
         metrics: one dictionary a validation, as in the run's `metrics.jsonl`.
         directory: where the run is stored, or `None`.
     """
@@ -223,7 +225,8 @@ def _run(
             overwrite=True,
         )
     runs.barrier("theta is stored")
-    last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("best_start", 0)]
+    kept = kept_theta(state.theta, state.outer_state)
+    last = each_start(jax.device_get(kept), settings.num_starts)[rows[-1].get("best_start", 0)]
     return Run(theta, state.least_loss, last, rows, directory and directory.path)
 
 
@@ -231,7 +234,8 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
     """What ends a period: validates theta, keeps the best, and gives the metrics."""
 
     def end_period(state: MetaState, reports: Sequence[StepMetrics]) -> tuple[MetaState, dict[str, Any]]:
-        found = [trainable.validate(theta) for theta in each_start(jax.device_get(state.theta), num_starts)]
+        kept = kept_theta(state.theta, state.outer_state)
+        found = [trainable.validate(theta) for theta in each_start(jax.device_get(kept), num_starts)]
         best = int(np.argmin([np.nan_to_num(figures["loss"], nan=np.inf) for figures in found]))
         # All processes take the first one's word, so that none decides otherwise by a rounding.
         figures = {name: runs.broadcast(value) for name, value in found[best].items()}
@@ -239,7 +243,7 @@ def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Calla
         report = _joined(reports, best if num_starts > 1 else None)
         monitor.check(state.theta, report.gradient_norm, figures.get("diverged", 0.0))
         if loss < state.least_loss:
-            theta = state.theta if num_starts == 1 else jax.tree.map(lambda x: x[best], state.theta)
+            theta = kept if num_starts == 1 else jax.tree.map(lambda x: x[best], kept)
             best_loss = jnp.full_like(state.best_loss, loss)
             state = state._replace(best_theta=jax.tree.map(jnp.copy, theta), best_loss=best_loss)
         return state, {

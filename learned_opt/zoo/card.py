@@ -21,7 +21,7 @@ class Card:
         summary: one sentence: what it is for.
         config: the model, what it was meta-trained on, and all settings, as `Config.to_json` gives them.
         start: the recipe whose theta it goes on from, or `None`.
-        command: the one that meta-trains it again.
+        command: the one that meta-trains it again; empty where no recipe has made it.
         commit: that of the code that meta-trained it.
         compute: the device and how long it took.
         versions: of the packages, by name.
@@ -60,12 +60,16 @@ class Card:
 
     @property
     def seed(self) -> int:
-        """Of the meta-training."""
+        """Of the meta-training; `AttributeError` where the card does not say."""
+        if "seed" not in self.settings:
+            raise AttributeError(f"{self.name} was made by no recipe: its card has no seed")
         return self.settings["seed"]
 
     @property
     def horizon(self) -> int:
         """Inner steps that it was meta-trained for; `AttributeError` where there are none."""
+        if "estimator" not in self.settings:
+            raise AttributeError(f"{self.name} was made by no recipe: its card has no horizon")
         if "horizon" not in self.settings["estimator"]:
             raise AttributeError(f"{self.name} is a {self.config.kind}, which has no horizon")
         return self.settings["estimator"]["horizon"]
