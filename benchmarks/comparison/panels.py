@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from learned_opt.reports.axes import loss_axis, plain_ticks
-from learned_opt.reports.lines import line_styles
+from learned_opt.reports.lines import LineStyle, line_styles
 from learned_opt.reports.style import FAINT, INK, SMALL, house_style, new_figure, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = 3
 DEEP = 1e-9  # losses below this share of the first are not followed
@@ -21,7 +25,7 @@ def curve_panels(
     styles = line_styles(names, highlight)
     rows = math.ceil(len(panels) / COLUMNS)
     with house_style():
-        figure = new_figure(0.6 + 1.45 * rows)
+        figure = new_figure(0.9 + 1.45 * rows)
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
         for axes, (task, lines) in zip(grid.flat, panels.items(), strict=False):
             axes.set_title(task, fontsize=SMALL, pad=3)
@@ -35,10 +39,11 @@ def curve_panels(
                 axes.plot(steps, middle, **style.stroke | {"lw": 1.4 if style.strong else 0.9})
             axes.set_xlim(steps[0], steps[-1])
             plain_ticks(axes, log=True)
+        for axes in grid.flat[max(0, len(panels) - COLUMNS) : len(panels)]:
+            axes.set_xlabel(x_label, fontsize=SMALL)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
-        figure.supxlabel(x_label, fontsize=SMALL)
-        _legend(figure, styles)
+        _legend(figure, styles, {})
         figure.suptitle(title, x=0.01, ha="left", fontsize=SMALL + 2)
         return to_svg(figure, title)
 
@@ -70,7 +75,7 @@ def strip_plot(
     low, high = min(values.min(), level) / 1.3, max(values.max(), level) * 1.3
     zero, end = low / 1.6, high
     with house_style():
-        figure = new_figure(1.1 + 0.17 * len(rows))
+        figure = new_figure(1.3 + 0.17 * len(rows))
         axes = figure.subplots()
         axes.set_xscale("log")
         axes.set_xlim(zero / 1.25, end)
@@ -97,7 +102,9 @@ def strip_plot(
         axes.set_ylim(-0.7, len(order) - 0.3)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(x_label)
-        plain_ticks(axes, log=True)
+        ticks = [m * 10**k for k in range(-3, 6) for m in (1, 2, 5) if low <= m * 10**k <= high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
         axes.annotate(
             "never",
             (zero, 1),
@@ -108,13 +115,17 @@ def strip_plot(
             fontsize=SMALL - 1,
             color=FAINT,
         )
-        _legend(figure, styles)
+        _legend(figure, styles, {"marker": "o", "ls": "none", "ms": 4})
         figure.suptitle(title, x=0.01, ha="left", fontsize=SMALL + 2)
         return to_svg(figure, title)
 
 
-def _legend(figure, styles) -> None:
+def _legend(figure: "Figure", styles: Mapping[str, LineStyle], mark: Mapping[str, Any]) -> None:
+    """Names below the axes, each with a line or with the given mark."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], **style.stroke, label=name) for name, style in styles.items()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)), labelcolor=INK)
+    handles = [
+        Line2D([], [], label=name, **({"color": style.color, **mark} if mark else style.stroke))
+        for name, style in styles.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), labelcolor=INK)

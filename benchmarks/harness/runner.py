@@ -85,7 +85,7 @@ def _planned(chosen: Sequence[Suite], request: Request) -> list[tuple[Suite, lis
     known = dict.fromkeys(job.key.task for _, jobs in planned for job in jobs)
     tasks: set[str] = set()
     for pattern in request.tasks:
-        found = fnmatch.filter(known, pattern)
+        found = [pattern] if pattern in known else fnmatch.filter(known, pattern)
         if not found:
             raise unknown_name("task", pattern, known)
         tasks.update(found)

@@ -87,7 +87,7 @@ def of_kind(found: Outcomes, *kinds: str) -> Outcomes:
 def all_rules(found: Outcomes) -> list[str]:
     """Learned ones first, then in the order of the cells."""
     kinds = {rule: outcome.learned for group in found.values() for rule, outcome in group.items()}
-    return sorted(kinds, key=lambda rule: not kinds[rule])
+    return sorted(kinds, key=lambda rule: (not kinds[rule], rule.split(":") if kinds[rule] else []))
 
 
 def summary_rows(found: Outcomes) -> list[Row]:

@@ -21,7 +21,6 @@ from benchmarks.suites.generalization.results import (
 from benchmarks.suites.generalization.tasks import stress, velodrome
 from benchmarks.suites.generalization.tasks.trial import Trial
 from learned_opt import optimizers, zoo
-from learned_opt.training.evaluate import draw_problems
 
 ALL = [*suite.TRIALS, *stress.TRIALS]
 
@@ -53,37 +52,16 @@ def test_there_are_enough_tasks_of_enough_kinds():
 
 
 @pytest.mark.parametrize("trial", ALL, ids=lambda trial: trial.name)
-def test_problems_differ_by_seed_and_losses_are_finite(trial: Trial):
+def test_adam_trains_and_problems_differ_by_seed(trial: Trial):
     if trial.missing:
         pytest.skip(f"{trial.missing[0]} is not prepared")
-    task = trial.make()
-    problems, params, keys = draw_problems(
-        task._replace(data=(), config=None), jax.random.split(jax.random.key(0), 2)
-    )
-
-    @jax.jit
-    def look(problem, params, key, data):
-        batch = task.batch(key, problem, data)
-        loss, grad = jax.value_and_grad(task.loss)(params, problem, batch)
-        assert task.metrics is not None
-        return loss, grad, task.metrics(params, problem, data)
-
-    loss, grad, metrics = jax.vmap(look, (0, 0, 0, None))(problems, params, keys, task.data)
-    assert set(metrics) <= {"train", "test"}
-    assert "train" in metrics
-    for leaf in jax.tree.leaves((loss, grad, metrics)):
-        assert bool(jnp.isfinite(leaf).all())
-    assert float(jnp.abs(loss[0] - loss[1])) > 0
-    if trial.name != "stress-flat":
-        assert any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(grad))
-
-
-@pytest.mark.parametrize("name", ["convex-robust", "functions-absolute", "stress-moving", "stress-bfloat16"])
-def test_adam_trains(name: str):
-    trial = next(trial for trial in ALL if trial.name == name)
-    found = curves.measure(rules.ADAM_ALONE, trial.make(), np.array([0, 1, 60], np.int32), 2)
+    found = curves.measure(rules.ADAM_ALONE, trial.make(), np.array([0, 1, 30], np.int32), 2)
     assert found.train.shape == (1, 2, 3)
-    assert (found.train[..., -1] < found.train[..., 0]).all()
+    assert np.isfinite(found.train).all()
+    assert found.test is None or np.isfinite(found.test).all()
+    first, last = found.train[0, :, 0], found.train[0, :, -1]
+    assert (last == first).all() if trial.name == "stress-flat" else (last < first).all()
+    assert len(set(last)) == 2
 
 
 def test_stress_is_what_its_name_says():
