@@ -90,7 +90,7 @@ def test_distillation_has_its_optimum_at_the_limit(num_functions):
     learner = CASES["gru"]._replace(predict=predict)
     shape = {"length": 5, "num_functions": num_functions, "batch_size": 8}
     losses = {
-        target: sequence_loss(learner, family, Sequences(target=target, **shape))
+        target: jax.jit(sequence_loss(learner, family, Sequences(target=target, **shape)))
         for target in ("bayes", "predict")
     }
     key = jax.random.key(0)
@@ -108,7 +108,7 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
 
     def loss(learner, noise: float) -> float:
         sequences = Sequences(noise=noise, batch_size=100)
-        return float(sequence_loss(learner, first, sequences)(theta, jax.random.key(1)))
+        return float(jax.jit(sequence_loss(learner, first, sequences))(theta, jax.random.key(1)))
 
     assert loss(echo, 0.0) == 0
     assert loss(echo, 0.2) == pytest.approx(0.04, rel=0.1)
