@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from learned_opt import runs, zoo
 from learned_opt.core.kinds import Trainable, kind_of
+from learned_opt.core.sharding import without_mesh
 from learned_opt.core.types import Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
 from learned_opt.meta.job import Job, make_trainable, open_run, start_theta
@@ -47,6 +48,7 @@ class Run(NamedTuple):
         return self.metrics[-1].get("adam_loss", np.nan)
 
 
+@without_mesh()
 def meta_train(
     model: Any,
     task: Any,
@@ -73,8 +75,8 @@ def meta_train(
             nothing is stored without one.
         mesh: the devices that the problems are split over, a mesh with the one axis "problems"; by default
             all devices of all processes, or one where a single process has devices that do not divide
-            `num_problems`. Of several processes, which must all make the same call, the first writes and
-            shows progress.
+            `num_problems`. A mesh that is set by `jax.set_mesh` has no influence. Of several processes,
+            which must all make the same call, the first writes and shows progress.
         quiet: whether to show no progress.
         **settings: fields of `Settings` and of its estimator, side by side: horizon, truncation,
             num_meta_steps, learning_rate, seed, ...; `estimator` is a name such as `"pes"`, or settings such
@@ -126,6 +128,7 @@ def meta_train(
     return _run(job, trainable, run_directory, mesh, quiet)
 
 
+@without_mesh()
 def resume(
     directory: str | Path,
     *,

@@ -112,3 +112,22 @@ def test_the_doctor_looks_for_what_the_checks_would_stop_at():
     with checked():
         found = meta.doctor(LOPT, task, truncation=3, num_trajectories=2, num_seeds=2, **UNROLLS)
     assert "not-finite" in [finding.name for finding in found.findings]
+
+
+@pytest.mark.parametrize("kind", LEARNED_IN_CONTEXT)
+def test_what_learns_in_context_is_measured(kind):
+    with checked():
+        if kind == "function learner":
+            stored = zoo.load("boolean-16")
+            family = stored.config.task.make()
+            found = in_context.evaluate_learner(
+                stored.model, stored.theta, family, length=24, num_sequences=4
+            )
+            ablation = in_context.inspect_learner(stored.model, stored.theta, family, settled=8, length=16)
+            assert in_context.describe(ablation)
+            assert all(math.isfinite(value) for value in in_context.mean_summary([found]).values())
+        else:
+            stored = zoo.load("weight-memory")
+            data, num_train = in_context.comparison_datasets(stored, 3)
+            losses = in_context.memory_losses(stored.model, stored.theta, data, num_train, num_orders=2)
+            assert np.isfinite(losses).all()

@@ -18,6 +18,7 @@ from learned_opt.meta.settings import settings_of
 
 DEFAULT_MEMORY = "weight-memory"
 COMPARISON_STREAM = 0xC03
+SMALLEST = 1e-7
 BATCH = 50  # data sets that are learned side by side
 
 
@@ -160,6 +161,7 @@ def memory_losses(
         else:
             options = {"max_train": max_train, "num_orders": num_orders}
             p = averaged_predictions(memory, theta, one, n, one.inputs, key, **options)
+            p = jnp.clip(p, SMALLEST, 1 - SMALLEST)  # a rounded 0 or 1 would have no finite logit
             logits = jnp.log(p) - jnp.log1p(-p)
         return mean_cross_entropy(logits, one.targets, n, "test")
 
