@@ -34,9 +34,11 @@ def learners() -> str:
     for name, card in zoo.available("function learner").items():
         for r in card.results:
             accuracy = "" if "accuracy" not in r else f"{r['accuracy']:.2%} of {r['bayes_accuracy']:.2%}"
-            errors = (_number(r[key]) for key in ("mse", "bayes_mse", "settled_mse"))
-            rows.append((f"`{name}`: {r['what']}", *errors, accuracy))
-    head = "functions", "mean squared error", "the least possible", "from the 11th example on", "accuracy"
+            errors = (_number(r[key]) for key in ("mse", "bayes_mse", "mean_mse", "settled_mse"))
+            cycles = f"{r['cycles']:.3g}" if "cycles" in r else ""
+            rows.append((f"`{name}`: {r['what']}", *errors, cycles, accuracy))
+    head = "functions", "mean squared error", "the least possible", "running mean of the targets"
+    head += "from the 11th example on", "cycles to learn", "accuracy"
     return _table(head, rows)
 
 

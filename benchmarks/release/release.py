@@ -120,7 +120,7 @@ def learner_rows(name: str, source: str, claims: Claims) -> list[Row]:
     """A row for each length and part of a function learner's family: its figures, and the limit's."""
     stored = zoo.load(source, "function learner")
     rows = []
-    for length, (part, family) in itertools.product(claims.lengths, parts(stored).items()):
+    for length, (part, family) in itertools.product(claims.lengths, parts(stored.config.task).items()):
         evaluations = [
             in_context.evaluate_learner(
                 stored.model,

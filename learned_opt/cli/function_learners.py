@@ -4,13 +4,15 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
-from learned_opt.cli.options import parse
+from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
+from learned_opt.in_context.functions import families
 from learned_opt.in_context.functions.evaluation import SETTLED, Evaluation
 from learned_opt.meta.settings import settings_of
 from learned_opt.training.estimators.settings import check_positive
@@ -20,7 +22,9 @@ COLUMNS = {
     "mse": reports.Column("mean squared error", digits=3),
     "spread": reports.Column("spread over seeds", digits=2),
     "bayes_mse": reports.Column("Bayes-optimal", digits=3),
+    "mean_mse": reports.Column("running mean", digits=3),
     "settled_mse": reports.Column(f"from example {SETTLED + 1} on", digits=3),
+    "cycles": reports.Column("cycles to learn", digits=3),
     "accuracy": reports.Column("accuracy"),
     "bayes_accuracy": reports.Column("Bayes-optimal accuracy"),
 }
@@ -31,6 +35,7 @@ class EvaluateOptions:
     """Options of evaluate for a function learner.
 
     Attributes:
+        task_name: a family of test functions, in place of the one that it was trained on.
         length: examples of each function; as in its validation by default.
         num_functions: functions in a sequence, one after another without reset.
         num_sequences: fresh sequences of each seed.
@@ -39,6 +44,7 @@ class EvaluateOptions:
         out: writes a report to this HTML file.
     """
 
+    task_name: Annotated[str | None, tyro.conf.arg(name="task")] = None
     length: int | None = None
     num_functions: int = 1
     num_sequences: int = 1000
@@ -65,17 +71,20 @@ class InspectOptions:
 def evaluate(what: str, words: Sequence[str]) -> None:
     """Runs `learned-opt evaluate` for a function learner."""
     about = "Runs a function learner on fresh sequences, its state reset at the start of each."
-    options = parse(EvaluateOptions, words, f"learned-opt evaluate {what}", about)
+    stored = zoo.load(what, "function learner")
+    name = chosen(words, "--task")
+    family = trained_on(what, stored) if name is None else families.registry.get(name)()
+    options: Any = parse(
+        with_configs(EvaluateOptions, task=family), words, f"learned-opt evaluate {what}", about
+    )
     check_positive(options, "seeds")
     if options.out is not None:
         reports.require_plots()
-    stored = zoo.load(what, "function learner")
-    trained_on(what, stored)
     trained_with = settings_of(stored.config).estimator
     length = trained_with.examples_in_validation if options.length is None else options.length
     evaluations: dict[str, list[Evaluation]] = {}
     with Console(stderr=True).status("compiling"):
-        for part, family in parts(stored).items():
+        for part, family in parts(options.task).items():
             evaluations[part] = [
                 in_context.evaluate_learner(
                     stored.model,
@@ -91,6 +100,8 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     rows = [{"functions": part, **in_context.mean_summary(each)} for part, each in evaluations.items()]
     columns = {k: c for k, c in COLUMNS.items() if any(row.get(k) is not None for row in rows)}
     title = f"{label(what)}, {length} examples of a function"
+    if options.num_functions > 1:
+        title += f", {options.num_functions} functions in a row, the state kept from each to the next"
     written = None
     if options.out is not None:
         errors = reports.Section(
@@ -137,9 +148,8 @@ def after_training(run: meta.Run) -> str:
     )
 
 
-def parts(stored: zoo.Stored) -> dict[str, in_context.Family]:
-    """The family that a learner was trained on, and what was held out of it."""
-    config = stored.config.task
+def parts(config: Any) -> dict[str, in_context.Family]:
+    """The family of a configuration, and what it holds out of training."""
     if getattr(config, "num_held_out", 0):
         held_out = dataclasses.replace(config, part="held_out").make()
         return {"training": config.make(), "held out": held_out}

@@ -38,6 +38,7 @@ LEARNERS = made(
         ("lstm", "1997", {"num_cells": (2,), "num_units": (2,), "forget_gate": False, "truncated": True}),
         ("lstm", "two-layers", {"num_cells": (2, 0), "num_units": (1, 3), "feedback": True}),
         ("lstm", "linear", {"num_cells": (2,), "output": "linear", "target_scale": 20.0}),
+        ("lstm", "error", {"num_cells": (2,), "shown": "error", "target_scale": 2.0}),
         ("fully_recurrent", "bptt", {"num_units": 3, "gradient": "bptt"}),
     ],
 )

@@ -20,7 +20,7 @@ FAINT_DASHES = "stroke-dasharray: 0.8,1.6"
 
 def evaluation(num_functions: int) -> Evaluation:
     errors = np.tile(np.linspace(0.5, 0.1, 12, dtype=np.float32), (4, 1))
-    return Evaluation(errors, errors / 2, errors < 0.4, errors * 0, True, num_functions)
+    return Evaluation(errors, errors / 2, errors * 2, errors < 0.4, errors * 0, True, num_functions)
 
 
 @pytest.mark.parametrize(

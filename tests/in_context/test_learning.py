@@ -28,6 +28,7 @@ CASES = {
     "1997": learners.lstm(num_cells=(2,), num_units=(2,), forget_gate=False, truncated=True),
     "two layers": learners.lstm(num_cells=(2, 0), num_units=(1, 3), feedback=True),
     "linear": learners.lstm(num_cells=(2,), output="linear", target_scale=20.0),
+    "error": learners.lstm(num_cells=(2,), num_units=(1,), feedback=True, shown="error"),
     "elman": learners.elman(num_units=3),
     "gru": learners.gru(num_units=3),
     "rtrl": learners.fully_recurrent(num_units=3),
@@ -251,3 +252,18 @@ def test_ablation_of_every_network(learner):
     assert np.isfinite(ablation.explained).all()
     for name, matrix in ablation.weights.items():
         assert matrix.shape[1] == len(ablation.seen[name])
+
+
+def test_the_previous_error_in_place_of_the_previous_target():
+    """A network that is shown its errors says what one does that is shown targets and is told so much."""
+    settings = {"num_cells": (2,), "output": "linear", "target_scale": 4.0}
+    learner, plain = learners.lstm(**settings, shown="error"), learners.lstm(**settings)
+    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
+    outputs = learner.predict(theta, inputs)
+    start = 0.5 + theta["readout"]["b"] / 4.0
+    errors = inputs[:, 2] - jnp.concatenate([start, outputs[:-1]])
+    np.testing.assert_allclose(
+        plain.predict(theta, inputs.at[:, 2].set(errors + 0.5)), outputs, rtol=1e-5, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="unknown shown 'errors'"):
+        learners.lstm(shown="errors")

@@ -8,11 +8,13 @@ from learned_opt import zoo
 from learned_opt.in_context import (
     Probes,
     describe_probes,
+    examples,
     families,
     learners,
     probe_learner,
     probe_sections,
 )
+from learned_opt.in_context.functions.probes import gates_in
 from tests.in_context.test_learning import CASES, by_hand
 
 
@@ -38,19 +40,19 @@ def test_what_was_put_in():
     assert "cell 1 is written after (1, 1), selected by unit" in sentences
 
 
-def test_gates_are_those_of_the_network():
-    """The cells' states follow from the gates that were computed beside the network."""
-    learner = learners.lstm((2, 3), (1, 0), feedback=True, output="linear", target_scale=4.0)
+@pytest.mark.parametrize("shown", ["target", "error"])
+def test_gates_are_those_of_the_network(shown):
+    """What cells say is what they hold, as far as the output gates that were computed are open."""
+    learner = learners.lstm((2, 3), (1, 0), feedback=True, output="linear", target_scale=4.0, shown=shown)
     theta = learner.init(jax.random.key(0))
-    probes = probe_learner(learner, theta, families.semilinear(), num_functions=16)
-    cell = np.arctanh(probes.traces["cell"].astype(np.float64))
-    kept = probes.traces["forget gate"][:, 1:] * cell[:, :-1]
-    # What is added is the input gate times a tanh.
-    added = (cell[:, 1:] - kept) / probes.traces["input gate"][:, 1:]
-    assert np.abs(added).max() < 1
-    assert probes.opens["output gate"].shape == (5, 4)
-    assert probes.selects.shape == (5, 6)
-    np.testing.assert_allclose(probes.selects.sum(1), 1, atol=1e-3)
+    drawn = examples(families.semilinear(), jax.random.key(1), 12)
+    states = jax.tree.map(lambda s: s[None], learner.states(theta, drawn.inputs))
+    gates = gates_in(learner, theta, drawn.inputs[None], states)
+    cells, said = (np.concatenate([getattr(s, k)[0] for s in states], -1) for k in ("cell", "hidden"))
+    np.testing.assert_allclose(gates["output gate"][0] * np.tanh(cells), said, rtol=1e-4, atol=1e-6)
+    # What is added to a cell is the input gate times a hyperbolic tangent.
+    added = cells[1:] - gates["forget gate"][0, 1:] * cells[:-1]
+    assert (np.abs(added) < gates["input gate"][0, 1:]).all()
 
 
 def test_probes_of_every_network():

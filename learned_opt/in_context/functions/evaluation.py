@@ -1,4 +1,4 @@
-"""Judging a function learner on fresh sequences, beside the Bayes-optimal predictor."""
+"""Judging a function learner on fresh sequences, beside the Bayes-optimal predictor and the running mean."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from learned_opt.in_context.functions.families import Family, bayes_outputs, exa
 from learned_opt.in_context.functions.learners import FunctionLearner
 
 SETTLED = 10  # examples after which a function should be known
+LEARNED = 0.1  # of the running mean's error: what is below it for good has learned the function
 CHUNK = 50  # sequences that are judged side by side
 EVALUATION_STREAM = 0xE7A1
 
@@ -23,6 +24,7 @@ class Evaluation(NamedTuple):
     Attributes:
         errors: f32[num_sequences, T], outputs minus targets.
         bayes_errors: f32[num_sequences, T], likewise.
+        mean_errors: f32[num_sequences, T], likewise, of the running mean of the targets.
         correct: f32[num_sequences, T], whether the output is on the target's side of 1/2; a half for a tie.
         bayes_correct: f32[num_sequences, T], likewise.
         binary: whether the targets are 0 or 1, so that `correct` means something.
@@ -31,6 +33,7 @@ class Evaluation(NamedTuple):
 
     errors: np.ndarray
     bayes_errors: np.ndarray
+    mean_errors: np.ndarray
     correct: np.ndarray
     bayes_correct: np.ndarray
     binary: bool
@@ -38,15 +41,27 @@ class Evaluation(NamedTuple):
 
     def summary(self) -> dict[str, float | None]:
         """The figures of a table's row: mean squared errors, and accuracies where there are any."""
-        squared, bayes = np.square(self.errors), np.square(self.bayes_errors)
-        of_each = squared.reshape(len(squared), self.num_functions, -1)
+        squared, bayes, mean = map(np.square, (self.errors, self.bayes_errors, self.mean_errors))
+        curve = squared.reshape(len(squared), self.num_functions, -1).mean((0, 1))
         return {
             "mse": float(squared.mean()),
             "bayes_mse": float(bayes.mean()),
-            "settled_mse": float(of_each[..., SETTLED:].mean()) if of_each.shape[2] > SETTLED else None,
+            "mean_mse": float(mean.mean()),
+            "settled_mse": float(curve[SETTLED:].mean()) if len(curve) > SETTLED else None,
+            "cycles": cycles_to_learn(curve, LEARNED * float(mean.mean())),
             "accuracy": float(self.correct.mean()) if self.binary else None,
             "bayes_accuracy": float(self.bayes_correct.mean()) if self.binary else None,
         }
+
+
+def cycles_to_learn(curve: np.ndarray, level: float) -> float | None:
+    """Examples that a function takes to be learned, from the mean squared error by example, f[length].
+
+    From the example after these on the error stays at or below the level; `None` if it ends above it.
+    """
+    above = np.flatnonzero(~(curve <= level))
+    cycles = int(above[-1]) + 1 if above.size else 0
+    return float(cycles) if cycles < len(curve) else None
 
 
 def mean_summary(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
@@ -60,7 +75,7 @@ def mean_summary(evaluations: Sequence[Evaluation]) -> dict[str, float | None]:
 
     Example:
         >>> zeros = np.zeros((2, 3))
-        >>> evaluation = Evaluation(zeros, zeros, zeros == 0, zeros + 1, binary=True)
+        >>> evaluation = Evaluation(zeros, zeros, zeros, zeros == 0, zeros + 1, binary=True)
         >>> mean_summary([evaluation])["accuracy"]
         1.0
     """
@@ -96,7 +111,7 @@ def evaluate_learner(
         seed: of the sequences; no training or validation of any seed draws the same.
 
     Returns:
-        Its errors, and those of the Bayes-optimal predictor.
+        Its errors, those of the Bayes-optimal predictor, and those of the running mean of the targets.
 
     Raises:
         ValueError: if a number is below 1.
@@ -122,13 +137,13 @@ def judge(
     keys: Array,
     length: int,
     num_functions: int = 1,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, ...]:
     """Runs a learner on a sequence for each key; pure, so that it vmaps over thetas and families.
 
     What an `Evaluation` holds but for `binary`, each [num_sequences, num_functions * length].
     """
 
-    def one(key: Key) -> tuple[Array, Array, Array, Array]:
+    def one(key: Key) -> tuple[Array, ...]:
         drawn = examples(family, key, length, num_functions)
         outputs = learner.predict(theta, drawn.inputs)
         bayes = bayes_outputs(family, drawn, num_functions)
@@ -137,6 +152,19 @@ def judge(
             same = (outputs > 0.5) == (drawn.targets > 0.5)
             return jnp.where(outputs == 0.5, 0.5, same.astype(jnp.float32))
 
-        return outputs - drawn.targets, bayes - drawn.targets, correct(outputs), correct(bayes)
+        means = running_means(drawn.targets, num_functions)
+        errors = [said - drawn.targets for said in (outputs, bayes, means)]
+        return *errors, correct(outputs), correct(bayes)
 
     return jax.lax.map(one, keys, batch_size=CHUNK)
+
+
+def running_means(targets: Array, num_functions: int = 1) -> Array:
+    """The mean of the targets of each function before each example, 1/2 before any: f32[T] -> f32[T].
+
+    What a predictor knows that looks at no input; one that learns has to be well below it.
+    """
+    of_each = targets.reshape(num_functions, -1)
+    before = jnp.cumsum(of_each, axis=1) - of_each
+    seen = jnp.arange(of_each.shape[1], dtype=targets.dtype)[None, :]
+    return jnp.where(seen > 0, before / jnp.maximum(seen, 1), 0.5).reshape(-1)

@@ -1,4 +1,4 @@
-"""Figures of function learners, each with the Bayes-optimal predictor beside the network."""
+"""Figures of function learners, with the Bayes-optimal predictor beside the network."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from learned_opt.in_context.functions.evaluation import Evaluation
 from learned_opt.in_context.functions.sequences import Sequences
 
 BAYES = "Bayes-optimal"
+MEAN = "running mean"
 
 
 def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_examples: int | None = None) -> str:
@@ -42,7 +43,8 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
     if not evaluations:
         raise ValueError("there are no evaluations to draw; give at least one")
     first = next(iter(evaluations.values()))
-    errors = {name: np.abs(e.errors) for name, e in evaluations.items()} | {BAYES: np.abs(first.bayes_errors)}
+    references = {BAYES: np.abs(first.bayes_errors), MEAN: np.abs(first.mean_errors)}
+    errors = {name: np.abs(e.errors) for name, e in evaluations.items()} | references
     shown = first.errors.shape[1] if num_examples is None else min(num_examples, first.errors.shape[1])
     length = first.errors.shape[1] // first.num_functions
     lines = {}

@@ -25,6 +25,7 @@ SQUASH: dict[str, Callable[[Array], Array]] = {
     "linear": lambda z: 0.5 + z,
 }
 Squash = Literal["sigmoid", "linear"]
+Shown = Literal["target", "error"]  # of the example before
 
 
 class FunctionLearner(NamedTuple):
@@ -59,12 +60,17 @@ def lstm(
     feedback: bool = False,
     output: Squash = "sigmoid",
     target_scale: float = 1.0,
+    shown: Shown = "target",
 ) -> FunctionLearner:
     r"""LSTM, one layer or several, with standard units beside the cells.
 
     The output is a squashed linear function of the last layer. With a target scale s the network sees
     :math:`s (y_{t-1} - \frac12)` for the previous target and, with a linear output, says
     :math:`\frac12 + z / s`, so that targets of a narrow range look wide to it.
+
+    In place of the previous target it can be shown its own previous error
+    :math:`s (y_{t-1} - \hat y_{t-1})`; before the first example, that of what it says in a state of zeros,
+    for a target of 0.
 
     Args:
         num_cells: memory cells of each layer.
@@ -76,12 +82,13 @@ def lstm(
         feedback: whether the first layer sees the last one's output of the step before.
         output: `"sigmoid"` for targets in [0, 1], or `"linear"`.
         target_scale: factor on the targets, as the network sees them.
+        shown: what it sees of the example before beside the inputs: `"target"`, or its own `"error"`.
 
     Returns:
         The learner.
 
     Raises:
-        ValueError: if the layers do not agree, or the output or the scale is none.
+        ValueError: if the layers do not agree, or the output, what is shown or the scale is none.
 
     Example:
         >>> learner = lstm()
@@ -116,7 +123,7 @@ def lstm(
         ]
 
     widths = tuple(cells + units for cells, units in zip(num_cells, num_units, strict=True))
-    return _recurrent(cores, widths, feedback, output, target_scale)
+    return _recurrent(cores, widths, feedback, output, target_scale, shown)
 
 
 @registry.register
@@ -209,22 +216,30 @@ def _recurrent(
     feedback: bool = False,
     output: str = "sigmoid",
     target_scale: float = 1.0,
+    shown: str = "target",
 ) -> FunctionLearner:
     """Layers of cores, and a linear readout of the last."""
     if output not in SQUASH:
         raise unknown_name("output", output, SQUASH)
+    if shown not in ("target", "error"):
+        raise unknown_name("shown", shown, ("target", "error"))
     if not target_scale > 0:
         raise ValueError(f"target_scale={target_scale!r}: it must be positive")
 
+    def answer(z: Array) -> Array:
+        return SQUASH[output](z / target_scale if output == "linear" else z)
+
     def step(x: Array, states: Any, keep: Any) -> tuple[Array, Any]:
-        z = jnp.concatenate([x, _said(states[-1])]) if feedback else x
+        readout, said = hk.Linear(1, name="readout"), said_in(states[-1])
+        x = as_shown(x, target_scale, answer(readout(said))[0] if shown == "error" else None)
+        z = jnp.concatenate([x, said]) if feedback else x
         new = []
         for core, state, factor in zip(cores(), states, keep or [None] * len(widths), strict=True):
             z, state = core(z, state)
             if factor is not None:
                 z, state = _kept(z, state, factor)
             new.append(state)
-        return hk.Linear(1, name="readout")(z)[0], tuple(new)
+        return answer(readout(z)[0]), tuple(new)
 
     transformed = hk.without_apply_rng(hk.transform(step))
     fresh = hk.without_apply_rng(hk.transform(lambda: tuple(core.initial_state(None) for core in cores())))
@@ -234,10 +249,7 @@ def _recurrent(
             z, state = transformed.apply(theta, x, state, keep)
             return state, (z, state)
 
-        if target_scale != 1:
-            inputs = inputs.at[:, 2].set(target_scale * (inputs[:, 2] - 0.5))
-        z, states = jax.lax.scan(body, fresh.apply({}) if state is None else state, inputs)[1]
-        return SQUASH[output](z / target_scale if output == "linear" else z), states
+        return jax.lax.scan(body, fresh.apply({}) if state is None else state, inputs)[1]
 
     return FunctionLearner(
         init=lambda key: transformed.init(key, jnp.zeros(NUM_INPUTS, jnp.float32), fresh.apply({}), None),
@@ -247,10 +259,18 @@ def _recurrent(
     )
 
 
-def _said(state: Any) -> Array:
-    """What a layer said in a state."""
+def said_in(state: Any) -> Array:
+    """What a layer said in a state, f32[..., width]."""
     is_cells = isinstance(state, networks.CellState)
-    return jnp.concatenate([state.hidden, state.units]) if is_cells else state
+    return jnp.concatenate([state.hidden, state.units], axis=-1) if is_cells else state
+
+
+def as_shown(inputs: Array, target_scale: float, answered: Array | None) -> Array:
+    """The inputs f32[..., 3] as a network sees them: the last target scaled, or the error of an answer."""
+    if answered is None and target_scale == 1:
+        return inputs
+    previous = target_scale * (inputs[..., 2] - (0.5 if answered is None else answered))
+    return jnp.concatenate([inputs[..., :2], previous[..., None]], axis=-1)
 
 
 def _kept(z: Array, state: Any, factor: Array) -> tuple[Array, Any]:

@@ -20,7 +20,7 @@ from learned_opt import networks
 from learned_opt.core.types import Array, Theta
 from learned_opt.in_context.functions.ablation import HOLDS_INPUT, PAIRS, all_cells, unit_names
 from learned_opt.in_context.functions.families import TABLES, Family, examples
-from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.learners import SQUASH, FunctionLearner, as_shown, said_in
 
 GATES = ("input gate", "output gate", "forget gate")
 FOLDS = 8
@@ -117,9 +117,9 @@ def probe_learner(
         return drawn.inputs, learner.states(theta, drawn.inputs)
 
     inputs, states = jax.jit(jax.vmap(run, (None, 0, 0)))(theta, functions, keys)
-    held, gates = np.asarray(jax.vmap(all_cells)(states)), _gates(learner, theta, inputs, states)
+    held, gates = np.asarray(jax.vmap(all_cells)(states)), gates_in(learner, theta, inputs, states)
     cells, units = unit_names(learner)
-    said = np.concatenate([np.asarray(_outputs(state)) for state in states], axis=-1)
+    said = np.concatenate([np.asarray(said_in(state)) for state in states], axis=-1)
     quadrants, numbers = _quadrants(inputs, family.binary), np.asarray(functions)
     steps = np.unique(np.geomspace(1, length, 12).round().astype(int))
     groups = np.arange(len(numbers)) % (16 if family.binary else FOLDS) % FOLDS
@@ -252,7 +252,7 @@ def _with_cell(own: Any, other: Any, number: Array) -> Any:
     return tuple(new)
 
 
-def _gates(learner: FunctionLearner, theta: Theta, inputs: Array, states: Any) -> dict[str, np.ndarray]:
+def gates_in(learner: FunctionLearner, theta: Theta, inputs: Array, states: Any) -> dict[str, np.ndarray]:
     """How far the gates of all cells are open, f[num_functions, T, num_cells], by gate."""
     gates: dict[str, list[np.ndarray]] = {}
     for (w, b), (cells, _), seen in _layers(learner, theta, inputs, states):
@@ -267,7 +267,7 @@ def _selects(learner: FunctionLearner, theta: Theta, states: Any) -> np.ndarray:
     blocks = []
     widths, first = learner.widths, 0
     for layer, ((w, _), (cells, _), _) in enumerate(_layers(learner, theta, None, states)):
-        variance = np.asarray(_outputs(states[layer])).var((0, 1))
+        variance = np.asarray(said_in(states[layer])).var((0, 1))
         own = w[len(w) - widths[layer] :, cells : 2 * cells].T ** 2 * variance
         block = np.zeros((cells, sum(widths)))
         block[:, first : first + widths[layer]] = own / (own.sum(1, keepdims=True) + 1e-12)
@@ -283,25 +283,21 @@ def _layers(learner: FunctionLearner, theta: Theta, inputs: Array | None, states
         return []
     layers, below = [], None
     if inputs is not None:
-        scaled = (
-            config.target_scale * (inputs[..., 2:] - 0.5) if config.target_scale != 1 else inputs[..., 2:]
-        )
-        below = jnp.concatenate([inputs[..., :2], scaled], axis=-1)
+        last, answered = _before(said_in(states[-1])), None
+        if config.shown == "error":
+            z = (last @ theta["readout"]["w"])[..., 0] + theta["readout"]["b"][0]
+            answered = SQUASH[config.output](z / config.target_scale if config.output == "linear" else z)
+        below = as_shown(inputs, config.target_scale, answered)
         if config.feedback:
-            below = jnp.concatenate([below, _before(_outputs(states[-1]))], axis=-1)
+            below = jnp.concatenate([below, last], axis=-1)
     for number, size in enumerate(zip(config.num_cells, config.num_units, strict=True)):
         module = "memory_cells" + (f"_{number}" if number else "")
         weights = np.asarray(theta[f"{module}/linear"]["w"]), np.asarray(theta[module]["b"])
-        said = _outputs(states[number])
+        said = said_in(states[number])
         seen = None if below is None else jnp.concatenate([below, _before(said)], axis=-1)
         layers.append((weights, size, seen))
         below = None if below is None else said
     return layers
-
-
-def _outputs(state: Any) -> Array:
-    is_cells = isinstance(state, networks.CellState)
-    return jnp.concatenate([state.hidden, state.units], axis=-1) if is_cells else state
 
 
 def _before(said: Array) -> Array:
