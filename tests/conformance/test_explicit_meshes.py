@@ -26,4 +26,4 @@ def test_init_and_update_follow_the_params_sharding():
     )
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.endswith(": ok")] == [], done.stderr[-3000:]
-    assert len(lines) == 21, done.stderr[-3000:]
+    assert len(lines) == 27, done.stderr[-3000:]
