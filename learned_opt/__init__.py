@@ -15,6 +15,7 @@ from learned_opt import (
 )
 from learned_opt.core.types import Estimator, LearnedOptimizer, MetaGradient, Task
 from learned_opt.meta import meta_train, resume
+from learned_opt.optimizers import diagnose, safeguard
 from learned_opt.training import compare, evaluate, tune
 from learned_opt.zoo import available, load, pretrained, save
 
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "core",
     "datasets",
+    "diagnose",
     "evaluate",
     "in_context",
     "load",
@@ -40,6 +42,7 @@ __all__ = [
     "reports",
     "resume",
     "runs",
+    "safeguard",
     "save",
     "tasks",
     "training",

@@ -5,7 +5,9 @@ from learned_opt.optimizers.lstm import LSTMState, lstm
 from learned_opt.optimizers.mlp import MLPState, mlp_rule
 from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
+from learned_opt.optimizers.readout import Readout, TensorReadout, diagnose
 from learned_opt.optimizers.registry import registry
+from learned_opt.optimizers.safeguard import SafeguardState, safeguard
 from learned_opt.optimizers.secant_lstm import SecantState, secant_lstm
 from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
 from learned_opt.optimizers.tensor_controller import TensorControllerState, tensor_controller
@@ -15,15 +17,20 @@ __all__ = [
     "MLPState",
     "ProximalLSTMState",
     "ProximalState",
+    "Readout",
     "SMORMS3State",
+    "SafeguardState",
     "SecantState",
     "TensorControllerState",
+    "TensorReadout",
+    "diagnose",
     "hyperparameters",
     "lstm",
     "mlp_rule",
     "proximal",
     "proximal_lstm",
     "registry",
+    "safeguard",
     "secant_lstm",
     "smorms3",
     "tensor_controller",

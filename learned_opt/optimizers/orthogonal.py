@@ -5,6 +5,9 @@ References:
     networks, 2024: the quintic iteration and its coefficients.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +15,7 @@ from learned_opt.core.types import Array
 
 # They maximise the slope at 0, so that small singular values grow quickly; large ones end within 0.7 to 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+SMALL = 2**14  # entries of a matrix that may be filled up with zeros to share a stack with others
 
 
 def orthogonalize(matrix: Array, num_steps: int = 5) -> Array:
@@ -35,7 +39,7 @@ def orthogonalize(matrix: Array, num_steps: int = 5) -> Array:
         [0.7, 1.1]
     """
     a, b, c = COEFFICIENTS
-    wide = matrix.shape[-2] <= matrix.shape[-1]
+    wide = _is_wide(matrix)
     x = matrix if wide else jnp.swapaxes(matrix, -1, -2)
     square = jnp.sum(jnp.square(x), (-2, -1), keepdims=True)
     # The derivative of a root at zero is not finite.
@@ -47,3 +51,29 @@ def orthogonalize(matrix: Array, num_steps: int = 5) -> Array:
 
     x, _ = jax.lax.scan(step, x, None, length=num_steps)
     return x if wide else jnp.swapaxes(x, -1, -2)
+
+
+def orthogonalize_all(matrices: Sequence[Array]) -> list[Array]:
+    """`orthogonalize` of each matrix, with as few stacks as possible.
+
+    Those of one shape, or of one shape and its transpose, are one stack. So are small ones whose sides round
+    up to the same powers of two: rows and columns of zeros change nothing in the others.
+    """
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, x in enumerate(matrices):
+        sides = sorted(x.shape)
+        key = tuple((n - 1).bit_length() for n in sides) if x.size <= SMALL else (*sides, "alone")
+        groups.setdefault(key, []).append(i)
+    done: list[Any] = [None] * len(matrices)
+    for indices in groups.values():
+        wide = [matrices[i] if _is_wide(matrices[i]) else matrices[i].T for i in indices]
+        rows, columns = (max(x.shape[axis] for x in wide) for axis in (0, 1))
+        stack = jnp.stack([jnp.pad(x, ((0, rows - x.shape[0]), (0, columns - x.shape[1]))) for x in wide])
+        for i, x, y in zip(indices, wide, orthogonalize(stack), strict=True):
+            y = y[: x.shape[0], : x.shape[1]]
+            done[i] = y if _is_wide(matrices[i]) else y.T
+    return done
+
+
+def _is_wide(matrix: Array) -> bool:
+    return matrix.shape[-2] <= matrix.shape[-1]

@@ -10,32 +10,33 @@ References:
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.sharding import PartitionSpec
 
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
-from learned_opt.optimizers.leaves import keep_unless, zeros_like
-from learned_opt.optimizers.orthogonal import orthogonalize
+from learned_opt.optimizers import tensor_directions as directions
+from learned_opt.optimizers.leaves import zeros_like
 from learned_opt.optimizers.registry import registry
+from learned_opt.optimizers.tensor_blocks import Blocks, settled
+from learned_opt.optimizers.tensor_directions import Plan
 from learned_opt.optimizers.tensor_statistics import (
     FEATURES,
-    LARGEST,
     MOMENTUM,
     SECOND,
     TRAIL,
     TensorStatistics,
     fans,
     features,
+    in_units,
     inverse,
     look_ahead,
-    moments,
     observe,
-    root_mean_square,
+    products,
     size_floors,
 )
 
@@ -53,18 +54,19 @@ BY_HAND = {
     ("slow_up", "rate"): 0.6,
     ("slow_down", "rate"): 3.0,
 }
+ALWAYS_ORTHOGONAL = 128  # the smaller side of matrices that are orthogonalised on a CPU too
 FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 96 % of the update
 
 
 class TensorControllerState(NamedTuple):
-    """State of the tensor controller: twelve bytes a parameter, and eleven numbers a tensor.
+    """State of the tensor controller: twelve bytes a parameter, and fifteen numbers a tensor.
 
     Attributes:
         count: i32[], updates made so far.
         mu: means of the gradients, f32 leaves `param.shape`.
         rms: root mean squares of the gradients, likewise.
         trail: means of the updates, turned around, likewise.
-        statistics: `TensorStatistics` of each tensor as leaves f32[11].
+        statistics: `TensorStatistics` of each tensor as leaves f32[15].
     """
 
     count: Array
@@ -76,7 +78,7 @@ class TensorControllerState(NamedTuple):
 
 @registry.register
 def tensor_controller(
-    orthogonal: bool = True,
+    orthogonal: bool | Literal["auto"] = "auto",
     weight_decay: float = 0.0,
     max_step: float = 0.3,
     gains: Literal["zero", "by_hand"] = "zero",
@@ -94,10 +96,10 @@ def tensor_controller(
             + \gamma_3 \overline{n_t}\bigr)
 
     where a bar divides by the root mean square over the tensor. Tensors with one axis have no orthogonalised
-    direction, nor has any with `orthogonal=False`: for these the Adam direction comes first. Kernels with
-    more than two axes are matrices of all axes but the last, and the last. The prior step :math:`\eta_t` is
-    :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 - t/T)` for `num_steps` T, after ten steps of warm-up; f
-    is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the controller sees, the
+    direction, nor have those that `orthogonal` excludes: for these the Adam direction comes first. Kernels
+    with more than two axes are matrices of all axes but the last, and the last. The prior step :math:`\eta_t`
+    is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 - t/T)` for `num_steps` T, after ten steps of warm-up;
+    f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the controller sees, the
     features :math:`\phi`, are ratios of sizes and cosines (see `tensor_statistics.features`): the rule is
     blind to the gradients' scale. Where theta, W, is zero, the rule is its prior.
 
@@ -106,11 +108,15 @@ def tensor_controller(
     gradient is NaN or infinite gets a zero update and keeps its state. A gradient more than five times as
     large as usual is cut to that. Without `params` the last size that was seen counts.
 
-    Tensors do not see each other. Matrices of one shape are orthogonalised in one stack; a sharded one is
-    gathered for that, all else stays as it is sharded.
+    Tensors do not see each other. On one device small ones share arrays, so that a program does not grow with
+    their number, and so do small matrices where they are orthogonalised. A sharded matrix is gathered for
+    that, all else stays as it is sharded.
 
     Args:
         orthogonal: whether matrices move along orthogonalised directions: fifteen matrix products a step.
+            "auto" for those with at most 128 rows or columns, and for larger ones where there is a GPU or a
+            TPU: on a CPU these products can cost more than the gradient. Which it is is found out when
+            the update is traced, from the platform that arrays lie on or, under `jax.jit`, jax's default.
         weight_decay: of `params`, times each tensor's relative step.
         max_step: the largest relative step, a fraction of a tensor's size.
         gains: what theta is at first: zero, or a few gains that were chosen by hand.
@@ -119,8 +125,8 @@ def tensor_controller(
         A learned optimizer; theta is `{"controller": f32[num_features, 4]}`.
 
     Raises:
-        ValueError: if `weight_decay` is negative, `max_step` not positive or `gains` unknown; in `build`, if
-            `num_steps` is below 1.
+        ValueError: if `orthogonal` or `gains` is none of its values, `weight_decay` is negative or `max_step`
+            is not positive; in `build`, if `num_steps` is below 1.
 
     Example:
         >>> lopt = tensor_controller()
@@ -130,6 +136,8 @@ def tensor_controller(
         >>> round(float(updates["w"][0, 0]), 4), abs(float(updates["w"][0, 1]))
         (-0.0042, 0.0)
     """
+    if orthogonal not in (True, False, "auto"):
+        raise ValueError(f'orthogonal={orthogonal!r}: it must be True, False or "auto"')
     if not weight_decay >= 0:
         raise ValueError(f"weight_decay={weight_decay!r}: it must not be negative")
     if not max_step > 0:
@@ -172,9 +180,29 @@ def tensor_controller(
 
 
 class _Config(NamedTuple):
-    orthogonal: bool
+    orthogonal: bool | Literal["auto"]
     weight_decay: float
     max_step: float
+
+    def orthogonalizes(self, x: Array) -> bool:
+        """Whether a tensor moves along orthogonalised directions where it is computed with now."""
+        if x.ndim < 2 or not x.size or not self.orthogonal:
+            return False
+        if self.orthogonal == "auto" and min(fans(x.shape)) > ALWAYS_ORTHOGONAL:
+            devices = () if is_traced(x) else x.devices()
+            return {d.platform for d in devices or jax.devices()[:1]} != {"cpu"}
+        return True
+
+
+class _Clock(NamedTuple):
+    known: Array  # bool[], whether the length of the run is known
+    progress: Array  # f32[], the share of it that is over, 0 where it is not known
+
+    @classmethod
+    def at(cls, count: Array, horizon: Array) -> Self:
+        known = jnp.isfinite(horizon)
+        share = jnp.minimum(count.astype(jnp.float32) / jnp.where(known, horizon, 1), 1)
+        return cls(known, jnp.where(known, share, 0))
 
 
 def _update(
@@ -185,135 +213,90 @@ def _update(
     horizon: Array,
     config: _Config,
 ) -> tuple[Params, TensorControllerState]:
+    clock = _Clock.at(state.count, horizon)
     count = jnp.asarray(optax.safe_increment(state.count))
     leaves, treedef = jax.tree.flatten(updates)
     if not leaves:
         return updates, state._replace(count=count)
     mus, rmss, trails, rows = (treedef.flatten_up_to(t) for t in state[1:])
-    weights = None if params is None else treedef.flatten_up_to(params)
-    shapes = [g.shape for g in leaves]
-    gs, finite = zip(*map(_finite, leaves), strict=True)
+    blocks = Blocks.of(leaves)
+    gs, mus, rmss, trails = map(blocks.pack, (leaves, mus, rmss, trails))
+    weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
+    along = [config.orthogonalizes(x) for x in leaves]
 
-    old = TensorStatistics.stacked(rows, gs, weights)
-    scales = 1 / old.unit
-    gs = [g * scale for g, scale in zip(gs, scales, strict=True)]
-    sums = jnp.stack(list(map(moments, gs, mus, trails, old.unit)), axis=1)
+    old = TensorStatistics.before(blocks, rows, gs, weights)
+    units = blocks.split(old.unit)
+    xs = [in_units(g, 1 / unit) for g, unit in zip(gs, units, strict=True)]
+    sums = blocks.join(map(products, xs, mus, trails, units)) / blocks.sizes[None]
+    plan, new = _planned(old, sums, blocks, controller, clock, blocks.ordered(along), config.max_step)
+    plan = Plan(*settled(jnp.stack(plan)))
+    parts = [Plan(*part) for part in zip(*map(blocks.split, plan), strict=True)]
+    rs = list(map(directions.roots, gs, xs, rmss, parts))
+    orthogonal = directions.orthogonalized(blocks, xs, mus, rs, parts, along)
+    adapted = list(map(directions.adapted, xs, mus, rs, parts))
+    factors = settled(directions.factors(plan, *directions.powers(blocks, orthogonal, adapted)))
+    factors = list(zip(*map(blocks.split, factors), strict=True))
+    us = list(map(directions.mixed, orthogonal, adapted, rs, factors))
+    trails = list(map(directions.followed, us, trails, rs, parts))
+    mus = list(map(directions.remembered, xs, mus, rs, parts))
+    rmss = list(map(directions.kept, rs, [r * part.unit for r, part in zip(rs, parts, strict=True)], rmss))
+    if config.weight_decay and weights is not None:
+        us = [
+            u - config.weight_decay * part.relative * w for u, part, w in zip(us, parts, weights, strict=True)
+        ]
+    us = [u.astype(g.dtype) for u, g in zip(blocks.unpack(us), leaves, strict=True)]
+    trees = [*map(blocks.unpack, (mus, rmss, trails)), blocks.restored(new.rows())]
+    return treedef.unflatten(us), TensorControllerState(count, *map(treedef.unflatten, trees))
+
+
+def _planned(
+    old: TensorStatistics,
+    sums: Array,
+    blocks: Blocks,
+    controller: Array,
+    clock: _Clock,
+    along: Sequence[bool],
+    max_step: float,
+) -> tuple[Plan, TensorStatistics]:
+    """What the controller makes of the statistics, and the next statistics."""
+    shapes = blocks.ordered(blocks.shapes)
     new, cut = observe(old, sums)
-    known, progress = jnp.isfinite(horizon), _progress(state.count, horizon)
     look = look_ahead(old, sums, cut)
-    seen = features(new, old, sums, shapes, look, progress, known)
-    rate, direct, *gates = (seen @ controller).T
+    seen = features(new, old, sums, shapes, look, clock.progress, clock.known)
+    rate, direct, adam, plain = (seen @ controller).T
     # Where all is solved, agreement says nothing any more, and steps that grow with it lead away again.
     below = jnp.minimum(new.log_decline - math.log(CONVERGED), 0)
     rate, direct = jnp.where(below < 0, jnp.minimum(rate, 0), rate), direct + below / 2
     present = new.age > old.age
     log_step = jnp.clip(new.log_step + MAX_RATE * jnp.tanh(rate), *LOG_STEP_BOUNDS)
     new = new._replace(log_step=jnp.where(present, log_step, old.log_step))
-    relative = jnp.where(present, _relative_step(new, direct, progress, known, config.max_step), 0)
+    relative = jnp.where(present, _relative_step(new, direct, clock, max_step), 0)
     step = relative * jnp.maximum(new.size, size_floors(shapes))
-    new = new._replace(pace=jnp.where(present, TRAIL * new.pace + (1 - TRAIL) * step, old.pace))
-
+    gates = _gates(adam, plain, np.array(along))
+    new = new._replace(
+        pace=jnp.where(present, TRAIL * new.pace + (1 - TRAIL) * step, old.pace),
+        relative=relative,
+        gate_orthogonal=gates[0],
+        gate_adam=gates[1],
+        gate_momentum=gates[2],
+    )
     # A tensor without a gradient has a cut and a step of 0; decays of 1 then keep its state.
     momentum, second, trail = (jnp.where(present, decay, 1) for decay in (MOMENTUM, SECOND, TRAIL))
-    looks, scales, mus, rmss = zip(
-        *map(_accumulate, gs, finite, mus, rmss, old.unit, cut, momentum, second), strict=True
-    )
-    orthogonalized = _orthogonalized(looks, old.unit) if config.orthogonal else [None] * len(looks)
-    us = map(_mixed, step, orthogonalized, looks, scales, inverse(look), *gates)
-    us = [jnp.where(f, u, 0) for f, u in zip(finite, us, strict=True)]
-    trails = map(_followed, finite, trails, us, trail)
-    if config.weight_decay and weights is not None:
-        us = [
-            u - config.weight_decay * r * w.astype(jnp.float32)
-            for u, r, w in zip(us, relative, weights, strict=True)
-        ]
-    us = [u.astype(g.dtype) for u, g in zip(us, leaves, strict=True)]
-    trees = (treedef.unflatten(list(t)) for t in (mus, rmss, trails, new.rows()))
-    return treedef.unflatten(us), TensorControllerState(count, *trees)
+    normalizer = inverse(look / old.unit)
+    return Plan(old.unit, cut, momentum, second, trail, normalizer, step, relative, *gates), new
 
 
-def _finite(g: Array) -> tuple[Array, Array]:
-    """A gradient that can be computed with, and where it was finite (or nearly not)."""
-    g = g.astype(jnp.float32)
-    finite = jnp.abs(g) <= LARGEST
-    return jnp.where(finite, g, 0), finite
-
-
-def _progress(count: Array, horizon: Array) -> Array:
-    """The share of the run that is over, 0 where its length is not known."""
-    known = jnp.isfinite(horizon)
-    return jnp.where(known, jnp.minimum(count.astype(jnp.float32) / jnp.where(known, horizon, 1), 1), 0)
-
-
-def _relative_step(
-    statistics: TensorStatistics, direct: Array, progress: Array, known: Array, max_step: float
-) -> Array:
+def _relative_step(statistics: TensorStatistics, direct: Array, clock: _Clock, max_step: float) -> Array:
     """The RMS of each tensor's update over its size, f32[num_tensors]."""
-    prior = jnp.where(known, math.log(0.02), math.log(0.03) - 0.5 * jnp.log1p(statistics.age / 30))
+    prior = jnp.where(clock.known, math.log(0.02), math.log(0.03) - 0.5 * jnp.log1p(statistics.age / 30))
     log_step = prior + statistics.log_step + jnp.clip(direct, -30, 4)
     capped = jnp.exp(jnp.clip(log_step, -60, math.log(max_step)))
-    return capped * jnp.minimum(1, statistics.age / WARM_UP) * (1 - progress)
+    return capped * jnp.minimum(1, statistics.age / WARM_UP) * (1 - clock.progress)
 
 
-def _accumulate(
-    x: Array, finite: Array, mu: Array, rms: Array, unit: Array, cut: Array, momentum: Array, second: Array
-):
-    """Nesterov's momentum, the gradients' root mean square over the unit, and the next of both moments."""
-    x = x * cut
-    g = x * unit
-    m = momentum * mu + (1 - MOMENTUM) * g
-    r = jnp.sqrt(second * jnp.square(rms * (1 / unit)) + (1 - SECOND) * jnp.square(x))
-    look = MOMENTUM * m + (1 - MOMENTUM) * g
-    return look, r, keep_unless(finite, m, mu), keep_unless(finite, r * unit, rms)
-
-
-def _orthogonalized(looks: Sequence[Array], units: Array) -> list[Array | None]:
-    """The orthogonalised of those with rows and columns, those of one shape in one stack; None of others."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i, x in enumerate(looks):
-        if x.ndim > 1 and x.size:
-            groups.setdefault(fans(x.shape), []).append(i)
-    done: list[Array | None] = [None] * len(looks)
-    for shape, indices in groups.items():
-        whole = [_resharded(looks[i] / units[i], None).reshape(shape) for i in indices]
-        for i, y in zip(indices, orthogonalize(jnp.stack(whole)), strict=True):
-            done[i] = _resharded(y.reshape(looks[i].shape), looks[i])
-    return done
-
-
-def _resharded(x: Array, like: Array | None) -> Array:
-    """An array gathered, or split as another is, where its axes are sharded explicitly; elsewhere itself."""
-    if not any(jax.typeof(x if like is None else like).sharding.spec):
-        return x
-    spec = PartitionSpec(*[None] * x.ndim) if like is None else jax.typeof(like).sharding.spec
-    return jax.sharding.reshard(x, spec)
-
-
-def _followed(finite: Array, trail: Array, update: Array, decay: Array) -> Array:
-    """The next mean of the updates, turned around so that it is like a gradient."""
-    return keep_unless(finite, decay * trail - (1 - TRAIL) * update, trail)
-
-
-def _mixed(
-    step: Array,
-    orthogonalized: Array | None,
-    look: Array,
-    scale: Array,
-    normalizer: Array,
-    adam: Array,
-    momentum: Array,
-) -> Array:
-    """The update: a mixture of directions of RMS 1, times the step."""
-    first = jnp.float32(FIRST_GATE)
-    adapted = look * normalizer / jnp.where(scale > 0, scale, 1)
-    directions, logits = [adapted], [first, momentum]
-    if orthogonalized is not None:
-        # A coordinate that has never had a gradient rests, whatever its row and column do.
-        orthogonalized = jnp.where(scale > 0, orthogonalized, 0)
-        directions, logits = [orthogonalized, adapted], [first, adam, momentum]
-    *gates, last = -step * jax.nn.softmax(jnp.stack(logits))
-    gates = [w * inverse(root_mean_square(d)) for w, d in zip(gates, directions, strict=True)]
-    update = last * normalizer * look
-    for weight, direction in zip(gates, directions, strict=True):
-        update = update + weight * direction
-    return update
+def _gates(adam: Array, plain: Array, along: np.ndarray) -> tuple[Array, Array, Array]:
+    """Shares of the orthogonalised direction, Adam's and the momentum's, f32[num_tensors]."""
+    first = jnp.full_like(adam, FIRST_GATE)
+    logits = jnp.stack([jnp.where(along, first, -jnp.inf), jnp.where(along, adam, first), plain])
+    orthogonal, adapted, momentum = jax.nn.softmax(logits, axis=0)
+    return orthogonal, adapted, momentum

@@ -11,10 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from learned_opt.core.types import Array
+from learned_opt.optimizers.tensor_blocks import Blocks, total
 
 MOMENTUM, SECOND, TRAIL, RECENT, AGREEMENT = 0.9, 0.999, 0.97, 0.9, 0.95  # decay rates of means
 FORGET = 0.9995  # decay rate of the unit, that of the root of the second moment
 LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32 numbers
+SMALLEST = 1e-37  # largest entry of a gradient that counts as zero; one over it is a float32 number
+BOUND = 1e18  # of the size of params; its square is a float32 number
+LARGEST_IN_UNITS = 1e15  # the same, in a tensor's unit
 OUTLIER = 5.0  # a gradient more than so many times as large as usual is cut to that
 
 FEATURES = (
@@ -38,6 +42,10 @@ class TensorStatistics(NamedTuple):
         fast: mean cosine of a gradient and the momentum before it.
         slow: mean cosine of a gradient and the trail of updates.
         pace: mean root mean square of the updates.
+        relative: root mean square of the last update over the tensor's size.
+        gate_orthogonal: share of the orthogonalised direction in the last update.
+        gate_adam: share of Adam's direction.
+        gate_momentum: share of the momentum's.
     """
 
     age: Array
@@ -51,25 +59,33 @@ class TensorStatistics(NamedTuple):
     fast: Array
     slow: Array
     pace: Array
+    relative: Array
+    gate_orthogonal: Array
+    gate_adam: Array
+    gate_momentum: Array
 
     @classmethod
     def first(cls, param: Any) -> Array:
-        """A tensor's row before any update, f32[11]."""
+        """A tensor's row before any update, f32[15]."""
         row = jnp.zeros(len(cls._fields), jnp.float32)
         return row.at[cls._fields.index("size")].set(root_mean_square(param))
 
     @classmethod
-    def stacked(cls, rows: Sequence[Array], gradients: Sequence[Array], params: Sequence[Any] | None) -> Self:
-        """The statistics with this step's unit and the params' sizes."""
-        old = cls(*jnp.stack(rows, axis=1))
-        largest = jnp.stack([jnp.max(jnp.abs(g), initial=0.0) for g in gradients])
-        size = old.size if params is None else jnp.stack([root_mean_square(p) for p in params])
+    def before(
+        cls, blocks: Blocks, rows: Sequence[Array], gradients: Sequence[Array], params: Sequence[Array] | None
+    ) -> Self:
+        """The statistics in the order of the blocks' rows, with this step's unit and the params' sizes."""
+        old = cls(*jnp.stack(blocks.ordered(rows), axis=1))
+        largest = blocks.join(map(_largest, gradients))
+        size = old.size
+        if params is not None:
+            size = jnp.minimum(root(blocks.join(map(total, map(jnp.square, params))) / blocks.sizes), BOUND)
         return old._replace(peak=jnp.maximum(largest, FORGET * old.peak), size=size)
 
     @property
     def unit(self) -> Array:
         """What to divide gradients by, never zero."""
-        return jnp.where(self.peak > 0, self.peak, 1)
+        return jnp.where(self.peak > SMALLEST, self.peak, 1)
 
     @property
     def log_decline(self) -> Array:
@@ -83,13 +99,26 @@ class TensorStatistics(NamedTuple):
         return list(jnp.stack(self, axis=1))
 
 
-def moments(x: Array, mu: Array, trail: Array, unit: Array) -> Array:
-    """Means over a tensor of the gradient's products with itself, the old momentum and the trail, f32[4].
+def is_finite(g: Array) -> Array:
+    """Where a gradient is finite, or nearly."""
+    return jnp.abs(g) <= LARGEST
 
-    The gradient x is in its unit, all else is not: a product with it is of the other's size.
+
+def in_units(g: Array, scale: Array) -> Array:
+    """Gradients times one over their unit, 0 where they are not finite.
+
+    Beside such numbers the unit is an older one, so that others may be larger than it; those are cut.
     """
-    pairs = (_mean(x * x), _mean(x * mu) / unit, _mean(x * trail), _mean(trail * trail))
-    return jnp.stack(pairs)
+    return jnp.where(is_finite(g), jnp.clip(g * scale, -LARGEST_IN_UNITS, LARGEST_IN_UNITS), 0)
+
+
+def products(x: Array, mu: Array, trail: Array, unit: Array) -> Array:
+    """Sums over each tensor of the gradient times itself, the old momentum and the trail, f32[4, num_rows].
+
+    The gradient is in its unit, all else is not: but for the momentum, a product is of the other's size.
+    """
+    with_mu = total(x * mu) / unit.reshape(-1)
+    return jnp.stack([total(x * x), with_mu, total(x * trail), total(trail * trail)])
 
 
 def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array]:
@@ -182,7 +211,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def root_mean_square(x: Any) -> Array:
     """Over the whole of a tensor, 0 for an empty one; at most 1e18."""
-    return jnp.minimum(root(_mean(jnp.square(jnp.asarray(x).astype(jnp.float32)))), 1e18)
+    x = jnp.asarray(x).astype(jnp.float32)
+    return jnp.minimum(root(jnp.sum(jnp.square(x)) / max(x.size, 1)), BOUND)
 
 
 def root(x: Array) -> Array:
@@ -202,5 +232,9 @@ def log_ratio(a: Array, b: Array, low: float, high: float) -> Array:
     return jnp.where(ok, jnp.clip(jnp.log(jnp.where(ratio > 0, ratio, 1)), low, high), 0)
 
 
-def _mean(x: Array) -> Array:
-    return jnp.sum(x) / max(x.size, 1)
+def _largest(g: Array) -> Array:
+    """The largest entry of each tensor, 0 where one is not finite, f32[num_rows]."""
+    axes = range(1, g.ndim)
+    # Two reductions read the gradient twice; one of its absolute value would write that first.
+    largest = jnp.maximum(jnp.max(g, axis=axes, initial=0.0), -jnp.min(g, axis=axes, initial=0.0))
+    return jnp.where(largest <= LARGEST, largest, 0)

@@ -20,6 +20,8 @@ RULES = (
     "secant-lstm",
     "proximal-lstm",
     "mlp-rule",
+    "tensor-controller",
+    "tensor-controller-lite",
     "hyperparameters-sgd",
 )
 

@@ -43,13 +43,20 @@ def untrained_controller(num_steps: Any = None, learning_rate: Any = 1.0) -> opt
     )
 
 
+def safeguarded_adam(learning_rate: Any) -> optax.GradientTransformation:
+    return learned_opt.safeguard(optax.adam(learning_rate))
+
+
 ADAM_KWARGS = {"log_learning_rate": jnp.log(jnp.float32(0.1))}
 # As in optax's own table, a step size that suits Rosenbrock's valley.
 NUM_STEPS = 10_000
 OUR_KWARGS = {"learning_rate": 0.05, "num_steps": NUM_STEPS}
 # Its own steps are smaller.
 EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": NUM_STEPS}
-TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (learned_adam, ADAM_KWARGS)} | {
+TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {
+    "hyperparameters-adam": (learned_adam, ADAM_KWARGS),
+    "safeguarded-adam": (safeguarded_adam, {"learning_rate": 0.1}),
+} | {
     name: (
         functools.partial(learned_opt.pretrained, name),
         OUR_KWARGS if name.startswith("lstm") else EVOLVED_KWARGS,

@@ -15,7 +15,7 @@ from benchmarks.comparison import baselines
 from benchmarks.comparison.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
-from benchmarks.suites.speed import meta_training
+from benchmarks.suites.speed import meta_training, rules
 from learned_opt import optimizers, zoo
 from learned_opt.reports import Column, Section, line_plot
 
@@ -44,6 +44,7 @@ def plan(request: Request) -> list[Job]:
         for n in coordinates[request.size]:
             key = Key("speed", f"rule-{n}", "lstm-20x2", 0, None, "floor")
             jobs.append(Job(key, {"coordinates": n}, functools.partial(_floor, n)))
+        jobs += rules.jobs("speed", request.size)
         jobs += meta_training.jobs("speed", request.size, machine)
     return [dataclasses.replace(job, timed=True) for job in jobs]
 
@@ -140,7 +141,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     floor = [c for c in cells if c.key.part == "floor"]
     if floor:
         found.append(_floor_section(floor))
-    return found + meta_training.sections(cells)
+    return found + rules.section(cells) + meta_training.sections(cells)
 
 
 def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:

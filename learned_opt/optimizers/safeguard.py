@@ -1,0 +1,325 @@
+"""A wrapper that hands a run over to another optimizer where the first one does harm, and back."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from learned_opt.core.types import Array, Params
+
+FEW = 10  # steps that tell where a run starts, and bad steps that are too many
+FOLLOW, SLOWLY = 0.1, 0.01  # weights of a step in means of the last ten steps and of the last hundred
+SIGMAS = 6.0  # mean changes from step to step that a loss may lie above the lowest
+LOST = 0.5  # share of what has been gained that may be lost
+GROWN = 100.0  # how much gradients may grow where there is no loss to look at
+GROWN_STEP = 1e4  # how much updates may
+STILL, STILL_STEPS = 1e-7, 50  # updates smaller than so much of the params, for so many steps, are none
+VANISHED = 1e-3  # what is left of the first gradients where it is right to stand still
+BACKED_OFF = 0.1  # what a return multiplies the updates by
+LONGEST_HOLD = 2**20
+
+
+class Watch(NamedTuple):
+    """What is known of a run since it last changed hands, f32[] if not said otherwise.
+
+    The signal is the loss, or the log of the gradient's size where no loss is given.
+
+    Attributes:
+        count: i32[], steps.
+        first: signal of the first step.
+        early: mean signal of the first ten steps.
+        gradient: mean log size of the first ten gradients.
+        step: largest log size of the first ten updates.
+        last: signal of the last step.
+        late: mean signal of the last ten steps or so, without spikes.
+        slow: the same of the last hundred, the first ten steps left out.
+        noise: mean change of the signal from one step to the next.
+        best: lowest mean of late.
+        bad: i32[], steps with a bad signal less those with a good one, at least 0.
+        still: i32[], steps in a row that did not move the params in spite of a gradient.
+    """
+
+    count: Array
+    first: Array
+    early: Array
+    gradient: Array
+    step: Array
+    last: Array
+    late: Array
+    slow: Array
+    noise: Array
+    best: Array
+    bad: Array
+    still: Array
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """Of a run that has just begun, or changed hands."""
+        zero, none = jnp.zeros([], jnp.float32), jnp.zeros([], jnp.int32)
+        return cls(
+            none, zero, zero, zero, zero, zero, zero, zero, zero, jnp.full_like(zero, jnp.inf), none, none
+        )
+
+    def observed(self, signal: Array, gradient: Array, step: Array) -> Self:
+        """After one more step; a signal that is not finite changes nothing but the count."""
+        n = self.count + 1
+        steps = n.astype(jnp.float32)
+        early = n <= FEW
+        ok = jnp.isfinite(signal)
+        signal = jnp.where(ok, signal, self.last)
+
+        def mean(old: Array, new: Array, least: float = 0.0) -> Array:
+            weight = jnp.maximum(1 / steps, least)
+            return jnp.where(n > 1, old + weight * (new - old), new)
+
+        change = jnp.where(n > 1, jnp.abs(signal - self.last), 0)
+        # However a loss explodes, its noise grows by a fifth a step at most.
+        change = jnp.where(early, change, jnp.minimum(change, 3 * self.noise + 1e-3 * jnp.abs(self.late)))
+        noise = mean(self.noise, change, FOLLOW)
+        usual = jnp.where(early, signal, jnp.minimum(signal, self.late + 3 * noise))
+        late = mean(self.late, usual, FOLLOW)
+        return self._replace(
+            count=n,
+            first=jnp.where(n > 1, self.first, signal),
+            early=jnp.where(early, mean(self.early, signal), self.early),
+            gradient=jnp.where(early, mean(self.gradient, gradient), self.gradient),
+            step=jnp.where(n > 1, jnp.where(early, jnp.maximum(self.step, step), self.step), step),
+            last=signal,
+            late=late,
+            slow=jnp.where(
+                early,
+                usual,
+                self.slow + jnp.maximum(1 / jnp.maximum(steps - FEW, 1), SLOWLY) * (usual - self.slow),
+            ),
+            noise=noise,
+            best=jnp.where(ok, jnp.minimum(self.best, late), self.best),
+        )
+
+    @property
+    def start(self) -> Array:
+        """Where the signal started, without what the first steps may have spoiled."""
+        return jnp.minimum(self.early, self.first + SIGMAS * self.noise)
+
+    def limit(self, has_value: bool) -> Array:
+        """The signal above which a step is bad."""
+        if not has_value:
+            return jnp.where(self.count > FEW, self.start + math.log(GROWN), jnp.inf)
+        lost = jnp.maximum(SIGMAS * self.noise, LOST * (self.start - self.best))
+        return self.best + lost + 1e-3 * jnp.abs(self.best)
+
+
+class SafeguardState(NamedTuple):
+    """State of a safeguarded optimizer.
+
+    Attributes:
+        inner: that of the optimizer.
+        fallback: that of the fallback.
+        good: the params where the run was best, leaves like the params'.
+        watch: statistics of the run.
+        trusted: bool[], whether the optimizer is in charge.
+        fresh: bool[], whether what is in charge starts with the next step.
+        back: bool[], whether the last update went back to the good params.
+        left: i32[], steps for which the fallback stays in charge.
+        hold: i32[], the same for the next time.
+        scale: f32[], what the optimizer's updates are multiplied by.
+        blame: f32[], the signal above which the last change of hands was the loss's own fault.
+    """
+
+    inner: Any
+    fallback: Any
+    good: Params
+    watch: Watch
+    trusted: Array
+    fresh: Array
+    back: Array
+    left: Array
+    hold: Array
+    scale: Array
+    blame: Array
+
+
+def safeguard(
+    tx: optax.GradientTransformation,
+    fallback: optax.GradientTransformation | None = None,
+    *,
+    patience: int = 500,
+    hold: int = 100,
+) -> optax.GradientTransformationExtraArgs:
+    r"""An optimizer that hands a run over to another one where it does harm, and gets it back later.
+
+    As long as nothing is wrong, updates are those of `tx`. A change of hands follows
+
+    - *divergence*: for ten steps more than not, the loss lies above the lowest mean of ten or so by six
+      times its noise and half of what had been gained; or updates are not finite where gradients are. The
+      params go back to where the mean loss was lowest, in one update.
+    - *stagnation*: after `patience` steps the mean loss is no lower than at first.
+    - *frozen params*: fifty updates in a row below 1e-7 of the largest param, in spite of gradients.
+
+    The fallback then has `hold` steps, the next time twice as many, and so on. The optimizer comes back with
+    a fresh state, and, unless it was frozen, with a tenth of its step. Where the loss turns out to be as high
+    at the params that were gone back to, the loss itself has changed: the optimizer comes back at once, with
+    its step. A fallback that diverges is relieved in the same way. No update that is not finite is made.
+
+    The loss is `update(..., value=)`. Without it, divergence is a gradient a hundred times or an update ten
+    thousand times as large as in the first ten steps, and stagnation is not seen.
+
+    Args:
+        tx: the optimizer, such as `learned_opt.pretrained()`. A schedule in it starts again when it comes
+            back; once one has ended at zero, the params count as frozen.
+        fallback: what takes over; `optax.adam(1e-3)` by default.
+        patience: steps in which the loss has to begin to fall.
+        hold: steps of the fallback before the optimizer is tried again.
+
+    Returns:
+        An optax transformation that needs `params`. Its state has a copy of the params, and the states of
+        both optimizers.
+
+    Raises:
+        ValueError: if `patience` or `hold` is below 1, or `update` is called without `params`.
+
+    Example:
+        >>> tx = safeguard(optax.sgd(1e3))
+        >>> params = {"w": jnp.ones(3)}
+        >>> state = tx.init(params)
+        >>> for _ in range(30):
+        ...     value, grads = jax.value_and_grad(lambda p: jnp.sum(p["w"] ** 2))(params)
+        ...     updates, state = tx.update(grads, state, params, value=value)
+        ...     params = optax.apply_updates(params, updates)
+        >>> bool(state.trusted), float(jnp.max(params["w"])) <= 1
+        (False, True)
+    """
+    for name, number in (("patience", patience), ("hold", hold)):
+        if not number >= 1:
+            raise ValueError(f"{name}={number!r}: give a number of steps, at least 1")
+    inner = optax.with_extra_args_support(tx)
+    other = optax.with_extra_args_support(optax.adam(1e-3) if fallback is None else fallback)
+
+    def init_fn(params: Params) -> SafeguardState:
+        return SafeguardState(
+            inner=inner.init(params),
+            fallback=other.init(params),
+            good=jax.tree.map(jnp.copy, params),
+            watch=Watch.fresh(),
+            trusted=jnp.ones([], bool),
+            fresh=jnp.zeros([], bool),
+            back=jnp.zeros([], bool),
+            left=jnp.zeros([], jnp.int32),
+            hold=jnp.full([], hold, jnp.int32),
+            scale=jnp.ones([], jnp.float32),
+            blame=jnp.full([], jnp.inf, jnp.float32),
+        )
+
+    def update_fn(updates, state, params=None, *, value=None, **extra_args):
+        if params is None:
+            raise ValueError(
+                "a safeguarded optimizer may have to go back: call update(updates, state, params)"
+            )
+        if value is not None:
+            extra_args["value"] = value
+        proposed, state = _proposed(inner, other, updates, state, params, extra_args)
+        sizes = [_largest(tree) for tree in (updates, proposed, params)]
+        return _judged(proposed, state, params, sizes, value, patience)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _proposed(
+    inner: optax.GradientTransformationExtraArgs,
+    other: optax.GradientTransformationExtraArgs,
+    updates: Params,
+    state: SafeguardState,
+    params: Params,
+    extra_args: dict[str, Any],
+) -> tuple[Params, SafeguardState]:
+    """The updates of whichever is in charge, which starts afresh after a change of hands."""
+
+    def run(chosen: optax.GradientTransformationExtraArgs, name: str, fresh: bool):
+        def call():
+            old = chosen.init(params) if fresh else getattr(state, name)
+            new, kept = chosen.update(updates, old, params, **extra_args)
+            if name == "inner":
+                new = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), new)
+            new = jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates)
+            return new, state._replace(**{name: kept})
+
+        return call
+
+    calls = [
+        run(tx, name, fresh)
+        for tx, name in ((inner, "inner"), (other, "fallback"))
+        for fresh in (False, True)
+    ]
+    return jax.lax.switch(jnp.where(state.trusted, 0, 2) + state.fresh.astype(jnp.int32), calls)
+
+
+def _judged(
+    proposed: Params, state: SafeguardState, params: Params, sizes: Sequence[Array], value: Any, patience: int
+) -> tuple[Params, SafeguardState]:
+    """The updates that are made, and who is in charge next."""
+    gradient, step, size = sizes
+    log_gradient, log_step = (jnp.log(jnp.maximum(x, 1e-37)) for x in (gradient, step))
+    has_value = value is not None
+    signal = jnp.asarray(value).astype(jnp.float32).reshape(()) if has_value else log_gradient
+    watch = state.watch.observed(signal, log_gradient, log_step)
+    limit = watch.limit(has_value)
+    # Params that overflow cannot be brought back by any update.
+    finite = step <= min(map(_largest_number, jax.tree.leaves(params)), default=math.inf) / 4
+
+    bad = ~jnp.isfinite(signal) | (signal > limit)
+    if not has_value:
+        bad |= (watch.count > FEW) & (log_step > watch.step + math.log(GROWN_STEP))
+    idle = (step <= STILL * size) & (log_gradient > watch.gradient + math.log(VANISHED)) & (gradient > 0)
+    watch = watch._replace(
+        bad=jnp.maximum(watch.bad + jnp.where(bad, 1, -1), 0), still=jnp.where(idle, watch.still + 1, 0)
+    )
+    diverged = (watch.bad >= FEW) | (~finite & jnp.isfinite(gradient))
+    # On the way back nothing is judged.
+    diverged, arrived = diverged & ~state.back, ~state.back
+    frozen = watch.still >= STILL_STEPS
+    stalled = jnp.bool_(False)
+    if has_value:
+        no_lower = watch.slow >= watch.start - watch.noise / 4 - 1e-6 * jnp.abs(watch.start)
+        stalled = no_lower & (watch.count % patience == 0) & (gradient > 0)
+    leaves = arrived & state.trusted & (diverged | stalled | frozen)
+    # Where going back to good params did not help, the optimizer was not to blame.
+    blameless = arrived & ~state.trusted & (watch.count == FEW) & (watch.start > state.blame)
+    returns = arrived & ~state.trusted & (diverged | blameless | (state.left <= 1))
+    changes = leaves | returns
+
+    better = (watch.best < state.watch.best) & ~bad if has_value else ~bad & (log_gradient <= watch.start + 1)
+    good = jax.tree.map(lambda p, q: jnp.where(better & arrived, p, q), params, state.good)
+    updates = jax.tree.map(lambda u: jnp.where(finite, u, 0), proposed)
+    # From far away an update comes near only; the next one then arrives.
+    goes_back = diverged | state.back
+    updates = jax.tree.map(
+        lambda u, p, q: jnp.where(goes_back, (q - p).astype(u.dtype), u), updates, params, good
+    )
+    backed_off = jnp.where(leaves & ~frozen, jnp.maximum(BACKED_OFF * state.scale, 1e-6), state.scale)
+    held = jnp.where(leaves, jnp.minimum(2 * state.hold, LONGEST_HOLD), state.hold)
+    return updates, state._replace(
+        good=good,
+        watch=jax.tree.map(
+            lambda new, first: jnp.where(changes | state.back, first, new), watch, Watch.fresh()
+        ),
+        trusted=jnp.where(changes, returns, state.trusted),
+        fresh=changes | state.back,
+        back=diverged,
+        left=jnp.where(leaves, state.hold, state.left - 1),
+        hold=jnp.where(blameless, jnp.maximum(state.hold // 2, 1), held),
+        scale=jnp.where(blameless, jnp.minimum(state.scale / BACKED_OFF, 1), backed_off),
+        blame=jnp.where(leaves, jnp.where(diverged & has_value, limit, jnp.inf), state.blame),
+    )
+
+
+def _largest_number(param: Any) -> float:
+    dtype = jnp.result_type(param)
+    return float(jnp.finfo(dtype).max) if jnp.issubdtype(dtype, jnp.floating) else math.inf
+
+
+def _largest(tree: Params) -> Array:
+    """The largest entry of a tree, f32[], NaN or infinite where one is."""
+    leaves = [jnp.max(jnp.abs(x), initial=0).astype(jnp.float32) for x in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack(leaves), initial=0) if leaves else jnp.zeros([], jnp.float32)
