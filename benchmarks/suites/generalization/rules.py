@@ -132,5 +132,5 @@ def chosen(names: Sequence[str]) -> list[Family]:
             raise unknown_name("optimizer", name, [*NAMES, *zoo.available()])
     wanted = set(names) & set(NAMES)
     controls = [f for f in CONTROLS if not wanted or ADAM in f.numbers or wanted & set(f.numbers)]
-    found = learned or ([] if wanted else [name for name in OURS if name in zoo.available()])
+    found = learned or (() if wanted else OURS)
     return [*controls, *map(ours, found)]
