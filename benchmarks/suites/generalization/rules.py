@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.comparison.baselines import Kind, everywhere, has_matrices
+from benchmarks.comparison.baselines import Kind
 from benchmarks.harness.results import fingerprint
 from learned_opt import zoo
 from learned_opt.core.errors import unknown_name
-from learned_opt.core.types import Params, Task
+from learned_opt.core.types import Params
 
 RATES = np.logspace(-4, 0, 13)
 ADAM, COSINE, FIXED_ADAM = "adam", "adamw-cosine", "adam-1e-3"
@@ -33,7 +33,6 @@ class Family:
     kind: Kind
     build: Callable[[Any, int], optax.GradientTransformation]  # of a lane's numbers and the number of steps
     numbers: Mapping[str, Any]  # by the rule's name
-    suits: Callable[[Task], bool] = everywhere
     evaluated: Callable[[Any, Params], Params] = lambda state, params: params  # what the losses are of
     fingerprint: str = "1"  # changes whenever the rules do, so that their cells are made anew
 
@@ -87,7 +86,7 @@ def _rates(decays: float) -> dict[str, np.ndarray]:
 
 CONTROLS = (
     Family("swept", _adam, {ADAM: _rates(0.0), COSINE: _rates(1.0)}),
-    Family("swept", lambda rate, _: optax.contrib.muon(rate), {"muon": RATES}, suits=has_matrices),
+    Family("swept", lambda rate, _: optax.contrib.muon(rate), {"muon": RATES}),
     _alone("prodigy", lambda _, __: optax.contrib.prodigy()),
     _alone("dowg", lambda _, __: optax.contrib.dowg()),
     _alone("schedule-free", _schedule_free, evaluated=optax.contrib.schedule_free_eval_params),
@@ -133,5 +132,5 @@ def chosen(names: Sequence[str]) -> list[Family]:
             raise unknown_name("optimizer", name, [*NAMES, *zoo.available()])
     wanted = set(names) & set(NAMES)
     controls = [f for f in CONTROLS if not wanted or ADAM in f.numbers or wanted & set(f.numbers)]
-    found = learned or ([] if wanted else [name for name in OURS if name in zoo.available()])
+    found = learned or (() if wanted else OURS)
     return [*controls, *map(ours, found)]

@@ -36,6 +36,7 @@ def regularized() -> Task:
         apply,
         cross_entropy,
         batch_size=None,
+        num_rows=200,
         penalty=lambda weights: 1e-2 * jnp.sum(jnp.square(weights["w"])),
     )
 
@@ -48,7 +49,7 @@ def hinge() -> Task:
         signs = 2 * jax.nn.one_hot(labels, 3) - 1
         return jnp.mean(jnp.square(jax.nn.relu(1 - signs * scores)), axis=-1)
 
-    return supervised(data.table("wine"), init, apply, row_loss, batch_size=None)
+    return supervised(data.table("wine"), init, apply, row_loss, batch_size=None, num_rows=100)
 
 
 def robust() -> Task:
@@ -98,9 +99,15 @@ TRIALS = (
         "between",
         1000,
         regularized,
-        "logistic regression of breast cancer, weights penalised",
+        "logistic regression of 200 rows of breast cancer, weights penalised",
     ),
-    Trial("convex-hinge", "solvable", 1000, hinge, "squared hinges of the wine table, all rows at each step"),
+    Trial(
+        "convex-hinge",
+        "solvable",
+        1000,
+        hinge,
+        "squared hinges of 100 rows of the wine table, all at each step",
+    ),
     Trial("convex-robust", "noisy", 1000, robust, "Huber's loss on the diabetes table, batches of 8"),
     Trial(
         "convex-interpolation",

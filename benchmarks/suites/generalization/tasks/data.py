@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,8 +12,8 @@ from learned_opt import datasets
 
 SPLIT_SEED = 0
 MODULES = (
-    "argparse", "collections", "csv", "email.message", "functools", "itertools", "json", "logging", "random",
-    "re", "statistics", "string", "textwrap", "typing", "unittest", "unittest.mock",
+    "argparse", "collections", "csv", "email.message", "functools", "itertools", "json", "logging", "pathlib",
+    "random", "re", "statistics", "string", "textwrap", "unittest", "unittest.mock",
 )  # fmt: skip
 ALPHABET = "abcdefghijklmnopqrstuvwxyz .,'-"
 NUM_CHARACTERS = len(ALPHABET) + 1  # all others are one
@@ -85,8 +86,9 @@ def _docstrings() -> tuple[tuple[str, int], ...]:
     found = []
     for number, name in enumerate(MODULES):
         module = importlib.import_module(name)
-        own = [v for v in vars(module).values() if getattr(v, "__module__", None) == name]
-        texts = {str(thing.__doc__) for thing in (module, *own) if getattr(thing, "__doc__", None)}
+        public = [v for v in vars(module).values() if inspect.isclass(v) or inspect.isfunction(v)]
+        own = [thing for thing in public if thing.__module__ == name]
+        texts = {thing.__doc__ for thing in (module, *own) if thing.__doc__}
         found += [(" ".join(text.lower().split()), number) for text in sorted(texts)]
     return tuple(found)
 
