@@ -40,7 +40,7 @@ def running_mean(share: float) -> optax.GradientTransformation:
     def init(params: Theta) -> RunningMeanState:
         return RunningMeanState(jnp.zeros([], jnp.int32), jax.tree.map(jnp.copy, params))
 
-    def update(updates: Theta, state: RunningMeanState, params: Theta | None = None) -> tuple[Theta, Any]:
+    def update(updates: Theta, state: Any, params: Theta | None = None) -> tuple[Theta, Any]:
         count = state.count + 1
         weight = jnp.maximum(share, 1 / (count.astype(jnp.float32) + 1))
         mean = jax.tree.map(

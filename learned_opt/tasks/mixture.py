@@ -68,8 +68,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     if not tasks:
         raise ValueError("tasks=(): give at least one task")
     operators = [t.prox for t in tasks]
-    starts = [jax.eval_shape(functools.partial(_start, t)) for t in tasks]
-    shared = all(_form(start) == _form(starts[0]) for start in starts)
+    shared = len({_form(jax.eval_shape(functools.partial(_start, t))) for t in tasks}) == 1
     if shared and any(operator is not operators[0] for operator in operators):
         raise ValueError("the tasks have different proximal operators; mix tasks of one penalty and weight")
 
@@ -129,7 +128,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
 
 def _form(tree: Any) -> Any:
     """The structure of a tree and the shapes of its leaves."""
-    return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
+    return jax.tree.structure(tree), tuple(leaf.shape for leaf in jax.tree.leaves(tree))
 
 
 def _start(task: Task) -> Params:

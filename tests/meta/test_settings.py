@@ -32,7 +32,10 @@ from learned_opt.training.estimators import Bptt, Pes
         ({"window": 2}, "window=2: give a positive odd number"),
         ({"weights": (1.0, 2.0)}, "2 weights for a horizon of 100 steps"),
         ({"estimator": "ess"}, "unknown estimator for optimizers 'ess'; did you mean 'es'"),
-        ({"estimator": "sequences"}, "unknown estimator for optimizers 'sequences'.*Known: blend, es, full"),
+        (
+            {"estimator": "sequences"},
+            "unknown estimator for optimizers 'sequences'.*Known: blend, es, families_es, full",
+        ),
         ({"estimator": "pes", "sigma": 0.0}, "sigma=0.0: it must be positive"),
         (
             {"sigma": 0.1},

@@ -1,5 +1,7 @@
 """Horizons that are drawn for each trajectory, so that a rule is not tied to one length; they compose."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -8,7 +10,7 @@ from learned_opt.core.types import Array, Key
 from learned_opt.training.estimators.truncation import Horizon
 
 
-def log_uniform(low: int, high: int) -> Horizon:
+def log_uniform(low: int, high: int) -> Callable[[Key, Array], Array]:
     r"""Horizons whose logarithm is uniform.
 
     .. math::
