@@ -71,7 +71,7 @@ def test_a_run_is_made_again_from_a_card_alone(name):
 @pytest.fixture
 def optimized():
     """For a test that computes much, and compiles little: what it runs is optimized."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
