@@ -18,6 +18,7 @@ from benchmarks.harness import discovery, report, runner
 from benchmarks.harness.suite import Request, Suite
 from learned_opt import reports, runs, zoo
 from learned_opt.cli.options import parse
+from learned_opt.cli.terminal import any_terminal
 from learned_opt.core.errors import unknown_name
 
 USAGE = """\
@@ -98,6 +99,7 @@ class Compare:
     new: tyro.conf.Positional[Path]
 
 
+@any_terminal()
 def main(words: Sequence[str]) -> None:
     """Runs a command; errors are one line and status 2, something worse is status 1.
 
@@ -111,6 +113,8 @@ def main(words: Sequence[str]) -> None:
         if words[0] not in COMMANDS:
             raise unknown_name("command", words[0], COMMANDS)
         status = COMMANDS[words[0]](words[1:])
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError, ImportError, runs.WeightsError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         raise SystemExit(2) from None

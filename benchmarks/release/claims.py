@@ -125,8 +125,9 @@ OPTIMIZERS = {
             "On a few problems in a hundred it circles until its safeguard acts, from step 101 on: over 512 "
             "LASSO problems the relative gap has a mean of 2e-4 at step 100 (FISTA: 3e-2) and of 9e-9, at "
             "most 8e-7, at step 1,000 (FISTA: 7e-8, at most 4e-6); its median is 0 in float32 from step 100.",
-            "It was meta-trained on Gaussian dictionaries of 25x50 with unit columns and a weight of 0.005; "
-            "other sizes, weights and curvatures were not measured.",
+            "It was meta-trained on Gaussian dictionaries of 25x50 with columns of norm 1 and a weight of "
+            "0.005. With columns of norm 1.5 it diverges: divide them by their norms. Other sizes, weights "
+            "and curvatures were not measured.",
             "It needs the proximal operator: without `prox=` it knows nothing of the penalty.",
         ),
     ),
@@ -144,8 +145,9 @@ OPTIMIZERS = {
         known_failures=(
             "It minimises no objective: its thresholds follow the residual, and its step sizes were trained "
             "for codes of which about a tenth is active and for a penalty of weight 0.1.",
-            "It was meta-trained on dictionaries of 64x128. On patches of photographs it diverges on half of "
-            "the problems of 256x512, which are worse conditioned.",
+            "It was meta-trained on dictionaries of 64x128 with columns of norm 1. With columns of norm 1.5 "
+            "it diverges: divide them by their norms. On patches of photographs it diverges on half of the "
+            "problems of 256x512, which are worse conditioned.",
             "Ill-conditioned dictionaries (50) gain 11 dB over FISTA in 16 steps, but LISTA, trained for the "
             "one dictionary that it is tried on, is 20 dB better still; it needs 24 to 50 steps for that.",
             "With noise the error no longer falls after about 16 steps, and rises slowly after 50.",

@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from learned_opt import datasets
 from learned_opt.cli import demo, doctor, kinds, predict, prepare_data, show, train, watch
 from learned_opt.cli.options import listing
+from learned_opt.cli.terminal import any_terminal
 from learned_opt.core.errors import unknown_name
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
@@ -44,6 +45,7 @@ A first quarter of an hour:
 `learned-opt COMMAND --help` explains each."""
 
 
+@any_terminal()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; the entry point of `learned-opt`.
 
@@ -68,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command not in COMMANDS:
             raise unknown_name("command", command, COMMANDS)
         COMMANDS[command][0](words[1:])
+    except BrokenPipeError:
+        raise
     except EXPECTED_ERRORS as e:
         print(f"learned-opt: {e}", file=sys.stderr)
         raise SystemExit(2) from None

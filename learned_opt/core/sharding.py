@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from learned_opt.core.trees import is_traced
+
 T = TypeVar("T")
 
 Combine = Literal["gather", "sum"] | None
@@ -30,7 +32,7 @@ def off_explicit_mesh(tree: T) -> T:
     """A tree of arrays, keys apart; those on a mesh of explicit axes, which no other takes, leave it."""
 
     def moved(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array) or not leaf.is_fully_addressable:
+        if not isinstance(leaf, jax.Array) or is_traced(leaf) or not leaf.is_fully_addressable:
             return leaf
         explicit = AxisType.Explicit in jax.typeof(leaf).sharding.mesh.axis_types
         return jnp.asarray(np.asarray(leaf)) if explicit else leaf

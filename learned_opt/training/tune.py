@@ -128,10 +128,13 @@ def tune(
     seed: int = 1,
     window: int = 1,
 ) -> Tuned:
-    """Sweeps the learning rate of an optimizer on problems of its own; one jitted, vmapped call.
+    """Sweeps the learning rate of an optimizer on problems of its own, in one jitted, vmapped call.
 
     The best rate has the lowest mean loss at `num_steps`. When it lies on the grid's edge the grid grows
     by a decade, up to three times.
+
+    A factory that needs the rate as a Python number, such as for the length of a schedule, is run and
+    compiled for one rate after the other.
 
     Where the task has a proximal operator, each step is followed by it, with the learning rate as its step
     size.
@@ -233,7 +236,10 @@ def check_window(window: int) -> None:
 def _mean_losses(factory, task, num_steps, draws, window, grid) -> np.ndarray:
     """Mean loss of each learning rate, not finite where any problem's is not."""
     last = num_steps + window // 2
-    curves = jax.vmap(lambda rate: run_draws(factory, task, last, rate, draws)[0])(
-        jnp.asarray(grid, jnp.float32)
-    )
+    rates = jnp.asarray(grid, jnp.float32)
+    try:
+        curves = jax.vmap(lambda rate: run_draws(factory, task, last, rate, draws)[0])(rates)
+    except jax.errors.JAXTypeError:  # the factory asks a traced rate for its number
+        optimizers = map(factory, rates.tolist())
+        curves = np.stack([run_draws(lambda _, tx=tx: tx, task, last, (), draws)[0] for tx in optimizers])
     return loss_at(np.asarray(curves), num_steps, window).mean(axis=-1)

@@ -94,6 +94,9 @@ def test_metrics_of_a_run():
     assert not check_metrics(rows(falling, ones), SETTINGS).findings
     assert list(found(check_metrics(rows([1.0, None] * 5, [1.0] * 10), SETTINGS))) == ["validation-flat"]
     assert list(found(check_metrics(rows(falling, ones, skipped=40), SETTINGS))) == ["meta-steps-skipped"]
+    never = found(check_metrics(rows([None] * 4, [1.0] * 4, skipped=40), SETTINGS))
+    assert list(never) == ["never-finite"]
+    assert "learning_rate=" not in never["never-finite"].fix
     growing = check_metrics(rows(falling, list(2.0 ** np.arange(8))), SETTINGS)
     assert "problem_clip_norm=2" in found(growing)["gradient-norms-growing"].fix
 

@@ -154,3 +154,19 @@ def test_a_run_that_does_not_learn_is_told_of_while_it_goes_on(tmp_path):
     found = names(doctor_run(run.directory, task=task, num_trajectories=2))
     assert found[0] == "theta-does-not-move"
     assert "meta-gradient-zero" in found
+
+
+def test_losses_that_are_nan_from_the_start_are_no_matter_of_step_sizes(tmp_path):
+    lopt = optimizers.hyperparameters("sgd", {"learning_rate": 0.01})
+    task = tasks.quadratic(dim=2)
+    broken = task._replace(loss=lambda x, problem, batch: jnp.sum(jnp.sqrt(-1 - x**2)), config=None)
+    path = tmp_path / "run"
+    settings = {"horizon": 4, "truncation": 2, "num_problems": 2, "num_meta_steps": 4, "quiet": True}
+    with pytest.raises(FloatingPointError) as error:
+        meta_train(lopt, broken, directory=path, **settings)
+    diagnosis = doctor_run(path, task=broken, num_trajectories=2)
+    assert names(diagnosis) == ["never-finite", "not-finite"]
+    for advice in (str(error.value), *(finding.fix for finding in diagnosis.findings)):
+        assert "learning_rate" not in advice
+        assert "step size" not in advice
+        assert "truncation" not in advice

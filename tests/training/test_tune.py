@@ -103,6 +103,19 @@ def test_window_averages_around_the_step():
     np.testing.assert_allclose(best.losses[kept], expected, rtol=1e-3)
 
 
+def test_a_schedule_whose_shape_depends_on_the_rate_is_swept_rate_by_rate():
+    def factory(rate):
+        return optax.sgd(optax.piecewise_constant_schedule(rate, {int(1 / rate): 0.1}))
+
+    best = tune(factory, line(1.0), num_steps=4, num_problems=2, learning_rates=(0.25, 0.4, 0.6, 0.7))
+    expected = []
+    for rate in best.learning_rates:
+        curves = evaluate(factory(float(np.float32(rate))), line(1.0), num_steps=4, num_problems=2, seed=1)
+        expected.append(curves[:, 4].mean())
+    np.testing.assert_allclose(best.losses, expected, rtol=1e-5)
+    assert best.learning_rate in best.learning_rates
+
+
 def test_every_baseline_learns():
     task = quadratic(dim=3, start_deviation=1.0)
     start = evaluate(optax.sgd(0.0), task, num_steps=0, num_problems=16, seed=1)[:, 0].mean()

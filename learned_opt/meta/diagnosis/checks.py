@@ -221,18 +221,9 @@ def check_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnos
         "validations": f"{len(rows)}, the last at meta-step {step:,}",
         "meta-steps skipped": f"{skipped} of {step}",
     }
-    findings = []
-    if skipped > MANY_SKIPPED * step:
-        findings.append(
-            Finding(
-                "meta-steps-skipped",
-                f"{skipped} of {step} meta-steps had a meta-gradient that is not finite and were skipped",
-                "trajectories explode under the current theta",
-                f"learning_rate={settings.learning_rate / 3:.1g}; {_shorter(settings.estimator)}",
-            )
-        )
     losses = np.array([np.nan if r["validation_loss"] is None else r["validation_loss"] for r in rows], float)
     known = losses[np.isfinite(losses)]
+    findings = _skipped(skipped, step, known.size > 0, settings)
     if known.size:
         measured["validation loss"] = f"first {known[0]:.4g}, best {known.min():.4g}, last {known[-1]:.4g}"
     if known.size >= 5 and np.ptp(known) <= FLAT * np.abs(known).max():
@@ -261,6 +252,30 @@ def check_metrics(rows: Sequence[dict[str, Any]], settings: Settings) -> Diagnos
                 )
             )
     return Diagnosis(measured, findings)
+
+
+def _skipped(skipped: int, step: int, any_finite: bool, settings: Settings) -> list[Finding]:
+    """Whether many meta-steps were skipped; where nothing was ever finite, the step size is not the cause."""
+    if skipped <= MANY_SKIPPED * step:
+        return []
+    if skipped == step and not any_finite:
+        return [
+            Finding(
+                "never-finite",
+                f"all {step} meta-steps were skipped, and no validation loss was finite",
+                "losses or their derivatives are not finite from the start, whatever the learning rate",
+                "see the findings on trajectories; guard the task's loss: jnp.log(jnp.maximum(x, 1e-6)), a "
+                "where inside the root",
+            )
+        ]
+    return [
+        Finding(
+            "meta-steps-skipped",
+            f"{skipped} of {step} meta-steps had a meta-gradient that is not finite and were skipped",
+            "trajectories explode under the current theta",
+            f"learning_rate={settings.learning_rate / 3:.1g}; {_shorter(settings.estimator)}",
+        )
+    ]
 
 
 def check_movement(moved: dict[str, float]) -> Diagnosis:

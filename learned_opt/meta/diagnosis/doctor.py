@@ -115,11 +115,12 @@ def doctor(
         check_trajectories(
             losses, stats, leaf_names(lopt, task, theta), getattr(lopt.config, "output_scale", None)
         ),
-        check_gradients(grads, estimator),
-        *_other_order(lopt, task, estimator, length, grads, (keys, theta, task.data), available),
-        fits,
     ]
-    return _joined(parts)
+    if np.isfinite(losses[:, 0]).any():  # else meta-gradients have nothing to do with it
+        args = (keys, theta, task.data)
+        parts.append(check_gradients(grads, estimator))
+        parts += _other_order(lopt, task, estimator, length, grads, args, available)
+    return _joined([*parts, fits])
 
 
 @without_mesh()
@@ -177,7 +178,10 @@ def doctor_run(
         moved = [check_movement(distances)]
     rows = runs.read_metrics(run.metrics_path) if run.metrics_path.exists() else []
     now = doctor(job.model, job.task, theta=theta, **job.settings.flat() | options)
-    return _joined([check_metrics(rows, job.settings), *moved, now])
+    history = check_metrics(rows, job.settings)
+    if any(finding.name == "never-finite" for finding in history.findings):
+        moved = []  # of course it has not
+    return _joined([history, *moved, now])
 
 
 def _meta_gradients(lopt: LearnedOptimizer, task: Task, settings: UnrollSettings, length: int) -> Any:

@@ -27,6 +27,8 @@ def check_trajectories(
     share = diverged(losses[:, 0], losses[:, -1]).mean()
     measured = {"problems that diverged": f"{share:.0%} of {len(losses)}"}
     findings = _not_finite(losses, np.asarray(stats.finite), names)
+    if not np.isfinite(losses[:, 0]).any():
+        return Diagnosis(measured, findings)  # no step has anything to do with it
     if share >= MANY_DIVERGED:
         smaller = f"output_scale={scale / 10:g}" if scale else "a smaller step size"
         findings.append(
