@@ -19,6 +19,7 @@ from learned_opt.in_context import (
     learners,
     sequence_loss,
 )
+from learned_opt.in_context.functions.evaluation import cycles_to_learn, running_means
 from learned_opt.meta import RECIPES
 from learned_opt.meta.settings import settings_of
 
@@ -266,3 +267,12 @@ def test_the_previous_error_in_place_of_the_previous_target():
     )
     with pytest.raises(ValueError, match="unknown shown 'errors'"):
         learners.lstm(shown="errors")
+
+
+def test_the_running_mean_and_the_cycles_by_hand():
+    targets = jnp.float32([1, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(running_means(targets, 2), [0.5, 1, 0.5, 0.5, 1, 1])
+    assert cycles_to_learn(np.float32([0.9, 0.2, 0.05, 0.2, 0.1, 0.05]), 0.1) == 4
+    assert cycles_to_learn(np.float32([0.1, 0.1]), 0.1) == 0
+    assert cycles_to_learn(np.float32([0.1, 0.2]), 0.1) is None
+    assert cycles_to_learn(np.float32([0.1, np.nan]), 0.1) is None
