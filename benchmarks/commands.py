@@ -49,7 +49,8 @@ class Run:
         optimizers: names, runs, .safetensors files, or Python files with OPTIMIZERS; the suite's own by
             default.
         seeds: cells for each optimizer and task; the size's own number by default.
-        tasks: of these suites; all by default. A wrong name is met with those that there are.
+        tasks: of these suites, or patterns such as 'stress-*'; all by default. A wrong name is met with those
+            that there are.
         out: the result directory; runs/benchmarks/SIZE by default.
         processes: suites that run side by side, what is timed excepted; by default as many as there are CPU
             cores, at most 4, and 1 on an accelerator.

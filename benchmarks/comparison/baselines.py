@@ -13,6 +13,7 @@ from benchmarks.harness.discovery import attribute, load_file
 from benchmarks.harness.results import fingerprint
 from learned_opt import training, zoo
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.paths import user_path
 from learned_opt.core.types import Task
 
 Kind = Literal["swept", "untuned", "learned", "reference", "solver"]
@@ -120,6 +121,8 @@ def find(name: str, own: Sequence[Optimizer] = ()) -> list[Optimizer]:
         return [known[name]]
     if name.endswith(".py"):
         return list(attribute(load_file(name), "OPTIMIZERS", Sequence))
+    if name.startswith("~"):
+        return find(str(user_path(name)), own)
     plain = name.partition(":")[0]
     if plain.endswith(".safetensors") or Path(plain).is_dir() or plain in zoo.available():
         return [_learned(name)]

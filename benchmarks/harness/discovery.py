@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.harness.suite import Suite
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.paths import user_path
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -29,6 +30,7 @@ def find(name: str) -> Suite:
 
 def load_file(path: str) -> ModuleType:
     """A user's Python file as a module."""
+    path = str(user_path(path))
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file; check the path")
     spec = importlib.util.spec_from_file_location(f"benchmarks_user_{Path(path).stem}", path)

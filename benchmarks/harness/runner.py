@@ -1,5 +1,6 @@
 """Makes cells, each once: what is finished stays, what is damaged is made anew."""
 
+import fnmatch
 import itertools
 import multiprocessing
 import sys
@@ -46,10 +47,13 @@ def run(
     todo = [job for job in jobs if not _is_finished(out, job)]
     if not todo:
         return 0
-    beside: dict[str, list[Key]] = {}
+    independent = {suite.name for suite in chosen if suite.independent}
+    beside: dict[tuple[str, str], list[Key]] = {}  # by the suite's source, and by task where these go alone
     for job in todo:
         if not job.timed:
-            beside.setdefault((sources or {}).get(job.key.suite, job.key.suite), []).append(job.key)
+            source = (sources or {}).get(job.key.suite, job.key.suite)
+            task = job.key.task if job.key.suite in independent else ""
+            beside.setdefault((source, task), []).append(job.key)
     if processes > 1 and len(beside) > 1:
         alone = [job for job in todo if job.timed]
         made = _side_by_side(beside, request, out, processes)
@@ -79,12 +83,15 @@ def _planned(chosen: Sequence[Suite], request: Request) -> list[tuple[Suite, lis
     if not request.tasks:
         return planned
     known = dict.fromkeys(job.key.task for _, jobs in planned for job in jobs)
-    for task in request.tasks:
-        if task not in known:
-            raise unknown_name("task", task, known)
+    tasks: set[str] = set()
+    for pattern in request.tasks:
+        found = [pattern] if pattern in known else fnmatch.filter(known, pattern)
+        if not found:
+            raise unknown_name("task", pattern, known)
+        tasks.update(found)
     chosen_jobs = []
     for suite, jobs in planned:
-        asked = {job.key: job.needs for job in jobs if job.key.task in request.tasks}
+        asked = {job.key: job.needs for job in jobs if job.key.task in tasks}
         wanted = {*asked, *asked.values()}
         if asked:
             chosen_jobs.append((suite, [job for job in jobs if job.key in wanted]))
@@ -92,16 +99,16 @@ def _planned(chosen: Sequence[Suite], request: Request) -> list[tuple[Suite, lis
 
 
 def _side_by_side(
-    keys: Mapping[str, Sequence[Key]], request: Request, out: Path, processes: int
+    keys: Mapping[tuple[str, str], Sequence[Key]], request: Request, out: Path, processes: int
 ) -> Iterator[tuple[Key, str | None]]:
-    """Makes cells of several suites, a process each; gives each cell's key and what went wrong, if it did."""
+    """Makes groups of cells in several processes; gives each cell's key and what went wrong, if it did."""
     # A process that is forked would share jax's threads, and hang.
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(processes, context) as executor:
         made = manager.Queue()
         # The largest first, so that no process is left with it at the end.
-        order = sorted(keys, key=lambda source: -len(keys[source]))
-        futures = [executor.submit(_work, source, request, out, list(keys[source]), made) for source in order]
+        order = sorted(keys, key=lambda group: -len(keys[group]))
+        futures = [executor.submit(_work, group[0], request, out, list(keys[group]), made) for group in order]
         try:
             left = sum(map(len, keys.values()))
             while left:
@@ -117,7 +124,7 @@ def _side_by_side(
 
 
 def _work(source: str, request: Request, out: Path, keys: Sequence[Key], made: Any) -> None:
-    """One process: cells of one suite, in the plan's order."""
+    """In one process: cells of one suite, in the plan's order."""
     wanted = set(map(tuple, keys))
     for job in discovery.find(source).plan(request):
         if tuple(job.key) in wanted:

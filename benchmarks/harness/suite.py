@@ -66,3 +66,4 @@ class Suite:
     plan: Callable[[Request], Sequence[Job]]  # in the order in which cells are made, timed ones last
     metrics: Mapping[str, Column] = dataclasses.field(default_factory=dict)  # how the report shows the task's
     sections: Callable[[Sequence[Any]], Sequence[Section]] | None = None  # a comparison's by default
+    independent: bool = False  # its tasks need nothing of each other, and may run side by side

@@ -39,26 +39,30 @@ def release(name: str, run_path: str | None = None, words_only: bool = False) ->
         raise unknown_name("shipped weight", name, CLAIMS)
     if run_path is not None and words_only:
         raise ValueError("--words keeps measurements, and a run has none: leave one of them out")
-    recipe, claims = meta.recipe(name), CLAIMS[name]
-    path = zoo.folder(recipe.kind.name) / f"{name}.json"
+    claims = CLAIMS[name]
     words: dict[str, Any] = {
         "summary": claims.summary,
         "size": claims.size,
         "known_failures": list(claims.known_failures),
-        "start": recipe.start,
-        "command": f"learned-opt train {name}",
     }
-    if run_path is None:
-        card = dataclasses.replace(zoo.available(recipe.kind.name)[name], **words)
+    if run_path is not None or not claims.research:
+        recipe = meta.recipe(name)
+        words |= {"start": recipe.start, "command": f"learned-opt train {name}"}
+        kind = recipe.kind.name
     else:
-        config = zoo.load(run_path, recipe.kind.name).config
+        kind = zoo.available(None)[name].config.kind
+    path = zoo.folder(kind) / f"{name}.json"
+    if run_path is None:
+        card = dataclasses.replace(zoo.available(kind)[name], **words)
+    else:
+        config = zoo.load(run_path, kind).config
         run = runs.RunDirectory.open(run_path)
         card = zoo.Card(name=name, config=config, results=[], **_provenance(run), **words)
         path.parent.mkdir(exist_ok=True)
         shutil.copyfile(run.theta_path, path.with_suffix(".safetensors"))
         zoo.shipped.cache_clear()
     if not words_only:
-        card = dataclasses.replace(card, results=MEASURED[recipe.kind.name](name, run_path or name, claims))
+        card = dataclasses.replace(card, results=MEASURED[kind](name, run_path or name, claims))
     path.write_text(json.dumps(card.to_json(), indent=2) + "\n")
     return card
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from learned_opt import meta
 from learned_opt.cli.options import parse, target
@@ -65,7 +66,7 @@ def command(words: Sequence[str]) -> None:
 def show(diagnosis: meta.Diagnosis, name: str) -> None:
     """Prints the diagnosis of a recipe or a run."""
     console = Console()
-    measured = Table("what", "measured", title=name)
+    measured = Table("what", "measured", title=Text(name))
     for what, text in diagnosis.measured.items():
         measured.add_row(escape(what), escape(text))
     console.print(measured)

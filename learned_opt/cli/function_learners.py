@@ -1,6 +1,7 @@
 """What the commands do for function learners: networks that learn a function in their own state."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
 from learned_opt.cli.options import chosen, parse, with_configs
-from learned_opt.cli.stored import report_path, trained_on, write_report
+from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
 from learned_opt.in_context.functions import families
 from learned_opt.in_context.functions.evaluation import SETTLED, Evaluation
 from learned_opt.meta.settings import settings_of
@@ -98,23 +99,26 @@ def evaluate(what: str, words: Sequence[str]) -> None:
             ]
     rows = [{"functions": part, **in_context.mean_summary(each)} for part, each in evaluations.items()]
     columns = {k: c for k, c in COLUMNS.items() if any(row.get(k) is not None for row in rows)}
-    title = f"{Path(what).stem}, {length} examples of a function"
+    title = f"{label(what)}, {length} examples of a function"
     if options.num_functions > 1:
         title += f", {options.num_functions} functions in a row, the state kept from each to the next"
-    Console().print(reports.terminal_table(rows, columns, title=title))
+    written = None
     if options.out is not None:
         errors = reports.Section(
             "Errors",
             rows=rows,
             columns=columns,
             figures=[
-                in_context.error_curve({Path(what).stem: first}, title=f"Error against time, {part}")
+                in_context.error_curve({label(what): first}, title=f"Error against time, {part}")
                 for part, (first, *_) in evaluations.items()
             ],
-            command=" ".join(["learned-opt evaluate", what, *words]),
+            command=shlex.join(["learned-opt", "evaluate", what, *words]),
         )
         sections = [errors, *_training(what, stored, rows[0])]
-        write_report(options.out, f"{Path(what).stem} on fresh sequences", stored, sections)
+        written = write_report(options.out, f"{label(what)} on fresh sequences", stored, sections)
+    Console().print(reports.terminal_table(rows, columns, title=title))
+    if written is not None:
+        print(written)
 
 
 def inspect(what: str, words: Sequence[str]) -> None:
@@ -129,19 +133,18 @@ def inspect(what: str, words: Sequence[str]) -> None:
         ablation = in_context.inspect_learner(stored.model, stored.theta, family, **chosen)
         probes = in_context.probe_learner(stored.model, stored.theta, family, **chosen)
     one_by_one, together = in_context.describe(ablation), in_context.describe_probes(probes)
-    print("\n".join([*one_by_one, "", *together]))
     sections = in_context.ablation_sections(ablation, one_by_one)
     sections += in_context.probe_sections(probes, together)
-    write_report(options.out or report_path(what), f"Inside {Path(what).stem}", stored, sections)
+    written = write_report(options.out or report_path(what), f"Inside {label(what)}", stored, sections)
+    print("\n".join([*one_by_one, "", *together, written]))
 
 
 def after_training(run: meta.Run) -> str:
     """What there is to say of a finished run."""
     settings = settings_of(zoo.load(run.directory or "").config)
     epochs = settings.num_meta_steps * settings.estimator.epochs_per_step
-    return (
-        f"validation loss {run.validation_loss:.4g} after {epochs:,.0f} epochs\n"
-        f"next: learned-opt evaluate {run.directory}"
+    return f"validation loss {run.validation_loss:.4g} after {epochs:,.0f} epochs\n" + what_next(
+        "evaluate", run
     )
 
 

@@ -1,6 +1,7 @@
 """What the commands do for learned optimizers."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +9,12 @@ from typing import Annotated, Any
 import optax
 import tyro
 from rich.console import Console
+from rich.text import Text
 
 from learned_opt import meta, reports, tasks, training, zoo
 from learned_opt.cli.comparison import comparison_sections, print_comparison
 from learned_opt.cli.options import chosen, parse, with_configs
-from learned_opt.cli.stored import trained_on
+from learned_opt.cli.stored import label, trained_on, what_next
 from learned_opt.meta.settings import settings_of
 
 
@@ -53,17 +55,17 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     """Runs `learned-opt evaluate` for a learned optimizer."""
     words = [what, *words]
     with Console(stderr=True).status("compiling") as status:
-        label, options, comparison = measure(words, lambda entry: status.update(f"running {entry}"))
-    print_comparison(comparison, label, options.task)
-    if options.out is not None:
+        name, options, comparison = measure(words, lambda entry: status.update(Text(f"running {entry}")))
+    if options.out is not None:  # first: the terminal may be gone
+        command = shlex.join(["learned-opt", "evaluate", *words])
         reports.write_report(
             options.out,
-            title=f"{label} beside swept baselines",
+            title=f"{name} beside swept baselines",
             summary=f"Task: {options.task}.",
-            sections=comparison_sections(
-                comparison, label, options.task, " ".join(["learned-opt evaluate", *words])
-            ),
+            sections=comparison_sections(comparison, name, options.task, command),
         )
+    print_comparison(comparison, name, options.task)
+    if options.out is not None:
         print(f"report: {options.out}")
 
 
@@ -91,9 +93,9 @@ def measure(
     )
     if options.out is not None:
         reports.require_plots()
-    label = Path(what).stem
+    name = label(what)
     comparison = training.compare(
-        {label: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},
+        {name: optax.chain(stored.lopt.build(stored.theta), optax.scale(options.learning_rate))},
         options.task.make(),
         num_steps=options.num_steps,
         extra_steps=options.extra_steps,
@@ -102,7 +104,7 @@ def measure(
         seed=options.seed,
         on_progress=on_progress,
     )
-    return label, options, comparison
+    return name, options, comparison
 
 
 def inspect(what: str, words: Sequence[str]) -> None:
@@ -117,8 +119,7 @@ def after_training(run: meta.Run) -> str:
     """What there is to say of a finished run."""
     return (
         f"validation loss {run.validation_loss:.4g}, swept Adam's {run.adam_loss:.4g} "
-        f"(ratio {run.validation_loss / run.adam_loss:.3f})\n"
-        f"next: learned-opt evaluate {run.directory}"
+        f"(ratio {run.validation_loss / run.adam_loss:.3f})\n" + what_next("evaluate", run)
     )
 
 

@@ -3,9 +3,12 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
+
+from learned_opt.core.paths import user_path
 
 T = TypeVar("T")
 
@@ -15,7 +18,9 @@ def target(words: Sequence[str], usage: str) -> tuple[str, Sequence[str]]:
     if not words or words[0].startswith("-"):
         print(usage)
         raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
-    return words[0], list(words[1:])
+    # A shell expands a `~` of its own, and neither one in quotes nor one behind a `=`.
+    word = str(user_path(words[0])) if words[0].startswith("~") else words[0]
+    return word, list(words[1:])
 
 
 def listing(entries: Mapping[str, str]) -> str:
@@ -36,10 +41,14 @@ def parse(
 ) -> T:
     """A dataclass from options: its fields are the options, its docstring explains them in the help.
 
-    Values are those of `default`, or else of the class, where no option is given.
+    Values are those of `default`, or else of the class, where no option is given. A `~` at the beginning of a
+    path is the home directory.
     """
     defaults: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(config_class, args=list(words), prog=prog, description=description, **defaults)
+    options: Any = tyro.cli(config_class, args=list(words), prog=prog, description=description, **defaults)
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    paths = {name: user_path(path) for name, path in given.items() if isinstance(path, Path)}
+    return dataclasses.replace(options, **paths)
 
 
 def with_configs(base: type[T], **configs: Any) -> type[T]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from learned_opt import in_context
 from learned_opt.cli.options import parse, target
 from learned_opt.cli.tables import read_problem
+from learned_opt.cli.text_tables import Dialect
 
 USAGE = """\
 usage: learned-opt predict DATA [OPTIONS]
@@ -18,22 +19,25 @@ usage: learned-opt predict DATA [OPTIONS]
 Learns a binary problem of yours in one pass and predicts, with an LSTM that stores a network's weights in its
 cells. DATA is one of
 
-  a .csv file   with a header; the column of the targets is the last, or --target NAME, and holds two
-                different values. Rows without a target are predicted, or those of --queries FILE.
+  a table       as pandas, numpy and spreadsheets write it: .csv, .tsv, .txt, compressed or not. The column of
+                the targets is the last, or --target NAME, and holds two different values. Rows without a
+                target are predicted, or those of --queries FILE.
   a .npz file   with arrays `inputs` [n, d], `targets` [n] of 0 and 1, and `queries` [m, d].
 
   learned-opt predict iris.csv --target species --out predictions.csv
+
+Delimiter, header, index and encoding of a table are detected; what was found is written to standard error.
 
 `learned-opt predict DATA --help` lists the options."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(Dialect):
     """Options of predict.
 
     Attributes:
         target: the column of the targets; the last by default.
-        queries: a .csv file of samples to be predicted, with the same columns, with or without the target.
+        queries: a table of samples to be predicted, with the same columns, with or without the target.
         weights: a shipped weight memory, a finished run's directory or a .safetensors file.
         num_orders: random orders of the samples over which predictions are averaged.
         seed: of the orders.
@@ -54,7 +58,8 @@ def command(words: Sequence[str]) -> None:
     options = parse(
         Options, rest, f"learned-opt predict {name}", "Learns a binary problem in one pass and predicts."
     )
-    problem = read_problem(Path(name), options.target, options.queries)
+    problem = read_problem(Path(name), options.target, options.queries, options)
+    print("\n".join(problem.notes), end="\n" if problem.notes else "", file=sys.stderr)
     with Console(stderr=True).status("learning"):
         probabilities = in_context.predict(
             problem.inputs,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.table import Table
 from learned_opt import meta, runs, zoo
 from learned_opt.cli.options import target
 from learned_opt.core.kinds import KINDS
+from learned_opt.zoo.card import MANY, brief
 
 LIST_USAGE = """\
 usage: learned-opt list
@@ -47,9 +49,23 @@ def show_command(words: Sequence[str]) -> None:
         return
     stored = zoo.load(name)  # an unknown name is an error that knows the nearest one
     if Path(name).suffix == ".safetensors":
-        print(json.dumps(stored.config.to_json(), indent=2))
+        print(_as_json(stored.config.to_json()))
     else:
         print(zoo.available(stored.kind)[name].render())
+
+
+def _as_json(value: Any) -> str:
+    """JSON to be read, where many values in a row are told briefly, by a text."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: short(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            plain = len(value) > MANY and not any(isinstance(inner, dict | list | tuple) for inner in value)
+            return brief(value) if plain else [short(inner) for inner in value]
+        return value
+
+    return json.dumps(short(value), indent=2)
 
 
 def _table(title: str, summaries: Mapping[str, str]) -> Table:
@@ -63,7 +79,7 @@ def _table(title: str, summaries: Mapping[str, str]) -> Table:
 
 def _show_run(name: str) -> None:
     run = runs.RunDirectory.open(name)
-    print(json.dumps(run.config, indent=2))
+    print(_as_json(run.config))
     metrics = runs.read_metrics(run.metrics_path) if run.metrics_path.exists() else []
     print(f"validations: {len(metrics)}")
     if metrics:

@@ -12,6 +12,7 @@ from learned_opt import meta, runs
 from learned_opt.cli.kinds import COMMANDS_OF
 from learned_opt.cli.options import parse, target
 from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
+from learned_opt.core.paths import quoted
 
 USAGE = """\
 usage: learned-opt train RECIPE [OPTIONS]
@@ -149,7 +150,7 @@ def _continuable(directory: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: learned-opt resume {directory}", file=sys.stderr)
+        print(f"\nstopped; go on with: learned-opt resume {quoted(directory)}", file=sys.stderr)
         raise SystemExit(130) from None
 
 

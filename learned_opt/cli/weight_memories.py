@@ -9,7 +9,7 @@ from rich.console import Console
 
 from learned_opt import in_context, meta, reports, zoo
 from learned_opt.cli.options import parse
-from learned_opt.cli.stored import report_path, trained_on, write_report
+from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
 from learned_opt.training.estimators.settings import check_positive
 
 ACCOUNT_DATASETS = 100
@@ -56,7 +56,7 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         "mean": reports.Column("mean cross entropy", digits=4),
         "std": reports.Column("standard deviation over data sets", digits=3),
     }
-    title = f"{Path(what).stem}, test samples of {options.num_datasets:,} data sets"
+    title = f"{label(what)}, test samples of {options.num_datasets:,} data sets"
     Console().print(reports.terminal_table(rows, columns, title=title))
 
 
@@ -91,13 +91,14 @@ def inspect(what: str, words: Sequence[str]) -> None:
     )
     with Console(stderr=True).status("compiling"):
         sections = in_context.memory_sections(stored.model, stored.theta, data, options.num_train)
+    written = write_report(options.out or report_path(what), f"Inside {label(what)}", stored, sections)
     Console().print(reports.terminal_table(sections[-1].rows, title="Root mean squares of the parameters"))
-    write_report(options.out or report_path(what), f"Inside {Path(what).stem}", stored, sections)
+    print(written)
 
 
 def after_training(run: meta.Run) -> str:
     """What there is to say of a finished run."""
     return (
         f"validation loss {run.validation_loss:.4g}, the mean cross entropy over test samples\n"
-        f"next: learned-opt inspect {run.directory}"
+        + what_next("inspect", run)
     )

@@ -1,16 +1,41 @@
 """The mesh axis that problems are split over, and what puts them there."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 import jax
-from jax.sharding import PartitionSpec
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 T = TypeVar("T")
 
 Combine = Literal["gather", "sum"] | None
 
 PROBLEM_AXIS = "problems"
+
+
+@contextlib.contextmanager
+def without_mesh() -> Iterator[None]:
+    """Outside the mesh that a user has set, whose axes are not those that problems are split over."""
+    if jax.sharding.get_abstract_mesh().empty:
+        yield
+    else:
+        with jax.set_mesh(Mesh(np.empty((), dtype=object), ())):
+            yield
+
+
+def off_explicit_mesh(tree: T) -> T:
+    """A tree of arrays, keys apart; those on a mesh of explicit axes, which no other takes, leave it."""
+
+    def moved(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or not leaf.is_fully_addressable:
+            return leaf
+        explicit = AxisType.Explicit in jax.typeof(leaf).sharding.mesh.axis_types
+        return jnp.asarray(np.asarray(leaf)) if explicit else leaf
+
+    return jax.tree.map(moved, tree)
 
 
 def split_by_problem(tree: T) -> T:
@@ -44,8 +69,10 @@ def each_its_share(function: Callable[..., Any], problems: Any, *rest: Any, comb
     Problems are arrays `[num_problems, ...]`; all devices need the rest whole. Results keep the axis of
     problems, on each device its share (`combine=None`) or everywhere (`"gather"`), or are added up (`"sum"`).
     """
-    devices = jax.sharding.get_abstract_mesh().shape.get(PROBLEM_AXIS, 1)
-    if devices == 1 or jax.tree.leaves(problems)[0].shape[0] % devices:
+    mesh = jax.sharding.get_abstract_mesh()
+    devices = mesh.shape.get(PROBLEM_AXIS, 1)
+    # On explicit axes, which are never ours, each array's type says where it lies.
+    if devices == 1 or PROBLEM_AXIS in mesh.explicit_axes or jax.tree.leaves(problems)[0].shape[0] % devices:
         return function(problems, *rest)
 
     def share(problems: Any, *rest: Any) -> Any:

@@ -84,6 +84,7 @@ class _TaskFields(NamedTuple):
     config: Any = None
     smooth: Callable[[Params, Problem, Batch], Array] | None = None
     prox: Callable[[Params, Any], Params] | None = None
+    parts: tuple[Any, ...] = ()
 
 
 class Task(_HashedByIdentity, _TaskFields):
@@ -107,6 +108,8 @@ class Task(_HashedByIdentity, _TaskFields):
             `None` where it is the loss.
         prox: `prox(params, step_size) -> params`, the proximal operator of the nonsmooth part, the same for
             all problems, for optimizers that use it; `None` where there is none.
+        parts: the tasks that a mixture draws from, for an estimator that unrolls each by itself; `data` is
+            then a tuple of theirs.
     """
 
     __slots__ = ()

@@ -10,11 +10,13 @@ from learned_opt.datasets.image_data import ImageData
 from learned_opt.datasets.loading import load
 from learned_opt.datasets.patches import load_patches
 from learned_opt.datasets.preparation import is_prepared, names, prepare
+from learned_opt.datasets.text import docstrings
 
 __all__ = [
     "DataNotPreparedError",
     "DataSourceError",
     "ImageData",
+    "docstrings",
     "is_prepared",
     "load",
     "load_patches",

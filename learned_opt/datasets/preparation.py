@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.paths import user_path
 from learned_opt.datasets import source_files
 from learned_opt.datasets.errors import DataSourceError
 
@@ -32,7 +33,7 @@ def names() -> tuple[str, ...]:
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
     """The directory of all TFDS data sets: the one given, else `TFDS_DATA_DIR`, else TFDS's own."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(default if data_dir is None else data_dir).expanduser().absolute()
+    return user_path(default if data_dir is None else data_dir).absolute()
 
 
 def check_name(name: str) -> None:
@@ -133,7 +134,7 @@ def prepare(
                 raise _source_error(str(error), name, root) from error
             bar.remove_task(task)
         else:
-            source_dir = Path(manual_dir).expanduser().absolute()
+            source_dir = user_path(manual_dir).absolute()
             if problems := source_files.check(files, source_dir):
                 reason = "\n  ".join([f"cannot prepare {name} from {source_dir}:", *problems])
                 raise _source_error(reason, name, root)

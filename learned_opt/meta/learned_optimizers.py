@@ -28,14 +28,16 @@ def trainable(
     """What the trainer sees of a learned optimizer, its problems split over the mesh if there is one.
 
     A validation reports the mean loss at the horizon, as `tune.mean_loss` says, that of Adam with a swept
-    learning rate on the same problems, and the share of problems that diverged.
+    learning rate on the same problems, and the share of problems that diverged; but for an estimator that has
+    a validation of its own.
     """
     task = task._replace(data=replicated(mesh, task.data))
     estimator: UnrollSettings = settings.estimator
+    own = estimator.validation(lopt, validation_task, settings.validation_key())
     return Trainable(
         lopt.init,
         estimator.make(lopt, task),
-        _validation(lopt, validation_task, settings, mesh),
+        own or _validation(lopt, validation_task, settings, mesh),
         task.data,
     )
 

@@ -11,6 +11,7 @@ from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.kinds import Kind, kind_named
 from learned_opt.core.types import Key
+from learned_opt.meta.outer import running_mean, scale_columns
 from learned_opt.optimizers.smorms3 import smorms3
 from learned_opt.training.estimators.settings import check_positive, registry
 from learned_opt.zoo.config import Config
@@ -67,7 +68,10 @@ class Settings:
             raise ValueError(f"final_fraction={self.final_fraction!r}: it must be between 0 and 1")
 
     def make_outer_optimizer(self) -> optax.GradientTransformation:
-        """Adam with warm-up, cosine decay and clipping; a meta-gradient that is not finite is skipped."""
+        """Adam with warm-up, cosine decay and clipping; a meta-gradient that is not finite is skipped.
+
+        Of an estimator that says so, steps have the proportions of its noise, and a mean of theta is kept.
+        """
         if self.outer_optimizer == "smorms3":
             step = smorms3(self.learning_rate)
         else:
@@ -80,8 +84,12 @@ class Settings:
             )
             decay = self.weight_decay
             step = optax.adamw(schedule, weight_decay=decay) if decay else optax.adam(schedule)
+        scales = getattr(self.estimator, "column_scales", ())
+        scaled = [scale_columns(scales)] if scales else []
+        average = getattr(self.estimator, "average", None)
+        averaged = [] if average is None else [running_mean(average)]
         return optax.apply_if_finite(
-            optax.chain(optax.clip_by_global_norm(self.clip_norm), step),
+            optax.chain(*scaled, optax.clip_by_global_norm(self.clip_norm), step, *scaled, *averaged),
             max_consecutive_errors=self.num_meta_steps + 1,
         )
 

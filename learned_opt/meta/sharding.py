@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from learned_opt.core.sharding import PROBLEM_AXIS
+from learned_opt.core.sharding import PROBLEM_AXIS, off_explicit_mesh
 from learned_opt.core.types import Data, Key
 from learned_opt.meta.step import MetaState, StepMetrics
 from learned_opt.training.estimators.truncation import UnrollState, divisors
@@ -50,6 +50,7 @@ def problem_mesh(num_problems: int, mesh: Mesh | None = None) -> Mesh | None:
 
 def replicated(mesh: Mesh | None, tree: T) -> T:
     """A tree of arrays, whole on every device of the mesh."""
+    tree = off_explicit_mesh(tree)
     if mesh is None:
         return tree
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)

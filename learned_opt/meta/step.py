@@ -1,13 +1,17 @@
 """The pure part of meta-training: several meta-steps in one jitted call."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from learned_opt.core.types import Array, Data, Estimator, Key, Theta
+
+NO_LOSS = float(np.finfo(np.float32).max)  # an infinity would stop every run under `jax.debug_infs`
 
 
 class MetaState(NamedTuple):
@@ -19,7 +23,7 @@ class MetaState(NamedTuple):
         estimator_state: where the inner problems stand.
         step: i32[], meta-steps made.
         best_theta: the meta-parameters of the best validation so far.
-        best_loss: f32[], that validation's loss.
+        best_loss: f32[], that validation's loss; `NO_LOSS` before there is one.
     """
 
     theta: Theta
@@ -28,6 +32,12 @@ class MetaState(NamedTuple):
     step: Array
     best_theta: Theta
     best_loss: Array
+
+    @property
+    def least_loss(self) -> float:
+        """The best validation's loss, infinite before there is one."""
+        loss = float(self.best_loss)
+        return loss if loss < NO_LOSS else math.inf
 
 
 class StepMetrics(NamedTuple):
@@ -72,7 +82,7 @@ def initial_state(
         >>> outer = optax.adam(1e-3)
         >>> keys = jax.random.split(jax.random.key(0))
         >>> state = initial_state(*keys, lambda key: jnp.zeros(3), outer, estimator, ())
-        >>> int(state.step), float(state.best_loss)
+        >>> int(state.step), state.least_loss
         (0, inf)
     """
     theta = init_theta(theta_key)
@@ -83,7 +93,7 @@ def initial_state(
         jnp.zeros([], jnp.int32),
         # A copy, since both are donated to the same jitted call.
         jax.tree.map(jnp.copy, theta),
-        jnp.float32(jnp.inf),
+        jnp.float32(NO_LOSS),
     )
 
 

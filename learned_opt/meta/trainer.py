@@ -12,9 +12,11 @@ from jax.sharding import Mesh
 
 from learned_opt import runs, zoo
 from learned_opt.core.kinds import Trainable, kind_of
+from learned_opt.core.sharding import without_mesh
 from learned_opt.core.types import Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
 from learned_opt.meta.job import Job, make_trainable, open_run, start_theta
+from learned_opt.meta.outer import kept_theta
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import problem_mesh
 from learned_opt.meta.starts import compiled_run, each_start
@@ -28,7 +30,8 @@ class Run(NamedTuple):
     Attributes:
         theta: the meta-parameters of the best validation.
         validation_loss: that validation's loss.
-        last_theta: the meta-parameters after the last meta-step; of the best start, if there are several.
+        last_theta: the meta-parameters after the last meta-step, or their running mean; of the best start, if
+            there are several.
         metrics: one dictionary a validation, as in the run's `metrics.jsonl`.
         directory: where the run is stored, or `None`.
     """
@@ -41,10 +44,11 @@ class Run(NamedTuple):
 
     @property
     def adam_loss(self) -> float:
-        """Swept Adam's loss on the validation problems of a learned optimizer."""
-        return self.metrics[-1]["adam_loss"]
+        """Swept Adam's loss on the validation problems of a learned optimizer; NaN of all else."""
+        return self.metrics[-1].get("adam_loss", np.nan)
 
 
+@without_mesh()
 def meta_train(
     model: Any,
     task: Any,
@@ -71,8 +75,8 @@ def meta_train(
             nothing is stored without one.
         mesh: the devices that the problems are split over, a mesh with the one axis "problems"; by default
             all devices of all processes, or one where a single process has devices that do not divide
-            `num_problems`. Of several processes, which must all make the same call, the first writes and
-            shows progress.
+            `num_problems`. A mesh that is set by `jax.set_mesh` has no influence. Of several processes,
+            which must all make the same call, the first writes and shows progress.
         quiet: whether to show no progress.
         **settings: fields of `Settings` and of its estimator, side by side: horizon, truncation,
             num_meta_steps, learning_rate, seed, ...; `estimator` is a name such as `"pes"`, or settings such
@@ -124,6 +128,7 @@ def meta_train(
     return _run(job, trainable, run_directory, mesh, quiet)
 
 
+@without_mesh()
 def resume(
     directory: str | Path,
     *,
@@ -207,7 +212,7 @@ def _run(
             on_call=lambda step, report, rows: bar.update(step, **_progress_figures(report, rows)),
         )
         state, rows = history.state, history.rows
-    if not np.isfinite(state.best_loss):
+    if not np.isfinite(state.least_loss):
         raise FloatingPointError(
             "the validation loss was never finite; `learned-opt doctor` looks for the cause"
         )
@@ -223,28 +228,30 @@ def _run(
             overwrite=True,
         )
     runs.barrier("theta is stored")
-    last = each_start(jax.device_get(state.theta), settings.num_starts)[rows[-1].get("best_start", 0)]
-    return Run(theta, float(state.best_loss), last, rows, directory and directory.path)
+    kept = kept_theta(state.theta, state.outer_state)
+    last = each_start(jax.device_get(kept), settings.num_starts)[rows[-1].get("best_start", 0)]
+    return Run(theta, state.least_loss, last, rows, directory and directory.path)
 
 
 def _validator(trainable: Trainable, num_starts: int, monitor: Monitor) -> Callable[..., Any]:
     """What ends a period: validates theta, keeps the best, and gives the metrics."""
 
     def end_period(state: MetaState, reports: Sequence[StepMetrics]) -> tuple[MetaState, dict[str, Any]]:
-        found = [trainable.validate(theta) for theta in each_start(jax.device_get(state.theta), num_starts)]
+        kept = kept_theta(state.theta, state.outer_state)
+        found = [trainable.validate(theta) for theta in each_start(jax.device_get(kept), num_starts)]
         best = int(np.argmin([np.nan_to_num(figures["loss"], nan=np.inf) for figures in found]))
         # All processes take the first one's word, so that none decides otherwise by a rounding.
         figures = {name: runs.broadcast(value) for name, value in found[best].items()}
         loss = figures.pop("loss")
         report = _joined(reports, best if num_starts > 1 else None)
         monitor.check(state.theta, report.gradient_norm, figures.get("diverged", 0.0))
-        if loss < float(state.best_loss):
-            theta = state.theta if num_starts == 1 else jax.tree.map(lambda x: x[best], state.theta)
+        if loss < state.least_loss:
+            theta = kept if num_starts == 1 else jax.tree.map(lambda x: x[best], kept)
             best_loss = jnp.full_like(state.best_loss, loss)
             state = state._replace(best_theta=jax.tree.map(jnp.copy, theta), best_loss=best_loss)
         return state, {
             "validation_loss": loss,
-            "best_loss": float(state.best_loss),
+            "best_loss": state.least_loss,
             **figures,
             "skipped": int(np.sum(optax.tree.get(state.outer_state, "total_notfinite"))),
             **({"best_start": best} if num_starts > 1 else {}),

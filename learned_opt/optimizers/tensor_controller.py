@@ -10,7 +10,7 @@ References:
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,15 @@ MAX_RATE = 0.05  # of the change of a log step in one step
 LOG_STEP_BOUNDS = (-12.0, 4.0)
 CONVERGED = 1e-4  # gradients smaller than so much of their mean so far
 WARM_UP = 10  # steps
+BY_HAND = {
+    ("one", "rate"): -0.05,
+    ("snr", "direct"): 0.75,
+    ("decline", "direct"): 1.5,
+    ("fast_up", "rate"): 1.2,
+    ("fast_down", "rate"): 3.0,
+    ("slow_up", "rate"): 0.6,
+    ("slow_down", "rate"): 3.0,
+}
 FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 96 % of the update
 
 
@@ -67,7 +76,10 @@ class TensorControllerState(NamedTuple):
 
 @registry.register
 def tensor_controller(
-    orthogonal: bool = True, weight_decay: float = 0.0, max_step: float = 0.3
+    orthogonal: bool = True,
+    weight_decay: float = 0.0,
+    max_step: float = 0.3,
+    gains: Literal["zero", "by_hand"] = "zero",
 ) -> LearnedOptimizer:
     r"""Directions of one size for each tensor, with a step that a linear controller adapts.
 
@@ -87,7 +99,7 @@ def tensor_controller(
     :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 - t/T)` for `num_steps` T, after ten steps of warm-up; f
     is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the controller sees, the
     features :math:`\phi`, are ratios of sizes and cosines (see `tensor_statistics.features`): the rule is
-    blind to the gradients' scale. Theta, W, is zero at first, and the rule then is its prior.
+    blind to the gradients' scale. Where theta, W, is zero, the rule is its prior.
 
     Once gradients are below a ten-thousandth of their mean so far, the step shrinks faster with them and the
     controller can no longer add to it. A tensor whose gradient is all zeros rests. A coordinate whose
@@ -101,13 +113,14 @@ def tensor_controller(
         orthogonal: whether matrices move along orthogonalised directions: fifteen matrix products a step.
         weight_decay: of `params`, times each tensor's relative step.
         max_step: the largest relative step, a fraction of a tensor's size.
+        gains: what theta is at first: zero, or a few gains that were chosen by hand.
 
     Returns:
         A learned optimizer; theta is `{"controller": f32[num_features, 4]}`.
 
     Raises:
-        ValueError: if `weight_decay` is negative or `max_step` is not positive; in `build`, if `num_steps` is
-            below 1.
+        ValueError: if `weight_decay` is negative, `max_step` not positive or `gains` unknown; in `build`, if
+            `num_steps` is below 1.
 
     Example:
         >>> lopt = tensor_controller()
@@ -121,11 +134,16 @@ def tensor_controller(
         raise ValueError(f"weight_decay={weight_decay!r}: it must not be negative")
     if not max_step > 0:
         raise ValueError(f"max_step={max_step!r}: it must be positive")
+    if gains not in ("zero", "by_hand"):
+        raise ValueError(f"gains={gains!r}: choose 'zero' or 'by_hand'")
     config = _Config(orthogonal, weight_decay, max_step)
 
     def init(key) -> Theta:
         del key
-        return {"controller": jnp.zeros((len(FEATURES), len(OUTPUTS)), jnp.float32)}
+        controller = jnp.zeros((len(FEATURES), len(OUTPUTS)), jnp.float32)
+        for (feature, output), gain in BY_HAND.items() if gains == "by_hand" else ():
+            controller = controller.at[FEATURES.index(feature), OUTPUTS.index(output)].set(gain)
+        return {"controller": controller}
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(

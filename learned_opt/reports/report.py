@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from learned_opt.core.paths import user_path
 from learned_opt.reports.tables import EDGE_WARNING, Column, Rows, table_cells
 from learned_opt.runs.files import write_atomically
 
@@ -107,8 +108,9 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
     page = environment.get_template("report.html.j2").render(
         title=title, summary=summary, views=views, edge_warning=EDGE_WARNING, data=Markup(text)
     )
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(path), page.encode())
+    path = user_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page.encode())
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         >>> read_report("empty.html")
         {'title': 'Nothing <yet>', 'summary': '', 'sections': []}
     """
-    found = DATA.search(Path(path).read_text(encoding="utf-8"))
+    found = DATA.search(user_path(path).read_text(encoding="utf-8"))
     if found is None:
         raise ValueError(f"{path} holds no data: it is no report, or it was cut off")
     return json.loads(found[1])

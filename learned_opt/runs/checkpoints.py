@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from learned_opt.core.paths import user_path
 from learned_opt.runs.files import disk_full, is_disk_full, seal, sync, unseal
 from learned_opt.runs.leaves import CheckpointError, Leaf, empty_array, from_leaves, to_leaf
 
 KIND, VERSION = "checkpoint", 1
 ARRAYS, MANIFEST = "arrays", "manifest.json"
 STEP_NAME = re.compile(r"step_(\d{9,})")
+PLAIN_PATH = re.compile(r"[\w/.,=+@-]*")
 UNFINISHED = ".unfinished_"  # being written or being removed
 
 
@@ -55,7 +58,7 @@ class Checkpoints:
     def __init__(self, directory: str | Path, keep: int = 3):
         if keep < 1:
             raise ValueError(f"keep must be at least 1 checkpoint, got {keep}")
-        self.directory = Path(directory).absolute()
+        self.directory = user_path(directory).absolute()
         self.keep = keep
 
     def steps(self) -> list[int]:
@@ -172,8 +175,8 @@ def _write(directory: Path, step: int, structure: str, leaves: list[Leaf]) -> No
     # orbax has no arrays without elements; those are all in the manifest.
     arrays = {str(i): leaf.array for i, leaf in enumerate(leaves) if leaf.array.size}
     if arrays:
-        with _checkpointer() as (ocp, checkpointer):
-            checkpointer.save(directory / ARRAYS, args=ocp.args.PyTreeSave(arrays))
+        with _checkpointer() as (ocp, checkpointer), _plainly_named(directory) as plain:
+            checkpointer.save(plain / ARRAYS, args=ocp.args.PyTreeSave(arrays))
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     manifest = {
         "step": step,
@@ -211,16 +214,28 @@ def _read(directory: Path) -> list[Leaf]:
 def _load(directory: Path, records: list[dict[str, Any]]) -> list[Leaf]:
     stored = {str(i): empty_array(record) for i, record in enumerate(records) if 0 in record["shape"]}
     if len(stored) < len(records):
-        with _checkpointer() as (ocp, checkpointer):
+        with _checkpointer() as (ocp, checkpointer), _plainly_named(directory) as plain:
             as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
             restore_args = {str(i): as_numpy for i in range(len(records)) if str(i) not in stored}
             stored |= checkpointer.restore(
-                directory / ARRAYS, args=ocp.args.PyTreeRestore(restore_args=restore_args)
+                plain / ARRAYS, args=ocp.args.PyTreeRestore(restore_args=restore_args)
             )
     return [
         Leaf(record["name"], record["dtype"], tuple(record["shape"]), record["key_impl"], stored[str(i)])
         for i, record in enumerate(records)
     ]
+
+
+@contextlib.contextmanager
+def _plainly_named(directory: Path) -> Iterator[Path]:
+    """The directory, by another name where its own may be a pattern, as which orbax reads paths."""
+    if PLAIN_PATH.fullmatch(str(directory)):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as elsewhere:
+        link = Path(elsewhere) / "checkpoint"
+        link.symlink_to(directory, target_is_directory=True)
+        yield link
 
 
 def _sha256(path: Path) -> str:

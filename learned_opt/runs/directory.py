@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from learned_opt.core.paths import quoted, user_path
 from learned_opt.runs.files import leftovers, seal, unseal, write_atomically
 from learned_opt.runs.processes import barrier, is_first
 
@@ -56,7 +57,7 @@ class RunDirectory:
             RunError: if the path holds anything already.
             TypeError: if the configuration cannot be stored as JSON.
         """
-        path = Path(path)
+        path = user_path(path)
         text = seal(KIND, VERSION, {"config": config})
         cls.check_free(path)
         barrier(f"{path} is free")
@@ -71,10 +72,11 @@ class RunDirectory:
     @staticmethod
     def check_free(path: str | Path) -> None:
         """Raises `RunError` if a new run cannot be made at a path."""
-        path = Path(path)
+        path = user_path(path)
         if (path / CONFIG).exists():
             raise RunError(
-                f"{path} holds a run already; go on with `learned-opt resume {path}`, or use another path"
+                f"{path} holds a run already; go on with `learned-opt resume {quoted(path)}`, or use another "
+                "path"
             )
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; use another path for the run's directory")
@@ -94,7 +96,7 @@ class RunDirectory:
         Raises:
             RunError: if it is none, or its configuration is damaged.
         """
-        path = Path(path)
+        path = user_path(path)
         try:
             config = unseal(KIND, VERSION, (path / CONFIG).read_bytes().decode())["config"]
         except FileNotFoundError as error:

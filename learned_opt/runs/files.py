@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def leftovers(path: Path) -> list[Path]:
     """The parts of a file that killed calls of `write_atomically` have left beside it."""
-    return sorted(path.parent.glob(_temporary(path, "*").name))
+    pattern = _temporary(path.with_name(glob.escape(path.name)), "*").name
+    return sorted(path.parent.glob(pattern))
 
 
 def _temporary(path: Path, process: str) -> Path:

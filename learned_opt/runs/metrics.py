@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from learned_opt.core.paths import user_path
 from learned_opt.runs.files import write_atomically
 
 
@@ -36,7 +37,7 @@ class MetricsWriter:
     """
 
     def __init__(self, path: str | Path, resume_step: int | None = None):
-        self.path = Path(path)
+        self.path = user_path(path)
         if self.path.exists():
             rows = read_metrics(self.path)
             if resume_step is not None:
@@ -91,7 +92,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         [{'step': 1, 'loss': 2.0}]
     """
     rows = []
-    *lines, tail = Path(path).read_bytes().split(b"\n")
+    *lines, tail = user_path(path).read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         row = _row(line)
         if row is None:

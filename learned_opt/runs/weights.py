@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import jax.numpy as jnp
 import numpy as np
 
+from learned_opt.core.paths import user_path
 from learned_opt.runs.files import seal, unseal, write_atomically
 
 KIND, VERSION = "weights", 1
@@ -62,7 +63,7 @@ def save_weights(path: str | Path, theta: Any, metadata: dict[str, Any], overwri
     """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = user_path(path)
     if path.suffix != ".safetensors":
         raise ValueError(
             f"a weight file's name ends in .safetensors, got {str(path)!r}; "
@@ -98,7 +99,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     from safetensors import SafetensorError, deserialize
 
-    path = Path(path)
+    path = user_path(path)
     if not path.exists():
         others = ", ".join(sorted(p.name for p in path.parent.glob("*.safetensors")))
         raise FileNotFoundError(f"no weight file {path}; there are {others or 'none'} in its directory")

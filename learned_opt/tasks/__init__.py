@@ -1,31 +1,50 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
-from learned_opt.tasks.classification import Images, classification
+from learned_opt.tasks.autoencoder import autoencoder
+from learned_opt.tasks.characters import characters
+from learned_opt.tasks.classification import Images, Samples, classification
 from learned_opt.tasks.convex_term import WithConvexTerm, convex_term
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
+from learned_opt.tasks.function_fit import function_fit
 from learned_opt.tasks.gradient_noise import gradient_noise
+from learned_opt.tasks.low_rank_adapters import Frozen, low_rank_adapters
+from learned_opt.tasks.matrix_factorization import Factorization, matrix_factorization
 from learned_opt.tasks.mixture import Mixed, mixture
 from learned_opt.tasks.normalized_loss import normalized_loss
 from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import Scaled, random_scaling
 from learned_opt.tasks.registry import registry
+from learned_opt.tasks.regression import Regression, regression
+from learned_opt.tasks.rosenbrock import Valley, rosenbrock
 from learned_opt.tasks.sparse_coding import sparse_coding
 
 __all__ = [
+    "Factorization",
+    "Frozen",
     "Images",
     "Mixed",
     "PatchCoding",
     "Quadratic",
+    "Regression",
+    "Samples",
     "Scaled",
     "SparseCoding",
+    "Valley",
     "WithConvexTerm",
+    "autoencoder",
+    "characters",
     "classification",
     "convex_term",
+    "function_fit",
     "gradient_noise",
+    "low_rank_adapters",
+    "matrix_factorization",
     "mixture",
     "normalized_loss",
     "quadratic",
     "random_scaling",
     "registry",
+    "regression",
+    "rosenbrock",
     "sparse_coding",
 ]

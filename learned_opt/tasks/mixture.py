@@ -37,6 +37,9 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     mixture's params are a tuple of them, one tree for each task, of which a problem's loss sees its own
     task's: the others have zero gradients, and the rule is run on them in vain.
 
+    The estimator `families_es` takes a mixture apart and unrolls each task by itself, with its own params
+    alone.
+
     Losses of different sizes count as they are. To have tasks count alike, wrap each in `normalized_loss`.
 
     Args:
@@ -120,6 +123,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         metrics if all(t.metrics for t in tasks) else None,
         smooth=mixed([t.smooth or t.loss for t in tasks]) if any(t.smooth for t in tasks) else None,
         prox=operators[0] if shared else prox if any(operators) else None,
+        parts=tasks,
     )
 
 

@@ -20,7 +20,7 @@ def wrap(
     and `init` too, with `params_of` a `prox` where the task has one. The result has no config.
     """
     if params_of is None and problem_of is None:
-        return task._replace(**{"config": None} | changes)
+        return task._replace(**{"config": None, "parts": ()} | changes)
     params_of = params_of or (lambda params, problem: params)
     problem_of = problem_of or (lambda problem: problem)
 
@@ -35,4 +35,4 @@ def wrap(
 
     functions = {name: getattr(task, name) for name in ("loss", "smooth", "metrics")}
     given = {name: of_given(function) for name, function in functions.items() if function is not None}
-    return task._replace(**{"batch": batch, "config": None} | given | changes)
+    return task._replace(**{"batch": batch, "config": None, "parts": ()} | given | changes)

@@ -6,6 +6,7 @@ from learned_opt.training.convergence import convergence_rate
 from learned_opt.training.estimators import (
     blend,
     es,
+    families_es,
     full_unroll,
     growing,
     imitation,
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate",
     "evaluate_with_metrics",
     "evaluation_keys",
+    "families_es",
     "full_unroll",
     "growing",
     "imitation",

@@ -27,8 +27,9 @@ class Objective:
 
     Attributes:
         share: `(memory, window: f32[3 + K], steps: i32[K], horizon) -> (f32[], memory)`, the share of K
-            consecutive steps; the window has the three losses before the first of them, then theirs. Losses
-            before step 0 mean nothing. The horizon is an int, or i32[] where it is drawn for each trajectory.
+            consecutive steps; the window has the three losses before the first of them (f_0 stands for
+            those before step 0), then theirs. The horizon is an int, or i32[] where it is drawn for each
+            trajectory.
         start: `first_loss: f32[] -> memory`, at step 0; an objective that remembers nothing has `()`.
 
     Example:
@@ -92,9 +93,11 @@ class Objective:
 
 
 def initial_history(first_loss: Array) -> Array:
-    """What a trajectory remembers at step 0, f32[3]: no losses before the first."""
-    nan = jnp.full_like(first_loss, jnp.nan)
-    return jnp.stack([nan, nan, first_loss])
+    """What a trajectory remembers at step 0, f32[3]: the first loss, which stands for those before it too.
+
+    A number that objectives are made for, where a NaN would stop a run under `jax.debug_nans`.
+    """
+    return jnp.full(HISTORY, first_loss)
 
 
 def weighted_sum(

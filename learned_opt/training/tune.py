@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from learned_opt.core.debugging import not_finite_is_a_result
 from learned_opt.core.types import Task
 from learned_opt.optimizers.proximal import proximal
 from learned_opt.training.evaluate import draw_problems, evaluation_keys, run_draws
@@ -96,7 +97,8 @@ def sweep(
         raise ValueError(f"points of shape {grid.shape}: give at least one, and one column if it is to grow")
 
     def finite(points: np.ndarray) -> np.ndarray:
-        found = np.asarray(losses(points), np.float64)
+        with not_finite_is_a_result():
+            found = np.asarray(losses(points), np.float64)
         return np.where(np.isfinite(found), found, math.inf)
 
     found = finite(grid)

@@ -1,8 +1,10 @@
 """Cards: what a shipped weight is, how it was made, what it can do and where it fails."""
 
 import dataclasses
+import itertools
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ from learned_opt.core.config import validated
 from learned_opt.zoo.config import Config
 
 WIDTH = 88
+MANY = 8  # values that are shown one by one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class Card:
         summary: one sentence: what it is for.
         config: the model, what it was meta-trained on, and all settings, as `Config.to_json` gives them.
         start: the recipe whose theta it goes on from, or `None`.
-        command: the one that meta-trains it again.
+        command: the one that meta-trains it again; empty where no recipe has made it.
         commit: that of the code that meta-trained it.
         compute: the device and how long it took.
         versions: of the packages, by name.
@@ -60,12 +63,16 @@ class Card:
 
     @property
     def seed(self) -> int:
-        """Of the meta-training."""
+        """Of the meta-training; `AttributeError` where the card does not say."""
+        if "seed" not in self.settings:
+            raise AttributeError(f"{self.name} was made by no recipe: its card has no seed")
         return self.settings["seed"]
 
     @property
     def horizon(self) -> int:
         """Inner steps that it was meta-trained for; `AttributeError` where there are none."""
+        if "estimator" not in self.settings:
+            raise AttributeError(f"{self.name} was made by no recipe: its card has no horizon")
         if "horizon" not in self.settings["estimator"]:
             raise AttributeError(f"{self.name} is a {self.config.kind}, which has no horizon")
         return self.settings["estimator"]["horizon"]
@@ -141,14 +148,32 @@ def _config(config: dict[str, Any] | None) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as an argument; a long list of one number is told by its length."""
+    """A value as an argument."""
     if isinstance(value, dict):
         return _config(value)
-    if isinstance(value, list):
-        if len(value) > 8 and len(set(map(str, value))) == 1:
-            return f"[{_value(value[0])}] * {len(value)}"
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return repr(value)
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    if len(value) > MANY and not isinstance(value[0], dict):
+        return brief(value)
+    items = ", ".join(map(_value, value))
+    if isinstance(value, tuple):
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    return f"[{items}]"
+
+
+def brief(values: Sequence[Any]) -> str:
+    """Many values in a line: those that repeat by their number, others by the first and the last.
+
+    Example:
+        >>> brief([0.0] * 90 + [1.0] * 10)
+        '[0.0] * 90 + [1.0] * 10'
+        >>> brief([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+        '[0.1, 0.2, ..., 0.6] (6 values)'
+    """
+    runs = [(value, len(list(group))) for value, group in itertools.groupby(values)]
+    if len(runs) <= 3:
+        return " + ".join(f"[{value!r}] * {count}" for value, count in runs)
+    return f"[{values[0]!r}, {values[1]!r}, ..., {values[-1]!r}] ({len(values)} values)"
 
 
 def _field(name: str, text: str) -> str:

@@ -1,41 +1,51 @@
 """Shipped optimizers, and the cards of all that is shipped."""
 
+import dataclasses
 import json
 from typing import Any
 
 import optax
 
 from learned_opt.core.kinds import KINDS
+from learned_opt.core.types import LearnedOptimizer
 from learned_opt.zoo.card import Card
-from learned_opt.zoo.store import folder, load
+from learned_opt.zoo.store import Stored, folder, load
 
-DEFAULT = "lstm-general"
+DEFAULT = "general"
 
 
 def pretrained(
-    name: str = DEFAULT, *, num_steps: Any = None, learning_rate: Any = 1.0
+    name: str = DEFAULT,
+    *,
+    num_steps: Any = None,
+    learning_rate: Any = 1.0,
+    weight_decay: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""A shipped optimizer, used where `optax.adam(1e-3)` stood.
 
     .. math::
 
-        u_t = \eta_t\, \frac{1 + \cos(\pi t / N)}{2}\, u_t^{\mathrm{learned}}
+        u_t = \eta_t\, u_t^{\mathrm{learned}}(N, \lambda)
 
     Args:
         name: one of `available()`, a run or a file; by default the most general one.
-        num_steps: N, the length of the run; the updates then decay to zero over it. `None` for no decay.
+        num_steps: N, the length of the run; the updates then end at zero. `general` and `general-lite` plan
+            them, those of the others are multiplied by half a cosine. `None` where it is not known.
         learning_rate: eta, a factor on the updates, or an optax schedule of it. 1 is the step size that
             the optimizer was meta-trained with.
+        weight_decay: lambda, for `general` and `general-lite`: in each step a parameter also shrinks by this
+            times its tensor's relative step (the size of the update over that of the tensor), times eta.
 
     Returns:
         An optax transformation.
 
     Raises:
-        ValueError: if the name is unknown (with the nearest match) or `num_steps` is below 1.
+        ValueError: if the name is unknown (with the nearest match), `num_steps` is below 1, or `weight_decay`
+            is negative or given for a rule without it.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> tx = pretrained("lstm-mnist", num_steps=1000)
+        >>> tx = pretrained(num_steps=1000, weight_decay=0.1)
         >>> params = {"w": jnp.ones(3)}
         >>> state = tx.init(params)
         >>> updates, state = tx.update({"w": jnp.ones(3)}, state, params)
@@ -43,11 +53,22 @@ def pretrained(
         (3,)
     """
     stored = load(name, "optimizer")
+    lopt = stored.lopt if weight_decay is None else _with_decay(name, stored, weight_decay)
     return optax.chain(
-        stored.lopt.build(stored.theta, num_steps=num_steps),
+        lopt.build(stored.theta, num_steps=num_steps),
         # The learned update already points downhill.
         optax.scale_by_learning_rate(learning_rate, flip_sign=False),
     )
+
+
+def _with_decay(name: str, stored: Stored, weight_decay: float) -> LearnedOptimizer:
+    model = stored.config.model
+    if not hasattr(model, "weight_decay"):
+        raise ValueError(
+            f"weight_decay={weight_decay!r}: {name} is a {model.name}, which has none; put "
+            "optax.add_decayed_weights of minus the decay behind it"
+        )
+    return dataclasses.replace(model, weight_decay=weight_decay).make()
 
 
 def available(kind: str | None = "optimizer") -> dict[str, Card]:
@@ -61,7 +82,7 @@ def available(kind: str | None = "optimizer") -> dict[str, Card]:
 
     Example:
         >>> sorted(available())[:3]
-        ['lstm-general', 'lstm-mnist', 'lstm-quadratic']
+        ['general', 'general-lite', 'lstm-general']
         >>> available()["lstm-mnist"].horizon
         100
         >>> available("weight memory")["weight-memory"].config.model.num_inputs

@@ -9,6 +9,7 @@ import jax
 from learned_opt import runs
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.kinds import KINDS, kind_named
+from learned_opt.core.paths import quoted, user_path
 from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import LearnedOptimizer, Theta
 from learned_opt.zoo.config import Config, config_of
@@ -109,7 +110,7 @@ def load(source: str | Path, kind: str | None = None) -> Stored:
         ('optimizer', 10)
         >>> tx = stored.lopt.build(stored.theta)
     """
-    path = Path(source)
+    path = user_path(source)
     if path.is_dir():
         stored = _read(_finished(path))
     elif path.suffix == ".safetensors":
@@ -195,7 +196,9 @@ def check_theta(model: Any, theta: Theta) -> None:
 def _finished(directory: Path) -> Path:
     path = runs.RunDirectory.open(directory).theta_path
     if not path.exists():
-        raise FileNotFoundError(f"{directory} is not finished; go on with: learned-opt resume {directory}")
+        raise FileNotFoundError(
+            f"{directory} is not finished; go on with: learned-opt resume {quoted(directory)}"
+        )
     return path
 
 

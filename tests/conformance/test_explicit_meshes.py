@@ -1,23 +1,27 @@
-"""Every rule on params that are sharded over explicit axes, which are `jax.make_mesh`'s default."""
+"""Explicit axes, which are `jax.make_mesh`'s default: of params that a rule updates, and around training."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_init_and_update_follow_the_params_sharding():
-    """In one process of its own, with four devices."""
+# Params sharded over them, and a mesh of the user's in which it is trained and measured.
+@pytest.mark.parametrize(("module", "devices", "cases"), [("explicit_meshes", 4, 21), ("user_meshes", 2, 12)])
+def test_all_works_on_explicit_axes(module, devices, cases):
+    """In one process of its own, with several devices."""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.conformance.explicit_meshes"],
+        [sys.executable, "-m", f"tests.conformance.{module}"],
         env=environment,
         cwd=ROOT,
         capture_output=True,
@@ -26,4 +30,4 @@ def test_init_and_update_follow_the_params_sharding():
     )
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.endswith(": ok")] == [], done.stderr[-3000:]
-    assert len(lines) == 21, done.stderr[-3000:]
+    assert len(lines) == cases, done.stderr[-3000:]

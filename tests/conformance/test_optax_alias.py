@@ -52,7 +52,7 @@ EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": NUM_STEPS}
 TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {"hyperparameters-adam": (learned_adam, ADAM_KWARGS)} | {
     name: (
         functools.partial(learned_opt.pretrained, name),
-        EVOLVED_KWARGS if name == "mlp-general" else OUR_KWARGS,
+        OUR_KWARGS if name.startswith("lstm") else EVOLVED_KWARGS,
     )
     for name in learned_opt.available()
 }

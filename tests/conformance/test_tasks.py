@@ -12,14 +12,21 @@ import pytest
 
 from learned_opt.core.types import Task
 from learned_opt.tasks import (
+    autoencoder,
+    characters,
     classification,
     convex_term,
+    function_fit,
     gradient_noise,
+    low_rank_adapters,
+    matrix_factorization,
     mixture,
     normalized_loss,
     quadratic,
     random_scaling,
     registry,
+    regression,
+    rosenbrock,
     sparse_coding,
 )
 from learned_opt.training import evaluate_with_metrics
@@ -42,6 +49,20 @@ UNDER_TEST = {
         lambda: classification("digits", hidden_sizes=(16, 8), activation="tanh"),
         0.01,
     ),
+    "classification-few": (
+        lambda: classification("digits", num_samples=24, label_noise=0.2, num_components=20, batch_size=8),
+        0.03,
+    ),
+    "autoencoder": (autoencoder, 0.01),
+    "characters-attention": (lambda: characters(num_layers=2, batch_size=16), 0.03),
+    "characters-gru": (lambda: characters("gru", batch_size=16), 0.03),
+    "characters-lstm": (lambda: characters("lstm", batch_size=16), 0.03),
+    "function-fit": (function_fit, 0.02),
+    "low-rank-adapters": (low_rank_adapters, 0.03),
+    "matrix-factorization": (lambda: matrix_factorization(observed=0.8, noise=0.1), 0.03),
+    "regression": (lambda: regression(noise=0.1, batch_size=16), 0.1),
+    "regression-logistic": (lambda: regression(kind="logistic", num_samples=32), 0.3),
+    "rosenbrock": (lambda: rosenbrock(dim=4, log_range=3.0), 0.03),
     "convex-term": (lambda: convex_term(quadratic(dim=4)), 0.1),
     "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
     "mixture-quadratic": (
@@ -124,6 +145,8 @@ def test_problems_are_drawn_under_jit_and_vmap(name: str):
     chex.assert_type(losses, jnp.float32)
     chex.assert_trees_all_equal_shapes_and_dtypes(gradients, params)
     chex.assert_tree_all_finite((problems, params, losses, gradients))
+    if task_of(name).config.name == "low_rank_adapters":
+        gradients = [layer["after"] for layer in gradients]  # those of the others are zero at the start
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(gradients))
 
 

@@ -92,7 +92,7 @@ def test_distillation_has_its_optimum_at_the_limit(num_functions):
     learner = CASES["gru"]._replace(predict=predict)
     shape = {"length": 5, "num_functions": num_functions, "batch_size": 8}
     losses = {
-        target: sequence_loss(learner, family, Sequences(target=target, **shape))
+        target: jax.jit(sequence_loss(learner, family, Sequences(target=target, **shape)))
         for target in ("bayes", "predict")
     }
     key = jax.random.key(0)
@@ -110,7 +110,7 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
 
     def loss(learner, noise: float) -> float:
         sequences = Sequences(noise=noise, batch_size=100)
-        return float(sequence_loss(learner, first, sequences)(theta, jax.random.key(1)))
+        return float(jax.jit(sequence_loss(learner, first, sequences))(theta, jax.random.key(1)))
 
     assert loss(echo, 0.0) == 0
     assert loss(echo, 0.2) == pytest.approx(0.04, rel=0.1)
@@ -121,6 +121,7 @@ def test_of_several_starts_the_best_is_kept(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean()
     settings = {**TINY, "num_meta_steps": 12, "validate_every": 4, "learning_rate": 0.05}
     one = meta_train(learner, family, **settings)
+    assert np.isnan(one.adam_loss)  # of an optimizer alone
     several = meta_train(learner, family, directory=tmp_path / "run", num_starts=4, **settings)
     # The first start is that of a run of one; three others are no worse together.
     assert several.validation_loss <= one.validation_loss * (1 + 1e-5)

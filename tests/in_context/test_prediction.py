@@ -1,10 +1,16 @@
 """Predictions for a user's own binary problem, and what is said where they cannot be made."""
 
+import contextlib
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from learned_opt.cli import main
 from learned_opt.in_context import predict
+from learned_opt.in_context.memory.standardization import standardized
 
 
 def problem(num_inputs: int, num: int = 160):
@@ -42,7 +48,61 @@ def test_more_samples_than_an_order_shows():
     assert np.mean((p > 0.5) == y[900:]) > 0.85
 
 
-X, Y, Q = np.ones((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2))
+UNITS = {
+    "small": lambda x: 1e-9 * x,
+    "tiny": lambda x: 1e-300 * x,
+    "large": lambda x: 1e20 * x,
+    "beyond float32": lambda x: 1e39 * x,
+    "almost beyond float64": lambda x: 1e307 * x,
+    "seconds since 1970": lambda x: x + 1.7e9,
+    "mixed": lambda x: (x + 1e3) * np.logspace(-30, 30, x.shape[1]),
+    "long": lambda x: x.astype(np.longdouble),
+    "strings": lambda x: x.astype(str),
+}
+
+
+@pytest.mark.parametrize("num_inputs", [2, 6])
+@pytest.mark.parametrize("unit", UNITS)
+def test_predictions_are_blind_to_units(unit, num_inputs):
+    x, y = problem(num_inputs)
+    p, q = (predict(z[:100], y[:100], z[100:], num_orders=2) for z in (x, UNITS[unit](x)))
+    np.testing.assert_allclose(p, q, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8, np.int64, np.uint64, bool, jnp.bfloat16])
+def test_predictions_are_blind_to_dtypes(dtype):
+    x, y = problem(2)
+    x = x > 0 if dtype is bool else np.clip(np.round(10 * x), 0, 100)
+    p, q = (predict(z[:100], y[:100], z[100:], num_orders=2) for z in (x, x.astype(dtype)))
+    np.testing.assert_allclose(p, q, atol=1e-6)
+
+
+def test_integers_beyond_float64_are_told_apart():
+    x, y = problem(2)
+    x = np.round(100 * x).astype(np.int64)
+    p, q = (predict(z[:100], y[:100], z[100:], num_orders=2) for z in (x, x + 2**62))
+    np.testing.assert_array_equal(p, q)
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64), min_size=2, max_size=9),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_any_column_has_deviation_1_or_is_named(column, query):
+    x, q = np.array(column)[:, None], np.array([[query]])
+    if len(set(column)) == 1:
+        with pytest.raises(ValueError, match=r"inputs\[:, 0\] is"):
+            standardized(x, q)
+        return
+    with contextlib.suppress(ValueError):
+        _, w = standardized(x, q)  # or the query is too far
+        assert np.isfinite(w).all()
+    z, _ = standardized(x, x)
+    np.testing.assert_allclose([z.mean(), z.std()], [0, 1], atol=1e-9)
+    assert np.all(np.diff(z[np.argsort(x[:, 0]), 0]) >= 0)
+
+
+X, Y, Q = np.arange(6.0).reshape(3, 2), np.array([0, 1, 1]), np.zeros((1, 2))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +119,13 @@ X, Y, Q = np.ones((3, 2)), np.array([0, 1, 1]), np.zeros((1, 2))
         (np.where(np.eye(3, 2), np.nan, 1), Y, Q, r"inputs\[0, 0\] is nan: values must not be missing"),
         (X, Y, [[1, np.inf]], r"queries\[0, 1\] is inf"),
         (X, [0, np.nan, 1], Q, r"targets\[1\] is missing"),
+        (X * [1, 0], Y, Q, r"inputs\[:, 1\] is 0.0 in every sample"),
+        (np.float16(X) * [0, 1], Y, Q, r"inputs\[:, 0\] is 0.0 in every sample"),
+        (np.full((3, 2), 2**62), Y, Q, r"inputs\[:, 0\] is 4611686018427387904 in every sample"),
+        (1e-9 * X, Y, [[1e30, 0]], r"queries\[0, 0\] is 1e\+30, more than 1e\+18 deviations"),
+        ([[1, 10**400], [2, 3], [4, 5]], Y, Q, "inputs are not numbers .*too large"),
+        (X * 1j, Y, Q, "inputs are not numbers .*complex"),
+        (np.ma.masked_equal(X, 3), Y, Q, "inputs are not numbers .*masked"),
     ],
 )
 def test_what_is_wrong_is_said(inputs, targets, queries, match):

@@ -56,7 +56,8 @@ def test_first_state(estimator: Estimator):
     state = initial_state(*jax.random.split(KEY), LOPT.init, OUTER, estimator, ())
     chex.assert_trees_all_equal(state.best_theta, state.theta)
     assert state.step == 0
-    assert state.best_loss == np.inf
+    assert state.least_loss == np.inf
+    assert state._replace(best_loss=jnp.float32(2)).least_loss == 2
     other = initial_state(*jax.random.split(jax.random.key(1)), LOPT.init, OUTER, estimator, ())
     assert not np.allclose(*(jax.tree.leaves(s.theta)[-1] for s in (state, other)))
     # All of it can be donated at once.

@@ -15,6 +15,8 @@ from learned_opt import meta, optimizers, tasks, training, zoo
 from learned_opt.meta.settings import settings_of
 
 NAMES = (
+    "general",
+    "general-lite",
     "lstm-general",
     "lstm-mnist",
     "lstm-quadratic",
@@ -22,6 +24,7 @@ NAMES = (
     "lstm-sparse-recovery",
     "mlp-general",
 )
+RESEARCH = ("general", "general-lite")  # made by code outside the package; no recipe's run is shipped yet
 
 
 def test_what_is_shipped():
@@ -29,7 +32,7 @@ def test_what_is_shipped():
     assert zoo.DEFAULT in NAMES
 
 
-@pytest.mark.parametrize("name", zoo.available(None))
+@pytest.mark.parametrize("name", [name for name in zoo.available(None) if name not in RESEARCH])
 def test_card_fits_weights_and_recipe(name):
     """All of them: the model, what it was trained on, every setting, and where it started."""
     card, recipe, stored = zoo.available(None)[name], meta.recipe(name), zoo.load(name)
@@ -45,6 +48,20 @@ def test_card_fits_weights_and_recipe(name):
     assert card.results
     assert card.known_failures
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.theta))
+
+
+@pytest.mark.parametrize("name", RESEARCH)
+def test_card_of_research_fits_weights(name):
+    card, stored = zoo.available()[name], zoo.load(name)
+    assert card.config == stored.config
+    assert (card.command, card.settings, card.start) == ("", {}, None)
+    assert card.config.model.name == "tensor_controller"
+    assert card.results
+    assert "research code" in card.known_failures[0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.theta))
+    for field in ("seed", "horizon"):
+        with pytest.raises(AttributeError, match=f"{name} was made by no recipe"):
+            getattr(card, field)
 
 
 @pytest.mark.parametrize("name", ["mlp-general", "boolean-14", "weight-memory"])
@@ -82,7 +99,9 @@ def test_quadratic_card_holds():
     assert np.all(np.diff(ends) < 0)
 
 
-@pytest.mark.parametrize("name", ["lstm-general", "lstm-mnist", "lstm-quadratic", "mlp-general"])
+@pytest.mark.parametrize(
+    "name", ["general", "general-lite", "lstm-general", "lstm-mnist", "lstm-quadratic", "mlp-general"]
+)
 def test_pretrained_learns_digits_or_quadratics(name):
     task = tasks.quadratic() if name == "lstm-quadratic" else tasks.classification("digits")
     curves = training.evaluate(learned_opt.pretrained(name), task, num_steps=100, num_problems=4)
@@ -123,6 +142,36 @@ def test_learning_rate_and_num_steps_scale_the_updates():
     np.testing.assert_allclose(first_update(num_steps=10), whole, rtol=1e-6)
     with pytest.raises(ValueError, match="num_steps=0"):
         first_update(num_steps=0)
+
+
+def test_a_rule_that_plans_num_steps_gets_no_second_schedule():
+    params, stored = {"w": jnp.ones((3, 2))}, zoo.load("general")
+    rule = stored.lopt.build(stored.theta, num_steps=20)
+    shipped = learned_opt.pretrained(num_steps=20)
+    ours, theirs = rule.init(params), shipped.init(params)
+    for _ in range(15):
+        expected, ours = rule.update(params, ours, params)
+        update, theirs = shipped.update(params, theirs, params)
+        chex.assert_trees_all_equal(update, expected)
+
+
+@pytest.mark.parametrize("name", ["general", "general-lite"])
+def test_weight_decay_shrinks_the_params(name):
+    params = {"w": jnp.full((3, 2), 2.0)}
+
+    def updates(**arguments):
+        tx = learned_opt.pretrained(name, learning_rate=0.5, **arguments)
+        return tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)[0]["w"]
+
+    plain, decayed = updates(), updates(weight_decay=0.1)
+    # The relative step is the size of the update over that of the params; there is half of both.
+    relative = jnp.sqrt(jnp.mean(jnp.square(plain))) / 2.0
+    np.testing.assert_allclose(decayed, plain - 0.1 * relative * params["w"], rtol=1e-5)
+    np.testing.assert_array_equal(updates(weight_decay=0.0), plain)
+    with pytest.raises(ValueError, match=r"weight_decay=-1"):
+        updates(weight_decay=-1.0)
+    with pytest.raises(ValueError, match=r"weight_decay=0.1: lstm-mnist is a lstm, which has none"):
+        learned_opt.pretrained("lstm-mnist", weight_decay=0.1)
 
 
 def test_unknown_name():

@@ -129,7 +129,7 @@ def sequence_loss(learner: FunctionLearner, family: Family, sequences: Sequences
 
     Example:
         >>> learner = learners.gru(num_units=2)
-        >>> loss = sequence_loss(learner, families.boolean(), Sequences(length=4))
+        >>> loss = jax.jit(sequence_loss(learner, families.boolean(), Sequences(length=4)))
         >>> bool(0 < loss(learner.init(jax.random.key(0)), jax.random.key(1)) < 1)
         True
     """

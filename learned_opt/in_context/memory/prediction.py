@@ -11,12 +11,14 @@ import numpy as np
 from learned_opt import zoo
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.memory.datasets_loss import draw_datasets
+from learned_opt.in_context.memory.standardization import numbers, standardized
 from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_cross_entropy
-from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets, standardized
+from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
 from learned_opt.meta.settings import settings_of
 
 DEFAULT_MEMORY = "weight-memory"
 COMPARISON_STREAM = 0xC03
+SMALLEST = 1e-7
 BATCH = 50  # data sets that are learned side by side
 
 
@@ -35,12 +37,14 @@ def predict(
     order and sign; the predictions are averaged. Where a problem has fewer inputs than the memory was
     meta-trained for, they are rotated at random into its input space; where it has more, their principal
     components are shown. Where there are more samples than in meta-training, every order shows another
-    subset of that size. The prediction of a query does not depend on the other queries.
+    subset of that size. The prediction of a query does not depend on the other queries, nor on the units of
+    the inputs: each is scaled to mean 0 and deviation 1 over the samples, in float64.
 
     Args:
-        inputs: f[num_samples, num_inputs], the training samples.
+        inputs: [num_samples, num_inputs], the training samples, of any real dtype; no input is the same in
+            all of them.
         targets: [num_samples], each 0 or 1.
-        queries: f[num_queries, num_inputs], the samples to be predicted.
+        queries: [num_queries, num_inputs], the samples to be predicted.
         weights: a weight memory, as `zoo.load` takes it, or what it returns.
         num_orders: over which predictions are averaged.
         seed: of the orders.
@@ -49,7 +53,8 @@ def predict(
         f32[num_queries], the probabilities of 1.
 
     Raises:
-        ValueError: if shapes do not fit, a value is missing or infinite, or the targets are not 0 and 1.
+        ValueError: if shapes do not fit, a value is missing or infinite, an input is constant, or the targets
+            are not 0 and 1.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -59,7 +64,7 @@ def predict(
         >>> bool(np.mean((p > 0.5) == y[100:]) > 0.8)
         True
     """
-    inputs, targets, queries = checked_problem(inputs, targets, queries)
+    inputs, targets, queries = standardized_problem(inputs, targets, queries)
     if num_orders < 1:
         raise ValueError(f"num_orders={num_orders!r}: it must be at least 1")
     stored = weights if isinstance(weights, zoo.Stored) else zoo.load(weights, "weight memory")
@@ -67,15 +72,12 @@ def predict(
     if inputs.shape[1] > memory.num_inputs:
         inputs, queries = _principal_components(inputs, queries, memory.num_inputs)
     average = jax.jit(averaged_predictions, static_argnames=("memory", "max_train", "num_orders"))
-    scaled = [
-        standardized(jnp.asarray(x, jnp.float32), jnp.asarray(inputs, jnp.float32)) for x in (inputs, queries)
-    ]
     probabilities = average(
         memory,
         stored.theta,
-        Dataset(scaled[0], jnp.asarray(targets, jnp.float32)),
+        Dataset(jnp.asarray(inputs, jnp.float32), jnp.asarray(targets, jnp.float32)),
         len(inputs),
-        scaled[1],
+        jnp.asarray(queries, jnp.float32),
         jax.random.key(seed),
         max_train=settings_of(stored.config).estimator.max_train,
         num_orders=num_orders,
@@ -159,6 +161,7 @@ def memory_losses(
         else:
             options = {"max_train": max_train, "num_orders": num_orders}
             p = averaged_predictions(memory, theta, one, n, one.inputs, key, **options)
+            p = jnp.clip(p, SMALLEST, 1 - SMALLEST)  # a rounded 0 or 1 would have no finite logit
             logits = jnp.log(p) - jnp.log1p(-p)
         return mean_cross_entropy(logits, one.targets, n, "test")
 
@@ -206,20 +209,16 @@ def selected_on(stored: zoo.Stored) -> Datasets:
     return (stored.config.validation_task or stored.config.task).make()
 
 
-def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The problem as f64 arrays; ValueError if shapes do not fit, or values are missing or infinite."""
-    tables = {"inputs": _numbers(inputs, "inputs"), "queries": _numbers(queries, "queries")}
+def standardized_problem(
+    inputs: Any, targets: Any, queries: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The problem as f64 arrays, its inputs in units of their deviations; ValueError naming what is wrong."""
+    tables = {"inputs": numbers(inputs, "inputs"), "queries": numbers(queries, "queries")}
     for name, table in tables.items():
         if table.ndim != 2 or 0 in table.shape:
             raise ValueError(f"{name} of shape {table.shape}: give [samples, inputs], at least one of each")
-        if not np.isfinite(table).all():
-            row, column = np.argwhere(~np.isfinite(table))[0]
-            raise ValueError(
-                f"{name}[{row}, {column}] is {table[row, column]}: values must not be missing or infinite; "
-                "fill them in or leave the sample out"
-            )
     x, q = tables["inputs"], tables["queries"]
-    y = _numbers(targets, "targets")
+    y = numbers(targets, "targets").astype(np.float64)
     if y.shape != x.shape[:1]:
         raise ValueError(f"targets of shape {y.shape} for inputs of shape {x.shape}: give one a sample")
     if q.shape[1] != x.shape[1]:
@@ -231,14 +230,8 @@ def checked_problem(inputs: Any, targets: Any, queries: Any) -> tuple[np.ndarray
     if not np.array_equal(found, [0, 1]):
         shown = ", ".join(map(str, found[:5].tolist())) + (", ..." if len(found) > 5 else "")
         raise ValueError(f"targets hold {shown}; they must be 0 and 1: name the classes so, both of them")
+    x, q = standardized(x, q)
     return x, y, q
-
-
-def _numbers(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} are not numbers in rows of the same length ({error})") from error
 
 
 def _view(key: Key, given: int, wanted: int) -> Array:
@@ -258,9 +251,11 @@ def _view(key: Key, given: int, wanted: int) -> Array:
 def _principal_components(
     inputs: np.ndarray, queries: np.ndarray, wanted: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The leading principal components of inputs that are scaled to variance 1."""
-    mean, deviation = inputs.mean(0), inputs.std(0)
-    deviation = np.where(deviation > 0, deviation, 1.0)
-    scaled = (inputs - mean) / deviation
-    axes = np.linalg.svd(scaled, full_matrices=False)[2][:wanted].T
-    return scaled @ axes, (queries - mean) / deviation @ axes
+    """The leading principal components of standardized inputs, each standardized itself.
+
+    Where the inputs span fewer dimensions, the components beyond are rounding errors and become 0.
+    """
+    _, sizes, axes = np.linalg.svd(inputs, full_matrices=False)
+    spanned = sizes > sizes[0] * max(inputs.shape) * np.finfo(np.float64).eps
+    scale = np.where(spanned, len(inputs) ** 0.5 / np.where(spanned, sizes, 1), 0)[:wanted]
+    return inputs @ axes[:wanted].T * scale, queries @ axes[:wanted].T * scale

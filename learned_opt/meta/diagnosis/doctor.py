@@ -12,8 +12,10 @@ import numpy as np
 import optax
 
 from learned_opt import runs
+from learned_opt.core.debugging import not_finite_is_a_result
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.kinds import kind_of
+from learned_opt.core.sharding import off_explicit_mesh, without_mesh
 from learned_opt.core.types import Data, Key, LearnedOptimizer, Task, Theta
 from learned_opt.meta.diagnosis.checks import (
     Diagnosis,
@@ -37,6 +39,8 @@ STREAM = 0xD0C  # of keys: no problem of the run's is drawn again
 ADAMS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # learning rates, enough to see whether there is anything to gain
 
 
+@without_mesh()
+@not_finite_is_a_result()
 def doctor(
     lopt: LearnedOptimizer,
     task: Task,
@@ -86,7 +90,7 @@ def doctor(
     """
     check_at_least(2, num_seeds=num_seeds)
     check_at_least(1, num_truncations=num_truncations, num_trajectories=num_trajectories, max_steps=max_steps)
-    checked = Settings.of(kind_of(lopt), settings)
+    checked, task = Settings.of(kind_of(lopt), settings), task._replace(data=off_explicit_mesh(task.data))
     estimator = checked.estimator
     key = jax.random.fold_in(jax.random.key(checked.seed), STREAM)
     theta_key, gradient_key, trajectory_key = jax.random.split(key, 3)
@@ -118,6 +122,7 @@ def doctor(
     return _joined(parts)
 
 
+@without_mesh()
 def doctor_run(
     directory: str | Path,
     *,

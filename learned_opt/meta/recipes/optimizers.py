@@ -202,7 +202,7 @@ _RECIPES = {
         seed=1,
     ),
     "lstm-general": Recipe(
-        summary="digits with randomly scaled coordinates, 100 steps; the default",
+        summary="digits with randomly scaled coordinates, 100 steps",
         model=_optimizer("lstm", inputs="normalized"),
         task=_scaled(),
         settings=_for_classifiers(

@@ -3,6 +3,7 @@
 from learned_opt.training.estimators.blend import Blend, blend
 from learned_opt.training.estimators.bptt import Bptt, truncated_bptt
 from learned_opt.training.estimators.es import Es, es
+from learned_opt.training.estimators.families_es import FamiliesEs, families_es
 from learned_opt.training.estimators.full_unroll import Full, full_unroll
 from learned_opt.training.estimators.horizons import growing, log_uniform
 from learned_opt.training.estimators.imitation import Imitation, imitation
@@ -16,6 +17,7 @@ __all__ = [
     "Blend",
     "Bptt",
     "Es",
+    "FamiliesEs",
     "Full",
     "Imitation",
     "Nres",
@@ -24,6 +26,7 @@ __all__ = [
     "UnrollState",
     "blend",
     "es",
+    "families_es",
     "full_unroll",
     "growing",
     "imitation",

@@ -78,8 +78,8 @@ def truncated_bptt(
         ...     lopt, quadratic(dim=2), weighted_sum(), horizon=4, truncation=2, num_problems=3
         ... )
         >>> theta = lopt.init(key)
-        >>> state = estimator.init(key, theta, ())
-        >>> meta_gradient, state = estimator.estimate(key, theta, state, ())
+        >>> state = jax.jit(estimator.init)(key, theta, ())
+        >>> meta_gradient, state = jax.jit(estimator.estimate)(key, theta, state, ())
         >>> state.step.tolist(), bool(meta_gradient.ends_trajectory)
         ([2, 2, 2], False)
 

@@ -77,7 +77,8 @@ def full_unroll(
         >>> lopt, key = lstm(hidden_sizes=(4,)), jax.random.key(0)
         >>> estimator = full_unroll(lopt, quadratic(dim=2), weighted_sum(), horizon=9, num_problems=3)
         >>> theta = lopt.init(key)
-        >>> meta_gradient, _ = estimator.estimate(key, theta, estimator.init(key, theta, ()), ())
+        >>> state = jax.jit(estimator.init)(key, theta, ())
+        >>> meta_gradient, _ = jax.jit(estimator.estimate)(key, theta, state, ())
         >>> bool(meta_gradient.ends_trajectory)
         True
 

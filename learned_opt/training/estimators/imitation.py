@@ -92,7 +92,8 @@ def imitation(
         ...     lopt, optax.adam(0.1), quadratic(dim=2), horizon=4, truncation=2, num_problems=3
         ... )
         >>> theta = lopt.init(key)
-        >>> meta_gradient, _ = estimator.estimate(key, theta, estimator.init(key, theta, ()), ())
+        >>> state = jax.jit(estimator.init)(key, theta, ())
+        >>> meta_gradient, _ = jax.jit(estimator.estimate)(key, theta, state, ())
         >>> round(float(meta_gradient.loss), 1)  # a fresh LSTM hardly moves
         1.0
 

@@ -51,7 +51,7 @@ def loss_gradient(loss: Loss) -> Estimator:
 
     def estimate(key: Key, theta: Theta, state: LossState, data: Data):
         value, grad = jax.value_and_grad(loss)(theta, jax.random.fold_in(state.key, state.step))
-        no_trajectory = (jnp.full_like(value, jnp.nan), jnp.array(False))
+        no_trajectory = (jnp.zeros_like(value), jnp.array(False))
         return MetaGradient(grad, value, *no_trajectory), state._replace(step=state.step + 1)
 
     return Estimator(init, estimate)

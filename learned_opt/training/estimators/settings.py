@@ -5,11 +5,12 @@ A class inherits the fields that have a meaning for its estimator, and no others
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from learned_opt.core.errors import check_above_zero, check_at_least
 from learned_opt.core.registry import Registry
-from learned_opt.core.types import Estimator, LearnedOptimizer, Task
+from learned_opt.core.types import Estimator, Key, LearnedOptimizer, Task, Theta
 from learned_opt.training.convergence import convergence_rate
 from learned_opt.training.estimators.horizons import growing, log_uniform
 from learned_opt.training.estimators.truncation import Horizon, check_problem_clip_norm, check_truncation
@@ -49,6 +50,13 @@ class UnrollSettings(abc.ABC):
     @abc.abstractmethod
     def make(self, lopt: LearnedOptimizer, task: Task) -> Estimator:
         """The estimator of the meta-gradient of a learned optimizer on a task."""
+
+    def validation(
+        self, lopt: LearnedOptimizer, task: Task, key: Key
+    ) -> Callable[[Theta], dict[str, Any]] | None:
+        """A validation of its own, as in `core.kinds.Trainable`; `None` for the mean loss at the horizon."""
+        del lopt, task, key
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

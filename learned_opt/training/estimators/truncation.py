@@ -158,9 +158,8 @@ def truncated_unrolls(
         sample_key, start_key, batch_key, horizon_key, phase_key = keys
         problem = task.sample(sample_key)
         inner = start(lopt.build(theta), task, start_key, problem)
-        # Only its last entry counts: the first loss of a truncation is computed again by the unroll.
-        # Its dtype is named, since a weak one would have the second meta-step compiled anew.
-        history = jnp.full(HISTORY, jnp.nan, jnp.float32)
+        # Of no influence: the unroll begins it anew, from the first loss.
+        history = jnp.zeros(HISTORY, jnp.float32)
         total = end = length(horizon_key, truncations)
         if random_phases:
             cut = truncation * jax.random.randint(phase_key, (), 1, total // truncation + 1, jnp.int32)

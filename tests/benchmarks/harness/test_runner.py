@@ -1,6 +1,7 @@
 """The instrument from end to end on a tiny suite: cells are made once, whole, and again where damaged."""
 
 import json
+import os
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -72,6 +73,38 @@ def test_chosen_tasks_come_with_the_cells_that_they_need(tmp_path: Path):
         runner.run([suite], Request("quick", tasks=("tow",)), tmp_path, command="c", quiet=True)
     # The rest is made by the command without --tasks.
     assert runner.run([suite], Request("quick"), tmp_path, command="c", quiet=True) == 1
+    # A pattern stands for all that it fits.
+    request = Request("quick", tasks=("o*",))
+    assert runner.run([suite], request, tmp_path / "new", command="c", quiet=True) == 2
+    assert not results.path_of(tmp_path / "new", key("two")).exists()
+
+
+INDEPENDENT = """
+import os
+
+from benchmarks.harness.suite import Job, Key, Suite
+
+
+def job(task, part):
+    return Job(Key("alone", task, "x", 0, None, part), {}, lambda load: {"process": os.getpid()})
+
+
+JOBS = [job(task, part) for task in ("one", "two") for part in ("first", "second")]
+SUITE = Suite("alone", 1, "Tasks that need nothing of each other.", lambda request: JOBS, independent=True)
+"""
+
+
+def test_independent_tasks_of_a_suite_go_to_processes_of_their_own(tmp_path: Path):
+    path = tmp_path / "alone.py"
+    path.write_text(INDEPENDENT)
+    suite, out = discovery.find(str(path)), tmp_path / "out"
+    sources = {"alone": str(path)}
+    made = runner.run([suite], Request("quick"), out, command="c", quiet=True, processes=2, sources=sources)
+    assert made == 4
+    cells, problems = results.read_all(out)
+    assert len(cells) == 4
+    assert not problems
+    assert os.getpid() not in {cell.result["process"] for cell in cells}
 
 
 def test_finished_cells_are_not_made_again(users_file: Path, directory: Path):

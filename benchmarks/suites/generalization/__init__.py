@@ -1,0 +1,1 @@
+"""Default optimizers on tasks of many kinds, beside tuned and untuned controls."""
