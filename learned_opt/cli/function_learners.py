@@ -22,6 +22,7 @@ COLUMNS = {
     "mse": reports.Column("mean squared error", digits=3),
     "spread": reports.Column("spread over seeds", digits=2),
     "bayes_mse": reports.Column("Bayes-optimal", digits=3),
+    "switching_mse": reports.Column("Bayes-optimal, not told when", digits=3),
     "mean_mse": reports.Column("running mean", digits=3),
     "settled_mse": reports.Column(f"from example {SETTLED + 1} on", digits=3),
     "cycles": reports.Column("cycles to learn", digits=3),

@@ -45,6 +45,18 @@ def test_evaluate_has_the_limit_and_what_was_held_out(run, capsys, tmp_path):
     assert training["heading"] == "Meta-training"
 
 
+def test_evaluate_on_other_functions_and_on_several_in_a_row(run, capsys, tmp_path):
+    out = tmp_path / "report.html"
+    words = ["--task", "quadratic", "--num-functions", "3", "--length", "16", "--num-sequences", "20"]
+    cli.main(["evaluate", str(run), *words, "--seeds", "1", "--out", str(out)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 functions in a row, the state kept from each to the next" in shown
+    (row,) = reports.read_report(out)["sections"][0]["rows"]
+    assert row["functions"] == "quadratic"
+    assert row["bayes_mse"] < row["mean_mse"] < row["mse"]
+    assert "did you mean 'quadratic'" in fails(capsys, "evaluate", str(run), "--task", "quadratics")
+
+
 def test_inspect_prints_the_account_and_writes_the_report(run, capsys):
     cli.main(["inspect", str(run)])
     shown = capsys.readouterr().out

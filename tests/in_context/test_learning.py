@@ -19,6 +19,7 @@ from learned_opt.in_context import (
     learners,
     sequence_loss,
 )
+from learned_opt.in_context.functions.evaluation import cycles_to_learn, running_means
 from learned_opt.meta import RECIPES
 from learned_opt.meta.settings import settings_of
 
@@ -267,3 +268,35 @@ def test_the_previous_error_in_place_of_the_previous_target():
     )
     with pytest.raises(ValueError, match="unknown shown 'errors'"):
         learners.lstm(shown="errors")
+
+
+def test_the_running_mean_and_the_cycles_by_hand():
+    targets = jnp.float32([1, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(running_means(targets, 2), [0.5, 1, 0.5, 0.5, 1, 1])
+    assert cycles_to_learn(np.float32([0.9, 0.2, 0.05, 0.2, 0.1, 0.05]), 0.1) == 4
+    assert cycles_to_learn(np.float32([0.1, 0.1]), 0.1) == 0
+    assert cycles_to_learn(np.float32([0.1, 0.2]), 0.1) is None
+    assert cycles_to_learn(np.float32([0.1, np.nan]), 0.1) is None
+
+
+def test_the_limit_of_one_that_is_not_told_when_functions_change():
+    """Hazard 0 is the predictor of one function; after a change it doubts what it knew and then lets go."""
+    family = families.boolean()
+    one = drawn()
+    never = family.switching(0.0)(one.inputs[:, :2], one.targets)
+    np.testing.assert_allclose(never, family.bayes(one.inputs[:, :2], one.targets), atol=1e-6)
+    x, y = jnp.ones((12, 2)), jnp.repeat(jnp.float32([1, 0]), 6)
+    says = family.switching(0.1)(x, y)
+    # Known, and 1/2 if another function came: 0.9 + 0.1 / 2; after the change likewise for the other answer.
+    np.testing.assert_allclose(says, [0.5, *[0.95] * 6, *[0.05] * 5], atol=1e-6)
+    evaluation = evaluate_learner(
+        CASES["gru"],
+        CASES["gru"].init(jax.random.key(0)),
+        family,
+        length=32,
+        num_functions=3,
+        num_sequences=100,
+    )
+    found = evaluation.summary()
+    assert found["bayes_mse"] < found["switching_mse"] < 0.5 * found["mean_mse"]
+    assert "switching_mse" not in evaluation._replace(switching_errors=None).summary()

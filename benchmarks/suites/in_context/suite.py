@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.comparison.learners import judge
@@ -13,7 +14,9 @@ from benchmarks.harness.results import Cell, fingerprint
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.in_context import ensembles
 from learned_opt import in_context, zoo
+from learned_opt.core.types import Theta
 from learned_opt.in_context.functions import families, learners
+from learned_opt.in_context.functions.evaluation import running_means
 from learned_opt.in_context.functions.families import Family
 from learned_opt.in_context.functions.learners import FunctionLearner
 from learned_opt.meta.settings import Settings, settings_of
@@ -23,6 +26,7 @@ LEARNED = 2.0  # times the Bayes-optimal error up to which a network has learned
 FIRST_SEED = 1000  # of the sequences that shipped learners are judged on
 RTRL = "fully recurrent, 12 units, RTRL"
 SHIPPED = "shipped: "  # and the name of the learner
+MEAN = "running mean of the targets"
 
 NETWORKS: dict[str, Callable[[], FunctionLearner]] = {
     "LSTM, 6 cells": lambda: learners.lstm(),
@@ -87,7 +91,9 @@ network has learned where its error is at most {LEARNED:g} times the Bayes-optim
 sequences. On a set every network has the same training: each learning rate is tried for a quarter of it, more
 where the best is the least or the greatest, and the best taken. What is shipped was trained by the recipe of
 its name, with one seed, and is judged on as many sets of sequences as the others have seeds. An epoch is 100
-sequences."""
+sequences. The running mean of the targets looks at no input: what is not well below it has learned nothing. A
+function takes as many cycles to learn as there are examples until the mean squared error stays at or below a
+tenth of the running mean's."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -102,7 +108,8 @@ def plan(request: Request) -> list[Job]:
         spent |= {"length": what.length, "training_length": what.training_length}
         theta = fingerprint(zoo.load(name, "function learner"))
         made: dict[str, tuple[dict[str, Any], Callable[..., dict[str, Any]]]] = {
-            SHIPPED + name: ({"theta": theta}, functools.partial(_shipped, name))
+            SHIPPED + name: ({"theta": theta}, functools.partial(_shipped, name)),
+            MEAN: ({}, functools.partial(_mean, what)),
         }
         for network in (n for n in what.networks if n in budget.networks):
             learner = what.networks[network]()
@@ -119,16 +126,31 @@ def _shipped(name: str, budget: Budget, load: Load) -> dict[str, Any]:
     del load
     stored = zoo.load(name, "function learner")
     settings, family = settings_of(stored.config), stored.config.task.make()
-    chosen: dict[str, Any] = {"length": SETS[name].length, "num_sequences": budget.num_sequences}
-    evaluations = [
-        in_context.evaluate_learner(stored.model, stored.theta, family, seed=FIRST_SEED + seed, **chosen)
-        for seed in range(budget.seeds)
-    ]
     return {
         "epochs": settings.num_meta_steps * settings.estimator.epochs_per_step,
         "learning_rate": settings.learning_rate,
-        "seeds": [evaluation.summary() for evaluation in evaluations],
+        "seeds": _summaries(stored.model, stored.theta, family, budget, SETS[name].length),
     }
+
+
+def _mean(what: Set, budget: Budget, load: Load) -> dict[str, Any]:
+    del load
+    says = learners.lstm()._replace(
+        predict=lambda theta, inputs: running_means(jnp.append(inputs[1:, 2], 0.0))  # the last is not seen
+    )
+    seeds = _summaries(says, (), what.make(), budget, what.length)
+    return {"epochs": 0, "learning_rate": None, "seeds": seeds}
+
+
+def _summaries(
+    learner: FunctionLearner, theta: Theta, family: Family, budget: Budget, length: int
+) -> list[dict[str, Any]]:
+    """The figures on as many sets of sequences as there are seeds."""
+    chosen: dict[str, Any] = {"length": length, "num_sequences": budget.num_sequences}
+    return [
+        in_context.evaluate_learner(learner, theta, family, seed=FIRST_SEED + seed, **chosen).summary()
+        for seed in range(budget.seeds)
+    ]
 
 
 def _trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) -> dict[str, Any]:
@@ -158,6 +180,7 @@ def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
     """The row of a network: medians and extremes over seeds, and whether the best rate was at the edge."""
     figures = {key: np.array([f[key] for f in result["seeds"]], np.float64) for key in result["seeds"][0]}
+    cycles = figures.get("cycles")  # cells of before have none
     errors, accuracies = figures["mse"], figures["accuracy"]
     mse = median_and_range(errors)
     bayes = float(figures["bayes_mse"].mean())
@@ -168,6 +191,7 @@ def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
         "bayes_mse": bayes,
         "ratio": mse.value / bayes,
         "settled_mse": float(np.median(figures["settled_mse"])),
+        "cycles": None if cycles is None or np.isnan(cycles).any() else float(np.median(cycles)),
         "learned": f"{sum(errors <= LEARNED * figures['bayes_mse'])} of {len(errors)}",
         "epochs": round(result["epochs"]),
         "rate": result["learning_rate"],
@@ -186,6 +210,7 @@ COLUMNS = {
     "bayes_mse": Column("Bayes-optimal", digits=3),
     "ratio": Column("ratio", digits=3),
     "settled_mse": Column("from example 11 on", digits=2),
+    "cycles": Column("cycles to learn", digits=3),
     "accuracy": Column("accuracy", digits=4, interval=ends("accuracy")),
     "bayes_accuracy": Column("Bayes-optimal accuracy", digits=4),
     "learned": Column("learned"),

@@ -34,6 +34,28 @@ def among_tables(tables: Array) -> Predictor:
     return predictor
 
 
+def among_switching_tables(tables: Array, hazard: float) -> Predictor:
+    """The posterior mean where before each example another of the tables comes with a given probability.
+
+    It is not told when: the function may change at any time, into one of the equally likely tables.
+    """
+
+    def predictor(x: Array, y: Array) -> Array:
+        prior = jnp.full(tables.shape[0], 1 / tables.shape[0])
+
+        def step(weights: Array, example: tuple[Array, Array]) -> tuple[Array, Array]:
+            values, target = example
+            fitting = jnp.where(jnp.abs(values - target) <= 0.5, weights, 0)
+            total = fitting.sum()
+            # A function outside the set leaves none; then all of them count, and not none.
+            known = jnp.where(total > 0, fitting / jnp.where(total > 0, total, 1), prior)
+            return (1 - hazard) * known + hazard * prior, weights @ values
+
+        return jax.lax.scan(step, prior, (tables[:, row_of(x)].T, y))[1]
+
+    return predictor
+
+
 def row_of(x: Array) -> Array:
     """The row of a truth table, i32[...], for pairs of bits x f32[..., 2]: `2 x1 + x2`."""
     return (2 * x[..., 0] + x[..., 1]).astype(jnp.int32)

@@ -29,6 +29,8 @@ class Evaluation(NamedTuple):
         bayes_correct: f32[num_sequences, T], likewise.
         binary: whether the targets are 0 or 1, so that `correct` means something.
         num_functions: functions in a sequence, as many examples of each.
+        switching_errors: f32[num_sequences, T], of several functions those of a Bayes-optimal predictor that
+            is not told where one begins, where the family has it.
     """
 
     errors: np.ndarray
@@ -38,14 +40,17 @@ class Evaluation(NamedTuple):
     bayes_correct: np.ndarray
     binary: bool
     num_functions: int = 1
+    switching_errors: np.ndarray | None = None
 
     def summary(self) -> dict[str, float | None]:
         """The figures of a table's row: mean squared errors, and accuracies where there are any."""
         squared, bayes, mean = map(np.square, (self.errors, self.bayes_errors, self.mean_errors))
         curve = squared.reshape(len(squared), self.num_functions, -1).mean((0, 1))
+        untold = self.switching_errors
         return {
             "mse": float(squared.mean()),
             "bayes_mse": float(bayes.mean()),
+            **({} if untold is None else {"switching_mse": float(np.square(untold).mean())}),
             "mean_mse": float(mean.mean()),
             "settled_mse": float(curve[SETTLED:].mean()) if len(curve) > SETTLED else None,
             "cycles": cycles_to_learn(curve, LEARNED * float(mean.mean())),
@@ -127,7 +132,16 @@ def evaluate_learner(
     check_at_least(1, length=length, num_functions=num_functions, num_sequences=num_sequences)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), EVALUATION_STREAM), num_sequences)
     run = jax.jit(lambda theta, keys: judge(learner, theta, family, keys, length, num_functions))
-    return Evaluation(*map(np.asarray, run(theta, keys)), binary=family.binary, num_functions=num_functions)
+    untold = None
+    if num_functions > 1 and family.switching is not None:
+        predictor = family.switching(1 / length)
+
+        def without_being_told(key: Key) -> Array:
+            drawn = examples(family, key, length, num_functions)
+            return predictor(drawn.inputs[:, :2], drawn.targets) - drawn.targets
+
+        untold = np.asarray(jax.jit(jax.vmap(without_being_told))(keys))
+    return Evaluation(*map(np.asarray, run(theta, keys)), family.binary, num_functions, untold)
 
 
 def judge(

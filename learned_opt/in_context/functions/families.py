@@ -33,6 +33,8 @@ class Family(NamedTuple):
         bayes: `bayes(x, y) -> outputs`, the Bayes-optimal predictions of a function's examples f32[T, 2] and
             f32[T], each from those before it.
         binary: whether values are 0 or 1, so that there is an accuracy.
+        switching: `switching(hazard) -> bayes`, the same where functions change, for one that is not told
+            when: before each example with probability `hazard`. `None` where it is not known.
         config: the named arguments that made this family, or `None`.
     """
 
@@ -41,6 +43,7 @@ class Family(NamedTuple):
     inputs: Callable[[Key, int], Array]
     bayes: bayes.Predictor
     binary: bool = False
+    switching: Callable[[float], bayes.Predictor] | None = None
     config: Any = None
 
 
@@ -200,6 +203,7 @@ def among(tables: Any, known: Any) -> Family:
         inputs=lambda key, num: jax.random.bernoulli(key, 0.5, (num, 2)).astype(jnp.float32),
         bayes=bayes.among_tables(known),
         binary=True,
+        switching=lambda hazard: bayes.among_switching_tables(known, hazard),
     )
 
 

@@ -12,6 +12,7 @@ from learned_opt.in_context.functions.sequences import Sequences
 
 BAYES = "Bayes-optimal"
 MEAN = "running mean"
+UNTOLD = "Bayes, not told when"
 
 
 def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_examples: int | None = None) -> str:
@@ -44,6 +45,8 @@ def error_curve(evaluations: Mapping[str, Evaluation], *, title: str, num_exampl
         raise ValueError("there are no evaluations to draw; give at least one")
     first = next(iter(evaluations.values()))
     references = {BAYES: np.abs(first.bayes_errors), MEAN: np.abs(first.mean_errors)}
+    if first.switching_errors is not None:
+        references[UNTOLD] = np.abs(first.switching_errors)
     errors = {name: np.abs(e.errors) for name, e in evaluations.items()} | references
     shown = first.errors.shape[1] if num_examples is None else min(num_examples, first.errors.shape[1])
     length = first.errors.shape[1] // first.num_functions
