@@ -54,7 +54,9 @@ FAMILIES = (
 _SCALES = (0.05, 0.15, 0.4, 0.4)
 
 
-def _recipe(summary: str, families: tuple[Any, ...] = FAMILIES, *, orthogonal: bool, **fields: Any) -> Recipe:
+def _recipe(
+    summary: str, families: tuple[Any, ...] = FAMILIES, *, orthogonal: bool | str, **fields: Any
+) -> Recipe:
     settings = {
         "estimator": "families_es",
         "horizon": 640,
@@ -82,7 +84,7 @@ def _recipe(summary: str, families: tuple[Any, ...] = FAMILIES, *, orthogonal: b
 register_recipes(
     {
         "general": _recipe(
-            "18 families of small problems, relative to tuned Adam, by evolution", orthogonal=True
+            "18 families of small problems, relative to tuned Adam, by evolution", orthogonal="auto"
         ),
         "general-lite": _recipe(
             "the same without orthogonalised directions", orthogonal=False, num_meta_steps=400
@@ -90,7 +92,7 @@ register_recipes(
         "general-short": _recipe(
             "six meta-steps of it on two families that compile quickly, to see that all works",
             (FAMILIES[11], FAMILIES[17]),
-            orthogonal=True,
+            orthogonal="auto",
             horizon=40,
             min_horizon=20,
             num_problems=2,
