@@ -82,6 +82,6 @@ TRIALS = (
         "a transformer of two blocks and width 16 on docstrings, batches of 4",
     ),
     Trial(
-        "attention-reversal", "solvable", 1000, reversal, "a transformer of one block reverses eight symbols"
+        "attention-reversal", "solvable", 700, reversal, "a transformer of one block reverses eight symbols"
     ),
 )

@@ -46,7 +46,7 @@ def _binary_cross_entropy(outputs: Array, targets: Array) -> Array:
 
 
 TRIALS = (
-    Trial("dense-mnist", "noisy", 1000, mnist, "784-32-32-10, SiLU, batches of 16 MNIST images", ("mnist",)),
+    Trial("dense-mnist", "noisy", 600, mnist, "784-32-32-10, SiLU, batches of 16 MNIST images", ("mnist",)),
     Trial(
         "dense-noisy-labels",
         "noisy",
@@ -68,7 +68,7 @@ TRIALS = (
     Trial(
         "dense-deep-autoencoder",
         "between",
-        1000,
+        600,
         deep_autoencoder,
         "196-48-24-6-24-48-196, sigmoid, Fashion-MNIST, squared error",
         ("fashion_mnist",),
