@@ -122,7 +122,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         metrics if all(t.metrics for t in tasks) else None,
         smooth=mixed([t.smooth or t.loss for t in tasks]) if any(t.smooth for t in tasks) else None,
         prox=operators[0] if shared else prox if any(operators) else None,
-        parts=tasks,
+        parts=tuple(t._replace(data=()) for t in tasks),  # what jit knows a task by is hashable
     )
 
 
