@@ -36,7 +36,13 @@ class TensorReadout(NamedTuple):
 
 
 class Readout(dict[str, TensorReadout]):
-    """By path of a parameter what was last done with it; `print` shows a table."""
+    """By path of a parameter what was last done with it; `print` shows a table.
+
+    Example:
+        >>> row = TensorReadout(0.003, 0.0, 0.98, 0.01, 0.01, 0.5, 0.2, 1.0, 7)
+        >>> print(str(Readout({"layer/w": row})).splitlines()[1].split()[:2])
+        ['layer/w', '3.00e-03']
+    """
 
     def __str__(self) -> str:
         heads = (
