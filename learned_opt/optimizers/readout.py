@@ -1,5 +1,6 @@
 """What a tensor controller does with each tensor, read off its state."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -43,6 +44,9 @@ class Readout(dict[str, TensorReadout]):
         >>> print(str(Readout({"layer/w": row})).splitlines()[1].split()[:2])
         ['layer/w', '3.00e-03']
     """
+
+    def __init__(self, rows: Mapping[str, TensorReadout] | None = None):
+        super().__init__(rows or {})
 
     def __str__(self) -> str:
         heads = (
@@ -100,7 +104,7 @@ def diagnose(state: Any) -> Readout:
         >>> params = {"w": jnp.ones((2, 2))}
         >>> _, state = tx.update({"w": jnp.eye(2)}, tx.init(params), params)
         >>> readout = diagnose(state)
-        >>> round(readout["w"].relative_step, 6), readout["w"].age
+        >>> round(readout["w"].relative_step, 4), readout["w"].age
         (0.003, 1)
     """
     found = Readout()
