@@ -39,6 +39,9 @@ class TensorReadout(NamedTuple):
 class Readout(dict[str, TensorReadout]):
     """By path of a parameter what was last done with it; `print` shows a table.
 
+    Args:
+        rows: of the parameters.
+
     Example:
         >>> row = TensorReadout(0.003, 0.0, 0.98, 0.01, 0.01, 0.5, 0.2, 1.0, 7)
         >>> print(str(Readout({"layer/w": row})).splitlines()[1].split()[:2])
