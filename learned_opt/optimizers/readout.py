@@ -1,5 +1,6 @@
 """What a tensor controller does with each tensor, read off its state."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +37,19 @@ class TensorReadout(NamedTuple):
 
 
 class Readout(dict[str, TensorReadout]):
-    """By path of a parameter what was last done with it; `print` shows a table."""
+    """By path of a parameter what was last done with it; `print` shows a table.
+
+    Args:
+        rows: of the parameters.
+
+    Example:
+        >>> row = TensorReadout(0.003, 0.0, 0.98, 0.01, 0.01, 0.5, 0.2, 1.0, 7)
+        >>> print(str(Readout({"layer/w": row})).splitlines()[1].split()[:2])
+        ['layer/w', '3.00e-03']
+    """
+
+    def __init__(self, rows: Mapping[str, TensorReadout] | None = None):
+        super().__init__(rows or {})
 
     def __str__(self) -> str:
         heads = (
@@ -94,7 +107,7 @@ def diagnose(state: Any) -> Readout:
         >>> params = {"w": jnp.ones((2, 2))}
         >>> _, state = tx.update({"w": jnp.eye(2)}, tx.init(params), params)
         >>> readout = diagnose(state)
-        >>> round(readout["w"].relative_step, 6), readout["w"].age
+        >>> round(readout["w"].relative_step, 4), readout["w"].age
         (0.003, 1)
     """
     found = Readout()

@@ -85,7 +85,7 @@ def _call(tx: optax.GradientTransformation, grads: Any, params: Any) -> Callable
 def _compile_seconds(tx: optax.GradientTransformation, params: Any) -> float:
     """Of tracing, lowering and compiling an update, without what is kept of earlier compilations."""
     state = tx.init(params)
-    kept = jax.config.jax_enable_compilation_cache
+    kept = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         start = time.perf_counter()
