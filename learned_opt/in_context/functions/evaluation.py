@@ -141,7 +141,8 @@ def evaluate_learner(
             return predictor(drawn.inputs[:, :2], drawn.targets) - drawn.targets
 
         untold = np.asarray(jax.jit(jax.vmap(without_being_told))(keys))
-    return Evaluation(*map(np.asarray, run(theta, keys)), family.binary, num_functions, untold)
+    found = map(np.asarray, run(theta, keys))
+    return Evaluation(*found, binary=family.binary, num_functions=num_functions, switching_errors=untold)
 
 
 def judge(

@@ -16,6 +16,7 @@ import numpy as np
 from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key
 from learned_opt.in_context.functions import bayes
+from learned_opt.in_context.functions.bayes import Predictor
 
 registry = Registry("function family")
 
@@ -41,9 +42,9 @@ class Family(NamedTuple):
     sample: Callable[[Key], Array]
     evaluate: Callable[[Array, Array], Array]
     inputs: Callable[[Key, int], Array]
-    bayes: bayes.Predictor
+    bayes: Predictor
     binary: bool = False
-    switching: Callable[[float], bayes.Predictor] | None = None
+    switching: Callable[[float], Predictor] | None = None
     config: Any = None
 
 
