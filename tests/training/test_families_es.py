@@ -1,6 +1,8 @@
 """Scores relative to tuned Adam, and what evolution makes of them."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import chex
 import jax
@@ -10,7 +12,7 @@ import optax
 import pytest
 
 from learned_opt import optimizers, tasks
-from learned_opt.meta import Settings, initial_state, meta_steps
+from learned_opt.meta import Settings, initial_state, meta_steps, meta_train, resume
 from learned_opt.meta.outer import kept_theta
 from learned_opt.training import evaluate, families_es, relative
 from learned_opt.training.estimators import FamiliesEs
@@ -155,3 +157,14 @@ def test_evolution_over_families_finds_a_learning_rate():
         for theta in (lopt.init(KEY), state.theta)
     )
     assert after < 0.5 * before
+
+
+def test_a_run_is_resumed_to_the_bit_with_its_pools_and_the_mean_of_theta(tmp_path: Path):
+    fields = {"horizon": 20, "num_problems": 2, "pool_size": 3, "num_pairs": 2, "num_validation_problems": 2}
+    fields |= {"num_meta_steps": 4, "validate_every": 2, "steps_per_call": 1, "average": 0.1, "quiet": True}
+    run = meta_train(SGD, MIXED, estimator="families_es", directory=tmp_path / "run", **fields)
+    shutil.rmtree(sorted((tmp_path / "run" / "checkpoints").iterdir())[-1])
+    again = resume(tmp_path / "run", quiet=True)
+    chex.assert_trees_all_equal((again.theta, again.last_theta), (run.theta, run.last_theta))
+    assert again.validation_loss == run.validation_loss
+    assert run.adam_loss == 1
