@@ -45,6 +45,7 @@ MAX_RATE = 0.05  # of the change of a log step in one step
 LOG_STEP_BOUNDS = (-12.0, 4.0)
 CONVERGED = 1e-4  # gradients smaller than so much of their mean so far
 WARM_UP = 10  # steps
+NO_HORIZON = 0  # where the length of a run is not known; a number, as `jax.debug_infs` wants it
 BY_HAND = {
     ("one", "rate"): -0.05,
     ("snr", "direct"): 0.75,
@@ -160,7 +161,7 @@ def tensor_controller(
         # optax.inject_hyperparams traces numbers, and a traced one has no value to look at.
         if num_steps is not None and not is_traced(num_steps) and not num_steps >= 1:
             raise ValueError(f"num_steps={num_steps!r}: give the length of the run, at least 1, or None")
-        horizon = jnp.float32(jnp.inf) if num_steps is None else jnp.asarray(num_steps, jnp.float32)
+        horizon = jnp.asarray(NO_HORIZON if num_steps is None else num_steps, jnp.float32)
 
         def init_fn(params: Params) -> TensorControllerState:
             check_floating(params, "params")
@@ -200,7 +201,7 @@ class _Clock(NamedTuple):
 
     @classmethod
     def at(cls, count: Array, horizon: Array) -> Self:
-        known = jnp.isfinite(horizon)
+        known = jnp.isfinite(horizon) & (horizon > NO_HORIZON)
         share = jnp.minimum(count.astype(jnp.float32) / jnp.where(known, horizon, 1), 1)
         return cls(known, jnp.where(known, share, 0))
 

@@ -12,6 +12,8 @@ import pytest
 
 from learned_opt import in_context, meta, optimizers, tasks, training, zoo
 from learned_opt.core.kinds import KINDS
+from learned_opt.training.estimators import registry
+from learned_opt.training.estimators.settings import ObjectiveSettings, TruncationSettings
 
 TASK = tasks.quadratic(dim=2)
 LOPT = optimizers.hyperparameters("adam", {"learning_rate": 0.02})
@@ -34,9 +36,11 @@ def test_the_checks_are_in_force():
 @pytest.mark.parametrize("name", KINDS["optimizer"].estimators)
 @pytest.mark.parametrize("objective", [{}, {"rate_weight": 0.1}, {"log_floor": 1e-3}], ids=str)
 def test_meta_training_by_every_estimator(name, objective, tmp_path):
-    if name == "imitation" and objective:
+    kind = registry.get(name)
+    if objective and not issubclass(kind, ObjectiveSettings):
         pytest.skip("it has no objective")
-    length = {"segment": 3} if name == "full" else {"truncation": 2}
+    length = {"truncation": 2} if issubclass(kind, TruncationSettings) else {}
+    length |= {"segment": 3} if name == "full" else {}
     settings = {"estimator": name, **UNROLLS, **TINY, **length, **objective}
     with checked():
         run = meta.meta_train(LOPT, TASK, directory=tmp_path / "run", **settings)
