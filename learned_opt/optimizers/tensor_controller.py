@@ -46,6 +46,7 @@ LOG_STEP_BOUNDS = (-12.0, 4.0)
 CONVERGED = 1e-4  # gradients smaller than so much of their mean so far
 WARM_UP = 10  # steps
 NO_HORIZON = 0  # where the length of a run is not known; a number, as `jax.debug_infs` wants it
+NO_SHARE = -1e30  # a logit whose share is exactly 0, likewise
 BY_HAND = {
     ("one", "rate"): -0.05,
     ("snr", "direct"): 0.75,
@@ -298,6 +299,6 @@ def _relative_step(statistics: TensorStatistics, direct: Array, clock: _Clock, m
 def _gates(adam: Array, plain: Array, along: np.ndarray) -> tuple[Array, Array, Array]:
     """Shares of the orthogonalised direction, Adam's and the momentum's, f32[num_tensors]."""
     first = jnp.full_like(adam, FIRST_GATE)
-    logits = jnp.stack([jnp.where(along, first, -jnp.inf), jnp.where(along, adam, first), plain])
+    logits = jnp.stack([jnp.where(along, first, NO_SHARE), jnp.where(along, adam, first), plain])
     orthogonal, adapted, momentum = jax.nn.softmax(logits, axis=0)
     return orthogonal, adapted, momentum
