@@ -10,7 +10,6 @@ from typing import Annotated
 
 import jax
 import tyro
-from rich.console import Console
 
 from benchmarks.comparison import baselines, changes
 from benchmarks.comparison.report import sections
@@ -131,13 +130,12 @@ def main(words: Sequence[str]) -> None:
 def list_command(words: Sequence[str]) -> int:
     """The suites and the optimizers."""
     del words
-    console = Console()
     found = [discovery.find(name) for name in discovery.names()]
     rows = [{"suite": s.name, "version": s.version, "what": s.summary} for s in found]
-    console.print(reports.terminal_table(rows))
+    reports.print_table(rows)
     known = [{"optimizer": c.name, "kind": c.kind} for c in baselines.BASELINES.values()]
     shipped = [{"optimizer": name, "kind": "learned"} for name in zoo.available()]
-    console.print(reports.terminal_table([*known, *shipped]))
+    reports.print_table([*known, *shipped])
     return 0
 
 
@@ -183,9 +181,8 @@ def compare_command(words: Sequence[str]) -> int:
     options = parse(Compare, words, "python -m benchmarks compare", "Compares two result directories.")
     rows = changes.rows(options.old, options.new)
     changed = [row for row in rows if row["verdict"]]
-    console = Console()
     if changed:
-        console.print(reports.terminal_table(changed, changes.COLUMNS))
+        reports.print_table(changed, changes.COLUMNS)
     worse = sum(row["verdict"] == "worse" for row in rows)
     print(
         f"{len(rows)} in common: {worse} worse, {len(changed) - worse} better, "

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-from rich.console import Console
-
 from learned_opt import reports
 from learned_opt.training import Comparison
 
@@ -25,7 +23,7 @@ COLUMNS = {
 def print_comparison(comparison: Comparison, name: str, task: Any) -> None:
     """Prints the table, and the sentence that matters."""
     rows = comparison.rows()
-    Console().print(reports.terminal_table(rows, _columns(rows), title=_caption(comparison, task)))
+    reports.print_table(rows, _columns(rows), title=_caption(comparison, task))
     print(verdict(comparison, name))
 
 

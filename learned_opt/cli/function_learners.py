@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
+from learned_opt.cli.common import with_imports
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
 from learned_opt.in_context.functions import families
@@ -113,11 +114,11 @@ def evaluate(what: str, words: Sequence[str]) -> None:
                 in_context.error_curve({label(what): first}, title=f"Error against time, {part}")
                 for part, (first, *_) in evaluations.items()
             ],
-            command=shlex.join(["learned-opt", "evaluate", what, *words]),
+            command=with_imports(shlex.join(["learned-opt", "evaluate", what, *words])),
         )
         sections = [errors, *_training(what, stored, rows[0])]
         written = write_report(options.out, f"{label(what)} on fresh sequences", stored, sections)
-    Console().print(reports.terminal_table(rows, columns, title=title))
+    reports.print_table(rows, columns, title=title)
     if written is not None:
         print(written)
 

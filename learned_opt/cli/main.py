@@ -1,14 +1,19 @@
 """The `learned-opt` command: which subcommand, and errors without tracebacks."""
 
 import os
+import platform
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 # orbax and TFDS log each step of their work through absl, glog and TensorFlow's C++ switches.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from learned_opt import datasets
+import jax
+
+from learned_opt import __version__, datasets
 from learned_opt.cli import demo, doctor, kinds, predict, prepare_data, show, train, watch
+from learned_opt.cli.common import OPTIONS, import_modules, split_common
 from learned_opt.cli.options import listing
 from learned_opt.cli.terminal import any_terminal
 from learned_opt.core.errors import unknown_name
@@ -42,7 +47,9 @@ A first quarter of an hour:
   learned-opt evaluate lstm-quadratic     how good it is, beside swept baselines
   learned-opt demo                        train one yourself and read the report
 
-`learned-opt COMMAND --help` explains each."""
+{options}
+
+`learned-opt COMMAND --help` explains each, `learned-opt --version` says which version this is."""
 
 
 @any_terminal()
@@ -63,18 +70,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
-        print(USAGE.format(commands=listing({name: text for name, (_, text) in COMMANDS.items()})))
+        commands = listing({name: text for name, (_, text) in COMMANDS.items()})
+        print(USAGE.format(commands=commands, options=OPTIONS))
+        return
+    if words[0] == "--version":
+        print(f"learned-opt {__version__}, jax {jax.__version__}, Python {platform.python_version()}")
         return
     try:
-        command = ALIASES.get(words[0], words[0])
-        if command not in COMMANDS:
-            raise unknown_name("command", command, COMMANDS)
-        COMMANDS[command][0](words[1:])
+        _run(words)
     except BrokenPipeError:
         raise
     except EXPECTED_ERRORS as e:
+        if "--debug" in words:
+            traceback.print_exc()
         print(f"learned-opt: {e}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\nlearned-opt: stopped", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _run(words: Sequence[str]) -> None:
+    common = split_common(words)
+    name, *rest = common.words or [""]
+    command = ALIASES.get(name, name)
+    if command not in COMMANDS:
+        raise unknown_name("command", command, COMMANDS)
+    import_modules(common.modules)
+    COMMANDS[command][0](rest)

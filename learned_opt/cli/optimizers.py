@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from learned_opt import meta, reports, tasks, training, zoo
+from learned_opt.cli.common import with_imports
 from learned_opt.cli.comparison import comparison_sections, print_comparison
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, trained_on, what_next
@@ -57,7 +58,7 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     with Console(stderr=True).status("compiling") as status:
         name, options, comparison = measure(words, lambda entry: status.update(Text(f"running {entry}")))
     if options.out is not None:  # first: the terminal may be gone
-        command = shlex.join(["learned-opt", "evaluate", *words])
+        command = with_imports(shlex.join(["learned-opt", "evaluate", *words]))
         reports.write_report(
             options.out,
             title=f"{name} beside swept baselines",

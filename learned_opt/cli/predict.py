@@ -30,6 +30,11 @@ Delimiter, header, index and encoding of a table are detected; what was found is
 
 `learned-opt predict DATA --help` lists the options."""
 
+DESCRIPTION = """\
+Learns a binary problem in one pass and predicts.
+
+  learned-opt predict iris.csv --target species --out predictions.csv"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(Dialect):
@@ -55,9 +60,7 @@ class Options(Dialect):
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt predict`."""
     name, rest = ("DATA", words) if words[:1] in (["-h"], ["--help"]) else target(words, USAGE)
-    options = parse(
-        Options, rest, f"learned-opt predict {name}", "Learns a binary problem in one pass and predicts."
-    )
+    options = parse(Options, rest, f"learned-opt predict {name}", DESCRIPTION)
     problem = read_problem(Path(name), options.target, options.queries, options)
     print("\n".join(problem.notes), end="\n" if problem.notes else "", file=sys.stderr)
     with Console(stderr=True).status("learning"):

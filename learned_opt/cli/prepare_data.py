@@ -11,7 +11,9 @@ USAGE = """\
 usage: learned-opt prepare-data {mnist,fashion_mnist} [--manual-dir DIR]
 
 Builds a data set once, through tensorflow-datasets and without TensorFlow. It is stored where
-tensorflow-datasets keeps its data: ~/tensorflow_datasets, or $TFDS_DATA_DIR."""
+tensorflow-datasets keeps its data: ~/tensorflow_datasets, or $TFDS_DATA_DIR.
+
+  learned-opt prepare-data mnist"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,14 +16,19 @@ from learned_opt.zoo.card import MANY, brief
 LIST_USAGE = """\
 usage: learned-opt list
 
-Lists what comes with the package, and the recipes that can be run."""
+Lists what comes with the package, and the recipes that can be run.
+
+  learned-opt list"""
 
 SHOW_USAGE = """\
 usage: learned-opt show {NAME,RUN,FILE}
 
 Prints the card of what is shipped (see `learned-opt list`): what it was trained on, its results beside
 references, how far it holds and where it fails; the configuration and the last metrics of a run; or the
-configuration that a .safetensors file holds."""
+configuration that a .safetensors file holds.
+
+  learned-opt show general
+  learned-opt show runs/lstm-quadratic"""
 
 
 def list_command(words: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from learned_opt import meta, reports, runs, zoo
+from learned_opt.cli.common import with_imports
 from learned_opt.core.paths import quoted
 
 
@@ -23,7 +24,7 @@ def label(what: str) -> str:
 def what_next(command: str, run: meta.Run) -> str:
     """The command to go on with after a run."""
     assert run.directory is not None
-    return f"next: learned-opt {command} {quoted(run.directory)}"
+    return "next: " + with_imports(f"learned-opt {command} {quoted(run.directory)}")
 
 
 def report_path(what: str) -> Path:

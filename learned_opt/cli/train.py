@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from learned_opt import meta, runs
+from learned_opt.cli.common import with_imports
 from learned_opt.cli.kinds import COMMANDS_OF
 from learned_opt.cli.options import parse, target
 from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
@@ -34,7 +35,9 @@ RESUME_USAGE = """\
 usage: learned-opt resume RUN [--distributed]
 
 Continues the meta-training run in the directory RUN from its newest checkpoint. The result is identical
-to the bit to that of a run that was never stopped; on another number of devices, to rounding."""
+to the bit to that of a run that was never stopped; on another number of devices, to rounding.
+
+  learned-opt resume runs/lstm-mnist"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +153,8 @@ def _continuable(directory: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: learned-opt resume {quoted(directory)}", file=sys.stderr)
+        again = with_imports(f"learned-opt resume {quoted(directory)}")
+        print(f"\nstopped; go on with: {again}", file=sys.stderr)
         raise SystemExit(130) from None
 
 

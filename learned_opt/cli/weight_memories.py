@@ -57,7 +57,7 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         "std": reports.Column("standard deviation over data sets", digits=3),
     }
     title = f"{label(what)}, test samples of {options.num_datasets:,} data sets"
-    Console().print(reports.terminal_table(rows, columns, title=title))
+    reports.print_table(rows, columns, title=title)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def inspect(what: str, words: Sequence[str]) -> None:
     with Console(stderr=True).status("compiling"):
         sections = in_context.memory_sections(stored.model, stored.theta, data, options.num_train)
     written = write_report(options.out or report_path(what), f"Inside {label(what)}", stored, sections)
-    Console().print(reports.terminal_table(sections[-1].rows, title="Root mean squares of the parameters"))
+    reports.print_table(sections[-1].rows, title="Root mean squares of the parameters")
     print(written)
 
 

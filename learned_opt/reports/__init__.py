@@ -6,7 +6,7 @@ from learned_opt.reports.meta_figures import meta_training_curve, meta_training_
 from learned_opt.reports.plots import interval_plot, line_plot, scatter_plot
 from learned_opt.reports.report import Section, read_report, write_report
 from learned_opt.reports.style import require_plots
-from learned_opt.reports.tables import Column, terminal_table
+from learned_opt.reports.tables import Column, print_table, terminal_table
 from learned_opt.reports.terminal import terminal_curves
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "loss_curves",
     "meta_training_curve",
     "meta_training_png",
+    "print_table",
     "read_report",
     "require_plots",
     "scatter_plot",

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 FLAGS = ("on_edge", "unranked")  # keys of a row that are not columns
+GAP = 2  # characters between two columns in a terminal
+WIDEST = 10_000  # characters of a line
 WARNING, EN_DASH = "⚠", "\N{EN DASH}"
 EDGE_WARNING = f"{WARNING} the best swept value lies on the edge of its grid: a better one may exist"
 
@@ -69,18 +72,49 @@ def format_value(value: Any, digits: int = 4) -> str:
     return re.sub(r"e([+-])0*", lambda e: "e" + e[1].strip("+"), text)
 
 
-def terminal_table(
-    rows: Rows, columns: Mapping[str, Column] | None = None, *, title: str | None = None
-) -> "Table":
-    """A table for a rich console, with the numbers as a report shows them.
+def print_table(rows: Rows, columns: Mapping[str, Column] | None = None, *, title: str | None = None) -> None:
+    """Prints a table; where it is wider than the terminal even with narrow headings, it is so.
 
     Args:
         rows: as in `Section`.
         columns: as in `Section`.
         title: above the table.
 
+    Example:
+        >>> print_table([{"optimizer": "adam", "loss": 0.1}])
+        optimizer    loss
+        ...
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    table = terminal_table(rows, columns, title=title, width=console.width)
+    least = Measurement.get(console, console.options.update(max_width=WIDEST), table).minimum
+    console.width = max(console.width, least)
+    console.print(table)
+
+
+def terminal_table(
+    rows: Rows,
+    columns: Mapping[str, Column] | None = None,
+    *,
+    title: str | None = None,
+    width: int = 80,
+) -> "Table":
+    """A table for a rich console, with the numbers as a report shows them.
+
+    Numbers and the rows' names are never broken: 1.77 for 1.778 would be another number.
+
+    Args:
+        rows: as in `Section`.
+        columns: as in `Section`.
+        title: above the table.
+        width: characters of a line; the headings of a wider table are broken into lines.
+
     Returns:
-        The table; print it with `rich.console.Console().print`.
+        The table. `print_table` prints it; so does `rich.console.Console().print`, which cuts off
+        what is wider than the console.
 
     Example:
         >>> table = terminal_table([{"optimizer": "adam", "loss": 0.1}])
@@ -102,17 +136,24 @@ def terminal_table(
         pad_edge=False,
         collapse_padding=True,
     )
-    for i, (label, numeric) in enumerate(cells.head):
-        table.add_column(
-            Text(label),
-            justify="right" if numeric else "left",
-            # Folded, not cut off: 1.77 for 1.778 would be another number. The rows' names stay whole.
-            overflow="fold",
-            no_wrap=i == 0 and not numeric,
-        )
+    for i, (label, numeric) in enumerate(_narrow(cells, width)):
+        whole = numeric or i == 0
+        table.add_column(Text(label), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in cells.body:
         table.add_row(*(Text(text, style="bold" if best else "") for text, best in row))
     return table
+
+
+def _narrow(cells: "Cells", width: int) -> list[tuple[str, bool]]:
+    """The head, its labels in several lines where the table would be wider than so many characters."""
+    contents = [max((len(row[i][0]) for row in cells.body), default=0) for i in range(len(cells.head))]
+    whole = sum(max(len(label), most) + GAP for (label, _), most in zip(cells.head, contents, strict=True))
+    if whole - GAP <= width:
+        return cells.head
+    return [
+        (textwrap.fill(label, max(most, *map(len, label.split()), 1), break_long_words=False), numeric)
+        for (label, numeric), most in zip(cells.head, contents, strict=True)
+    ]
 
 
 class Cells(NamedTuple):

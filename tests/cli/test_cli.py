@@ -48,7 +48,9 @@ def test_every_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as e:
         cli.main([command, "--help"])
     assert e.value.code == 0
-    assert "usage: learned-opt" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "usage: learned-opt" in out
+    assert f"  learned-opt {command.replace('meta-', '')}" in out  # an example
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rich.console import Console
 from learned_opt.reports.figures import loss_curves
 from learned_opt.reports.meta_figures import meta_training_curve
 from learned_opt.reports.report import Section, read_report, write_report
-from learned_opt.reports.tables import EN_DASH, WARNING, Column, terminal_table
+from learned_opt.reports.tables import EN_DASH, WARNING, Column, print_table, terminal_table
 
 LOADING = {"src", "href", "xlink:href", "srcset", "data", "poster", "action"}
 
@@ -95,14 +95,22 @@ def test_terminal_table_has_the_same_cells():
     assert "lies on the edge" in printed
 
 
-@pytest.mark.parametrize("width", [60, 25])
-def test_a_narrow_terminal_cuts_no_number_off(width: int):
-    rows = [{f"a very long name {i}": 0.001 / 7 for i in range(5)}]
-    console = Console(file=io.StringIO(), width=width)
-    console.print(terminal_table(rows))
-    body = console.file.getvalue().rpartition("─\n")[2]  # type: ignore[attr-defined]
-    assert max(map(len, body.splitlines())) <= width
-    assert sorted("".join(body.split())) == sorted("0.0001429" * 5)
+@pytest.mark.parametrize("width", [80, 60, 25])
+def test_a_narrow_terminal_breaks_headings_and_no_number(width: int, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [{"optimizer": "general-lite"} | {f"a very long name {i}": 0.001 / 7 for i in range(5)}]
+    print_table(rows)
+    head, _, body = capsys.readouterr().out.rpartition("─\n")
+    assert body.split() == ["general-lite", *["0.0001429"] * 5]
+    assert len(body.splitlines()) == 1
+    names = " ".join(f"a very long name {i}" for i in range(5))
+    assert sorted(head.replace("─", "").split()) == sorted(["optimizer", *names.split()])
+
+
+def test_a_table_that_fits_keeps_its_headings_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table([{"optimizer": "adam", "a loss of eleven": 0.1, "another": 0.2}])
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_wrong_tables_and_sections_are_named(tmp_path: Path):

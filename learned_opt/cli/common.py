@@ -1,0 +1,95 @@
+"""What every command takes: modules with tasks, optimizers and recipes of the user's own, and `--debug`."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from learned_opt.core.paths import quoted, user_path
+
+GROUPS = ("learned_opt.tasks", "learned_opt.optimizers")  # of entry points
+
+OPTIONS = """\
+Options of every command:
+  --import MODULE  a module or .py file that registers tasks, optimizers or recipes of your own; repeatable
+  --debug          shows the traceback of an error"""
+
+
+class Common(NamedTuple):
+    """The options of every command, and the words that are left; `--debug` is for `main`."""
+
+    words: list[str]
+    modules: list[str]
+
+
+def split_common(words: Sequence[str]) -> Common:
+    """Takes the options of every command out of its words.
+
+    Example:
+        >>> split_common(["show", "--import", "mine", "run", "--debug"])
+        Common(words=['show', 'run'], modules=['mine'])
+    """
+    left, modules = [], []
+    rest = iter(words)
+    for word in rest:
+        name, _, value = word.partition("=")
+        if word == "--debug":
+            continue
+        if name == "--import":
+            value = value or next(rest, "")
+            if not value or value.startswith("-"):
+                raise ValueError("--import needs a module or a .py file, such as --import mine.py")
+            modules.append(value)
+        else:
+            left.append(word)
+    return Common(left, modules)
+
+
+def import_modules(modules: Sequence[str]) -> None:
+    """Imports what registers the user's own: installed packages' entry points, then modules and files."""
+    for group in GROUPS:
+        for entry in entry_points(group=group):
+            try:
+                entry.load()
+            except Exception as error:  # another's package must not keep this one from working
+                print(f"learned-opt: left out: {entry.value} of {group}: {error}", file=sys.stderr)
+    _imported[:] = modules
+    for module in modules:
+        if module.endswith(".py"):
+            import_file(module)
+        else:
+            _import(Path.cwd(), module)
+
+
+def import_file(given: str) -> None:
+    """Imports a .py file, from whose directory it may import others; once."""
+    path = user_path(given).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"{given}: there is no such file; check the path")
+    found = _import(path.parent, path.stem).__file__
+    if found is None or Path(found).resolve() != path:
+        raise ValueError(f"{given}: another module, {found}, is called {path.stem}; rename the file")
+
+
+def with_imports(command: str) -> str:
+    """A command that a message advises, with the modules that this one was given."""
+    return " ".join([command, *(f"--import {quoted(module)}" for module in _imported)])
+
+
+_imported: list[str] = []  # by the command that runs
+
+
+def _import(folder: Path, name: str) -> ModuleType:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports what is not
+        raise ModuleNotFoundError(
+            f"--import {name}: there is no such module, here or installed; give its name or its .py file"
+        ) from error
