@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from learned_opt import meta
 from learned_opt.core.paths import quoted, user_path
 
 GROUPS = ("learned_opt.tasks", "learned_opt.optimizers")  # of entry points
@@ -56,22 +57,29 @@ def import_modules(modules: Sequence[str]) -> None:
                 entry.load()
             except Exception as error:  # another's package must not keep this one from working
                 print(f"learned-opt: left out: {entry.value} of {group}: {error}", file=sys.stderr)
-    _imported[:] = modules
+    _imported.clear()
     for module in modules:
         if module.endswith(".py"):
             import_file(module)
         else:
             _import(Path.cwd(), module)
+            _imported.append(module)
 
 
-def import_file(given: str) -> None:
-    """Imports a .py file, from whose directory it may import others; once."""
+def import_file(given: str) -> list[str]:
+    """Imports a .py file, from whose directory it may import others, once; the recipes that it registered."""
     path = user_path(given).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"{given}: there is no such file; check the path")
-    found = _import(path.parent, path.stem).__file__
-    if found is None or Path(found).resolve() != path:
-        raise ValueError(f"{given}: another module, {found}, is called {path.stem}; rename the file")
+    before = set(meta.RECIPES)
+    module = _import(path.parent, path.stem)
+    if module.__file__ is None or Path(module.__file__).resolve() != path:
+        raise ValueError(
+            f"{given}: another module, {module.__file__}, is called {path.stem}; rename the file"
+        )
+    if given not in _imported:
+        _imported.append(given)
+    return _registered.setdefault(path, [name for name in meta.RECIPES if name not in before])
 
 
 def with_imports(command: str) -> str:
@@ -80,6 +88,7 @@ def with_imports(command: str) -> str:
 
 
 _imported: list[str] = []  # by the command that runs
+_registered: dict[Path, list[str]] = {}  # recipes, by file
 
 
 def _import(folder: Path, name: str) -> ModuleType:

@@ -1,10 +1,18 @@
 """A comparison as a table in the terminal and as sections of a report."""
 
+import contextlib
 import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from learned_opt import reports
+import numpy as np
+
+from learned_opt import reports, runs
+from learned_opt.reports.tables import format_value
 from learned_opt.training import Comparison
+from learned_opt.zoo.card import MANY
+from learned_opt.zoo.card import brief as short
 
 # Column of `Comparison.rows()`: what a reader calls it, and which end of it is good.
 COLUMNS = {
@@ -20,6 +28,15 @@ COLUMNS = {
 }
 
 
+@contextlib.contextmanager
+def progress(num_optimizers: int) -> Iterator[Callable[[str], None]]:
+    """Shows how far a comparison is; what it gives is called with each optimizer's name before its turn."""
+    with runs.progress(num_optimizers, "comparing with swept baselines", unit="optimizers") as bar:
+        done = itertools.count()
+        yield lambda name: bar.update(next(done), running=name)
+        bar.update(num_optimizers)
+
+
 def print_comparison(comparison: Comparison, name: str, task: Any) -> None:
     """Prints the table, and the sentence that matters."""
     rows = comparison.rows()
@@ -32,12 +49,23 @@ def verdict(comparison: Comparison, name: str) -> str:
     best = comparison.best_baseline()
     ours, theirs = (comparison.final_losses(n).mean() for n in (name, best))
     words = f"{name}: mean loss {ours:.4g} at step {comparison.num_steps}, "
-    words += f"{ours / theirs:.3f}x that of the best swept baseline ({best}, {theirs:.4g})"
+    words += f"{ratio(ours, theirs)}x that of the best swept baseline ({best}, {theirs:.4g})"
     if best == "adam" or any(e.name == "adam" for e in comparison.entries):
         steps = comparison.steps_to(name, comparison.final_losses("adam").mean())
         reached = "never reached" if steps is None else f"reached in {steps} steps"
         words += f"; Adam's loss at step {comparison.num_steps} is {reached}"
     return words + "."
+
+
+def ratio(ours: Any, theirs: Any) -> str:
+    """A loss over another, to three digits however small.
+
+    Example:
+        >>> ratio(1e-9, 2.0), ratio(1.0, 0.0)
+        ('5.00e-10', '∞')
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return format_value(float(np.divide(ours, theirs)), 3)
 
 
 def comparison_sections(comparison: Comparison, name: str, task: Any, command: str) -> list[reports.Section]:
@@ -72,11 +100,25 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, reports.Column]:
 def _caption(comparison: Comparison, task: Any) -> str:
     problems = comparison.entries[0].curves.shape[0]
     around = f", averaged over {comparison.window} steps" if comparison.window > 1 else ""
-    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems of {_brief(task)}"
+    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems of {brief(task)}"
 
 
-def _brief(task: Any) -> str:
-    """A task's name, its first argument, and those that are not as they are by default."""
+def brief(task: Any) -> str:
+    """A task's name, its first argument, and those that are not as they are by default.
+
+    Example:
+        >>> from learned_opt import tasks
+        >>> brief(tasks.random_scaling(tasks.quadratic(dim=3)).config)
+        'random_scaling(task=quadratic(dim=3))'
+    """
     fields = [(f.name, getattr(task, f.name), f.default) for f in dataclasses.fields(task)]
-    shown = (f"{k}={v!r}" for i, (k, v, default) in enumerate(fields) if i == 0 or v != default)
+    shown = (f"{k}={_brief_value(v)}" for i, (k, v, default) in enumerate(fields) if i == 0 or v != default)
     return f"{task.name}({', '.join(shown)})"
+
+
+def _brief_value(value: Any) -> str:
+    if hasattr(value, "make"):
+        return brief(value)
+    if type(value) is tuple and any(hasattr(one, "make") for one in value):
+        return f"{len(value)} tasks" if len(value) > 2 else f"({', '.join(map(_brief_value, value))})"
+    return short(value) if type(value) is tuple and len(value) > MANY else repr(value)

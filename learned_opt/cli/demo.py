@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from learned_opt import datasets, meta, reports, runs, training
-from learned_opt.cli.comparison import comparison_sections, print_comparison
+from learned_opt.cli.comparison import comparison_sections, print_comparison, progress
 from learned_opt.cli.options import parse
 
 DESCRIPTION = """\
@@ -101,10 +101,8 @@ def _compare(recipe: meta.Recipe, run: meta.Run, options: Options) -> training.C
     baselines = training.BASELINES
     if options.quick:
         baselines = {name: baselines[name] for name in ("sgd", "adam")}
-    num_optimizers = len(baselines) + 1
-    with runs.progress(num_optimizers, "comparing with swept baselines", unit="optimizers") as bar:
-        finished = iter(range(num_optimizers))
-        comparison = training.compare(
+    with progress(len(baselines) + 1) as on_progress:
+        return training.compare(
             {NAME: recipe.model.make().build(run.theta)},
             recipe.task.make(),
             baselines=baselines,
@@ -113,7 +111,5 @@ def _compare(recipe: meta.Recipe, run: meta.Run, options: Options) -> training.C
             num_problems=num_problems,
             window=estimator.window,
             seed=options.seed + 1000,
-            on_progress=lambda name: bar.update(next(finished)),
+            on_progress=on_progress,
         )
-        bar.update(num_optimizers)
-    return comparison

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from learned_opt import meta
 from learned_opt.cli.options import parse, target
-from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
+from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing, recipe_name
 from learned_opt.meta.trainer import start_theta
 
 USAGE = """\
@@ -90,6 +90,7 @@ def _of_run(name: str, rest: Sequence[str]) -> meta.Diagnosis:
 
 
 def _of_recipe(name: str, rest: Sequence[str]) -> meta.Diagnosis:
+    name = recipe_name(name)
     kind = meta.recipe(name).kind
     if kind.name != "optimizer":
         raise ValueError(f"{name} trains a {kind.name}; doctor looks at learned optimizers alone")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
 from learned_opt.cli.common import with_imports
+from learned_opt.cli.comparison import brief
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
 from learned_opt.in_context.functions import families
@@ -84,24 +85,30 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         reports.require_plots()
     trained_with = settings_of(stored.config).estimator
     length = trained_with.examples_in_validation if options.length is None else options.length
-    evaluations: dict[str, list[Evaluation]] = {}
-    with Console(stderr=True).status("compiling"):
-        for part, family in parts(options.task).items():
-            evaluations[part] = [
+    families_by_part = parts(options.task)
+    evaluations: dict[str, list[Evaluation]] = {part: [] for part in families_by_part}
+    draws = [(part, options.seed + i) for part in families_by_part for i in range(options.seeds)]
+    with runs.progress(len(draws), "running fresh sequences", unit="seeds") as bar:
+        for done, (part, seed) in enumerate(draws):
+            bar.update(done)
+            evaluations[part].append(
                 in_context.evaluate_learner(
                     stored.model,
                     stored.theta,
-                    family,
+                    families_by_part[part],
                     length=length,
                     num_functions=options.num_functions,
                     num_sequences=options.num_sequences,
-                    seed=options.seed + i,
+                    seed=seed,
                 )
-                for i in range(options.seeds)
-            ]
+            )
+        bar.update(len(draws))
     rows = [{"functions": part, **in_context.mean_summary(each)} for part, each in evaluations.items()]
     columns = {k: c for k, c in COLUMNS.items() if any(row.get(k) is not None for row in rows)}
-    title = f"{label(what)}, {length} examples of a function"
+    title = (
+        f"{label(what)} on {brief(options.task)}, {length} examples of a function, "
+        f"{options.seeds} x {options.num_sequences:,} fresh sequences"
+    )
     if options.num_functions > 1:
         title += f", {options.num_functions} functions in a row, the state kept from each to the next"
     written = None

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import optax
 import tyro
-from rich.console import Console
-from rich.text import Text
 
 from learned_opt import meta, reports, tasks, training, zoo
 from learned_opt.cli.common import with_imports
-from learned_opt.cli.comparison import comparison_sections, print_comparison
+from learned_opt.cli.comparison import brief, comparison_sections, print_comparison, progress, ratio
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, trained_on, what_next
 from learned_opt.meta.settings import settings_of
@@ -55,8 +54,8 @@ DEFAULTS: dict[str, Options] = {
 def evaluate(what: str, words: Sequence[str]) -> None:
     """Runs `learned-opt evaluate` for a learned optimizer."""
     words = [what, *words]
-    with Console(stderr=True).status("compiling") as status:
-        name, options, comparison = measure(words, lambda entry: status.update(Text(f"running {entry}")))
+    with progress(len(training.BASELINES) + 1) as on_progress:
+        name, options, comparison = measure(words, on_progress)
     if options.out is not None:  # first: the terminal may be gone
         command = with_imports(shlex.join(["learned-opt", "evaluate", *words]))
         reports.write_report(
@@ -66,8 +65,19 @@ def evaluate(what: str, words: Sequence[str]) -> None:
             sections=comparison_sections(comparison, name, options.task, command),
         )
     print_comparison(comparison, name, options.task)
+    print(_origin(zoo.load(what, "optimizer"), options))
     if options.out is not None:
         print(f"report: {options.out}")
+
+
+def _origin(stored: zoo.Stored, options: Any) -> str:
+    """What an optimizer was trained on and for how long, beside what it was measured on."""
+    config = stored.config
+    on = "a task that the file does not name" if config.task is None else brief(config.task)
+    steps = "a number of steps that the file does not name"
+    if config.settings is not None:
+        steps = f"{settings_of(config).estimator.horizon} steps"
+    return f"Trained on {on}, for {steps}; measured on {brief(options.task)}, at step {options.num_steps}."
 
 
 def measure(
@@ -118,10 +128,12 @@ def inspect(what: str, words: Sequence[str]) -> None:
 
 def after_training(run: meta.Run) -> str:
     """What there is to say of a finished run."""
-    return (
-        f"validation loss {run.validation_loss:.4g}, swept Adam's {run.adam_loss:.4g} "
-        f"(ratio {run.validation_loss / run.adam_loss:.3f})\n" + what_next("evaluate", run)
-    )
+    estimator = settings_of(zoo.load(run.directory or "", "optimizer").config).estimator
+    averaged = ", of the mean of logarithms" if getattr(estimator, "log_floor", None) is not None else ""
+    words = f"validation loss {run.validation_loss:.4g}{averaged}"
+    if np.isfinite(run.adam_loss):
+        words += f", swept Adam's {run.adam_loss:.4g} (ratio {ratio(run.validation_loss, run.adam_loss)})"
+    return f"{words}\n{what_next('evaluate', run)}"
 
 
 def _task(what: str, stored: zoo.Stored, name: str | None) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from learned_opt import meta
+from learned_opt.cli.common import import_file
 from learned_opt.cli.options import chosen, listing, parse, with_configs
 from learned_opt.core.errors import unknown_name
 from learned_opt.core.kinds import KINDS
@@ -20,6 +21,17 @@ class RecipeOptions:
     """
 
     estimator: str | None = None
+
+
+def recipe_name(word: str) -> str:
+    """A recipe's name as it is, or the name of the one recipe that a .py file registers."""
+    if not word.endswith(".py"):
+        return word
+    registered = import_file(word)
+    if len(registered) != 1:
+        what = f"registers {len(registered)} recipes" + (f" ({', '.join(registered)})" if registered else "")
+        raise ValueError(f"{word} {what}; register one, or choose: learned-opt train RECIPE --import {word}")
+    return registered[0]
 
 
 T = TypeVar("T", bound=RecipeOptions)

@@ -12,17 +12,19 @@ from learned_opt import meta, runs
 from learned_opt.cli.common import with_imports
 from learned_opt.cli.kinds import COMMANDS_OF
 from learned_opt.cli.options import parse, target
-from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing
+from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing, recipe_name
 from learned_opt.core.paths import quoted
 
 USAGE = """\
-usage: learned-opt train RECIPE [OPTIONS]
+usage: learned-opt train {{RECIPE,FILE.py}} [OPTIONS]
 
-Meta-trains by a recipe. Every field of the recipe can be overridden:
+Meta-trains by a recipe, or by the one that a Python file of yours registers. Every field of the recipe can be
+overridden:
 
   learned-opt train lstm-mnist-short --directory runs/wide --task.hidden-sizes 40 --num-meta-steps 2000
   learned-opt train lstm-quadratic --estimator pes --sigma 0.1 --optimizer.hidden-sizes 10
   learned-opt train boolean-16 --model.num-cells 8
+  learned-opt train mine.py
 
 A recipe that goes on from another's run has that one run first, in runs/RECIPE, unless it is finished there
 or --start names another theta.
@@ -71,6 +73,7 @@ def command(words: Sequence[str]) -> None:
     """Runs `learned-opt train`."""
     runs.use_every_core()
     name, rest = target(words, USAGE.format(recipes=recipe_listing()))
+    name = recipe_name(name)
     options, recipe = overridden(Options, name, rest, "train")
     recipe = _wrapped(recipe, options.wrap)
     if options.distributed:
@@ -138,13 +141,23 @@ def _train(recipe: meta.Recipe, start: str | Path | None, directory: Path) -> No
             directory=directory,
             **recipe.settings.flat(),
         )
-    _say(COMMANDS_OF[recipe.kind.name].after_training(run))
+    _report(run, recipe.kind.name)
 
 
 def _resume(directory: Path) -> None:
     with _continuable(directory):
         run = meta.resume(directory)
-    _say(COMMANDS_OF[runs.RunDirectory.open(directory).config["kind"]].after_training(run))
+    _report(run, runs.RunDirectory.open(directory).config["kind"])
+
+
+def _report(run: meta.Run, kind: str) -> None:
+    last = run.metrics[-1]
+    if last["skipped"]:
+        _say(
+            f"{last['skipped']:,} meta-gradients of {last['step']:,} meta-steps were not finite and were "
+            "skipped; `learned-opt doctor` looks for the cause"
+        )
+    _say(COMMANDS_OF[kind].after_training(run))
 
 
 @contextlib.contextmanager

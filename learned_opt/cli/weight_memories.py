@@ -7,7 +7,8 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
-from learned_opt import in_context, meta, reports, zoo
+from learned_opt import in_context, meta, reports, runs, zoo
+from learned_opt.cli.comparison import brief
 from learned_opt.cli.options import parse
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
 from learned_opt.training.estimators.settings import check_positive
@@ -39,8 +40,9 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     trained_on(what, stored)
     data, num_train = in_context.comparison_datasets(stored, options.num_datasets, seed=options.seed)
     rows = []
-    with Console(stderr=True).status("compiling"):
-        for orders in (None, options.num_orders):
+    with runs.progress(2, "predicting fresh data sets", unit="rows") as bar:
+        for done, orders in enumerate((None, options.num_orders)):
+            bar.update(done)
             losses = in_context.memory_losses(
                 stored.model, stored.theta, data, num_train, num_orders=orders, seed=options.seed
             )
@@ -51,12 +53,14 @@ def evaluate(what: str, words: Sequence[str]) -> None:
                     "std": float(losses.std()),
                 }
             )
+        bar.update(2)
     columns = {
         "predictions": reports.Column("predictions"),
         "mean": reports.Column("mean cross entropy", digits=4),
         "std": reports.Column("standard deviation over data sets", digits=3),
     }
-    title = f"{label(what)}, test samples of {options.num_datasets:,} data sets"
+    selected_on = stored.config.validation_task or stored.config.task
+    title = f"{label(what)}, test samples of {options.num_datasets:,} data sets of {brief(selected_on)}"
     reports.print_table(rows, columns, title=title)
 
 

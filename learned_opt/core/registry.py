@@ -115,7 +115,13 @@ class Registry:
         """The configuration that `to_json` wrote; `ValueError` naming what does not fit."""
         if not isinstance(data, dict) or "name" not in data:
             raise ValueError(f"a {self.kind} needs a 'name' (one of {', '.join(self.configs)}), got {data!r}")
-        config_class = self.get(data["name"])
+        try:
+            config_class = self.get(data["name"])
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. One of your own is known once the module that registers it is imported; on the "
+                "command line: --import MODULE"
+            ) from None
         arguments = {
             k: _each(lambda x: self.from_json(x) if _is_config_json(x) else x, v)
             for k, v in data.items()

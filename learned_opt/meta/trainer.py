@@ -209,7 +209,9 @@ def _run(
             num_steps=steps,
             period=settings.validate_every,
             steps_per_call=settings.steps_per_call,
-            on_call=lambda step, report, rows: bar.update(step, **_progress_figures(report, rows)),
+            on_call=lambda step, report, rows: bar.update(
+                step, **_progress_figures(report, rows, settings.estimator)
+            ),
         )
         state, rows = history.state, history.rows
     if not np.isfinite(state.least_loss):
@@ -267,13 +269,17 @@ def _joined(reports: Sequence[StepMetrics], start: int | None) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *each)  # numpy arrays now
 
 
-def _progress_figures(report: StepMetrics, rows: list[dict[str, Any]]) -> dict[str, float | None]:
+def _progress_figures(
+    report: StepMetrics, rows: list[dict[str, Any]], estimator: Any
+) -> dict[str, float | None]:
     last = rows[-1] if rows else {}
-    figures = {
+    averaged = getattr(estimator, "log_floor", None) is not None
+    return {
         "meta-loss": float(np.median(report.meta_loss[..., -1])),
-        "final loss": last.get("validation_loss"),
+        "final loss by logarithms" if averaged else "final loss": last.get("validation_loss"),
+        "tuned adam": last.get("adam_loss"),
+        "skipped": last.get("skipped") or None,
     }
-    return figures | ({"tuned adam": last["adam_loss"]} if "adam_loss" in last else {})
 
 
 def _means(report: Any) -> dict[str, float | None]:

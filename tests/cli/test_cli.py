@@ -182,7 +182,11 @@ def test_starting_from_an_earlier_run(capsys, run, tmp_path):
     assert "no such run or file" in fails(capsys, *words, "--start", "runs/missing")
     # At such a learning rate theta stays where it started.
     cli.main([*words, "--start", str(run), "--directory", str(tmp_path / "new")])
-    cli.main([*words, "--directory", str(tmp_path / "fresh")])
+    capsys.readouterr()
+    cli.main([*words, "--directory", str(tmp_path / "fresh"), "--log-floor", "1e-8"])
+    out, progress = capsys.readouterr()
+    assert ", of the mean of logarithms, swept Adam's " in out
+    assert "final loss by logarithms" in progress
     assert runs.RunDirectory.open(tmp_path / "new").config["start"] == str(run)
     earlier, new, fresh = (zoo.load(path).theta for path in (run, tmp_path / "new", tmp_path / "fresh"))
     chex.assert_trees_all_close(new, earlier, atol=1e-9)
@@ -252,6 +256,8 @@ def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
     assert "x that of the best swept baseline" in out
     # The task and the horizon are those that it was trained on.
     assert "Loss at step 10, 4 fresh problems of quadratic(dim=2)" in out
+    trained = "Trained on quadratic(dim=2), for 10 steps; measured on quadratic(dim=2), at step 10."
+    assert trained in out
     assert "learned-opt evaluate" in report.read_text()
 
 
@@ -264,7 +270,11 @@ def test_a_file_without_a_task_is_measured_on_the_one_that_is_named(capsys, run,
     assert "did you mean 'quadratic'" in fails(capsys, *words, "quadratc")
     assert "--task mixture: that wraps other tasks" in fails(capsys, *words, "mixture")
     cli.main([*words, "quadratic", "--task.dim", "3", "--num-steps", "5", "--num-problems", "4"])
-    assert "Loss at step 5, 4 fresh problems of quadratic(dim=3)" in capsys.readouterr().out
+    out, progress = capsys.readouterr()
+    assert "Loss at step 5, 4 fresh problems of quadratic(dim=3)" in out
+    assert "Trained on a task that the file does not name, for a number of steps that" in out
+    assert "measured on quadratic(dim=3), at step 5." in out
+    assert progress.startswith("comparing with swept baselines 0/6 (0%)  running mine\n")
 
 
 def test_inspect_of_an_optimizer_says_what_there_is_instead(capsys):

@@ -38,6 +38,8 @@ def test_evaluate_has_the_limit_and_what_was_held_out(run, capsys, tmp_path):
     cli.main(["evaluate", str(run), *words])
     shown = capsys.readouterr().out
     assert "held out" in shown
+    assert "on boolean(num_functions=14, num_held_out=3)" in shown
+    assert "2 x 40 fresh sequences" in " ".join(shown.split())
     (errors, training) = reports.read_report(out)["sections"]
     assert [row["functions"] for row in errors["rows"]] == ["training", "held out"]
     assert errors["rows"][1]["bayes_mse"] == pytest.approx(0.0148, rel=0.2)

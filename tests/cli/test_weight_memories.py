@@ -35,7 +35,9 @@ def test_train_stores_what_it_was_told(run):
 
 def test_evaluate_has_one_pass_and_the_mean_of_orders(run, capsys):
     cli.main(["evaluate", str(run), "--num-datasets", "20", "--num-orders", "3"])
-    shown = capsys.readouterr().out
+    shown, progress = capsys.readouterr()
+    assert "test samples of 20 data sets of " in shown
+    assert "predicting fresh data sets 2/2 (100%)" in progress
     one, several = re.search(r"one pass +(\S+)", shown), re.search(r"over 3 orders +(\S+)", shown)
     assert one
     assert several

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import jax
 import pytest
 
-from learned_opt import optimizers, tasks
+from learned_opt import meta, optimizers, tasks
 from learned_opt.cli import main
 from learned_opt.cli.main import COMMANDS
 
@@ -88,7 +89,12 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     module = types.ModuleType(f"docs_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     # A reader's own code runs with jax's own promotion rules.
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with (
+        mock.patch.dict(meta.RECIPES),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
         exec(compile(program, str(page), "exec"), module.__dict__)
 
 

@@ -261,12 +261,13 @@ def sometimes_without_derivative() -> LearnedOptimizer:
     return LearnedOptimizer(lambda key: jnp.float32(-3), build)
 
 
-def test_meta_gradients_that_are_not_finite_are_skipped_and_counted():
-    settings = TINY | {"num_problems": 1, "num_meta_steps": 20}
+def test_meta_gradients_that_are_not_finite_are_skipped_and_counted(capsys):
+    settings = TINY | {"num_problems": 1, "num_meta_steps": 20, "quiet": False}
     run = meta_train(sometimes_without_derivative(), TASK, **settings)
     skipped = [row["skipped"] for row in run.metrics]
     assert 0 < skipped[-1] < 20
     assert skipped == sorted(skipped)
+    assert f"  skipped {skipped[-1]}  " in capsys.readouterr().err.splitlines()[-1]
     assert np.isfinite(run.last_theta)
     assert run.last_theta != -3  # the others count
 
