@@ -1,12 +1,16 @@
 """What every command takes: modules with tasks, optimizers and recipes of the user's own, and `--debug`."""
 
 import importlib
+import json
+import math
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from learned_opt import meta
 from learned_opt.core.paths import quoted, user_path
@@ -80,6 +84,31 @@ def import_file(given: str) -> list[str]:
     if given not in _imported:
         _imported.append(given)
     return _registered.setdefault(path, [name for name in meta.RECIPES if name not in before])
+
+
+def print_json(value: Any) -> None:
+    """Prints a value of JSON's types and numpy's; what is not finite, which JSON lacks, is null.
+
+    Example:
+        >>> print_json({"losses": [0.5, float("inf")]})
+        {
+          "losses": [
+            0.5,
+            null
+          ]
+        }
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        if isinstance(value, np.generic):
+            value = value.item()
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    print(json.dumps(plain(value), indent=2))
 
 
 def with_imports(command: str) -> str:

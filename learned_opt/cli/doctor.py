@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learned_opt import meta
+from learned_opt.cli.common import print_json
 from learned_opt.cli.options import parse, target
 from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing, recipe_name
 from learned_opt.meta.trainer import start_theta
@@ -37,10 +38,12 @@ class RunOptions:
     Attributes:
         num_seeds: draws of problems that meta-gradients are compared over.
         num_trajectories: problems whose trajectories are watched.
+        json: prints the diagnosis as JSON.
     """
 
     num_seeds: int = 4
     num_trajectories: int = 8
+    json: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +60,12 @@ class Options(RecipeOptions, RunOptions):
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt doctor`."""
     name, rest = target(words, USAGE.format(recipes=recipe_listing("optimizer")))
-    diagnosis = _of_run(name, rest) if Path(name).is_dir() else _of_recipe(name, rest)
-    show(diagnosis, name)
+    as_json, diagnosis = _of_run(name, rest) if Path(name).is_dir() else _of_recipe(name, rest)
+    if as_json:
+        findings = [finding._asdict() for finding in diagnosis.findings]
+        print_json({"of": name, "measured": diagnosis.measured, "findings": findings})
+    else:
+        show(diagnosis, name)
     if diagnosis.findings:
         raise SystemExit(1)
 
@@ -83,13 +90,16 @@ def show(diagnosis: meta.Diagnosis, name: str) -> None:
         console.print(table)
 
 
-def _of_run(name: str, rest: Sequence[str]) -> meta.Diagnosis:
+def _of_run(name: str, rest: Sequence[str]) -> tuple[bool, meta.Diagnosis]:
+    """Whether JSON is asked for, and the diagnosis."""
     options = parse(RunOptions, rest, f"learned-opt doctor {name}", "Why a run does not learn.")
     with _waiting():
-        return meta.doctor_run(name, **dataclasses.asdict(options))
+        return options.json, meta.doctor_run(
+            name, num_seeds=options.num_seeds, num_trajectories=options.num_trajectories
+        )
 
 
-def _of_recipe(name: str, rest: Sequence[str]) -> meta.Diagnosis:
+def _of_recipe(name: str, rest: Sequence[str]) -> tuple[bool, meta.Diagnosis]:
     name = recipe_name(name)
     kind = meta.recipe(name).kind
     if kind.name != "optimizer":
@@ -97,7 +107,7 @@ def _of_recipe(name: str, rest: Sequence[str]) -> meta.Diagnosis:
     options, recipe = overridden(Options, name, rest, "doctor")
     lopt = recipe.model.make()
     with _waiting():
-        return meta.doctor(
+        return options.json, meta.doctor(
             lopt,
             recipe.task.make(),
             theta=start_theta(lopt, options.start),

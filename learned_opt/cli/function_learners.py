@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
-from learned_opt.cli.common import with_imports
+from learned_opt.cli.common import print_json, with_imports
 from learned_opt.cli.comparison import brief
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
@@ -45,6 +45,7 @@ class EvaluateOptions:
         seeds: how many times; the spread is over them.
         seed: the first.
         out: writes a report to this HTML file.
+        json: prints the result as JSON.
     """
 
     task_name: Annotated[str | None, tyro.conf.arg(name="task")] = None
@@ -54,6 +55,7 @@ class EvaluateOptions:
     seeds: int = 3
     seed: int = 1000
     out: Path | None = None
+    json: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +127,18 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         )
         sections = [errors, *_training(what, stored, rows[0])]
         written = write_report(options.out, f"{label(what)} on fresh sequences", stored, sections)
+    if options.json:
+        print_json(
+            {
+                "learner": label(what),
+                "config": stored.config.to_json(),
+                "task": families.registry.to_json(options.task),
+                "length": length,
+                **{k: getattr(options, k) for k in ("num_functions", "num_sequences", "seeds", "seed")},
+                "rows": rows,
+            }
+        )
+        return
     reports.print_table(rows, columns, title=title)
     if written is not None:
         print(written)

@@ -11,7 +11,7 @@ import optax
 import tyro
 
 from learned_opt import meta, reports, tasks, training, zoo
-from learned_opt.cli.common import with_imports
+from learned_opt.cli.common import print_json, with_imports
 from learned_opt.cli.comparison import brief, comparison_sections, print_comparison, progress, ratio
 from learned_opt.cli.options import chosen, parse, with_configs
 from learned_opt.cli.stored import label, trained_on, what_next
@@ -31,6 +31,7 @@ class Options:
         learning_rate: factor on the learned updates.
         seed: of the fresh problems; the sweeps use the next seed.
         out: writes a report to this HTML file.
+        json: prints the result as JSON.
     """
 
     task_name: Annotated[str | None, tyro.conf.arg(name="task")] = None
@@ -41,6 +42,7 @@ class Options:
     learning_rate: float = 1.0
     seed: int = 1000
     out: Path | None = None
+    json: bool = False
 
 
 # What the claims in the cards and in the README are measured with, unless told otherwise.
@@ -64,6 +66,18 @@ def evaluate(what: str, words: Sequence[str]) -> None:
             summary=f"Task: {options.task}.",
             sections=comparison_sections(comparison, name, options.task, command),
         )
+    if options.json:
+        print_json(
+            {
+                "optimizer": name,
+                "config": zoo.load(what).config.to_json(),
+                "task": tasks.registry.to_json(options.task),
+                **{key: getattr(options, key) for key in ("num_steps", "num_problems", "window", "seed")},
+                "learning_rate": options.learning_rate,
+                "rows": comparison.rows(),
+            }
+        )
+        return
     print_comparison(comparison, name, options.task)
     print(_origin(zoo.load(what, "optimizer"), options))
     if options.out is not None:

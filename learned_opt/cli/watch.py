@@ -1,6 +1,7 @@
 """`learned-opt watch`: the curves of a run, while it goes on or afterwards."""
 
 import dataclasses
+import os
 import shutil
 import sys
 import time
@@ -51,6 +52,10 @@ def command(words: Sequence[str]) -> None:
         print(options.png)
         return
     shown: list[dict[str, Any]] = []
+    if not _metrics(run) and not run.theta_path.exists():
+        first = run.config.get("settings", {}).get("validate_every")
+        when = "" if first is None else f"; the first is at meta-step {first:,}"
+        print(f"{name}: no validation yet{when}", flush=True)
     while True:
         finished = run.theta_path.exists()  # before reading, so that the last rows are not missed
         metrics = _metrics(run)
@@ -73,5 +78,6 @@ def _draw(metrics: list[dict[str, Any]], name: str) -> None:
     width = min(shutil.get_terminal_size().columns, 110)
     last = metrics[-1]
     title = f"{name}, step {last['step']:,}"
-    text = reports.terminal_curves(metrics, title=title, width=width, color=tty)
+    color = tty and not os.environ.get("NO_COLOR")
+    text = reports.terminal_curves(metrics, title=title, width=width, color=color)
     print(f"{HOME_AND_CLEAR if tty else ''}{text}", flush=True)

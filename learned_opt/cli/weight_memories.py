@@ -8,6 +8,7 @@ import jax
 from rich.console import Console
 
 from learned_opt import in_context, meta, reports, runs, zoo
+from learned_opt.cli.common import print_json
 from learned_opt.cli.comparison import brief
 from learned_opt.cli.options import parse
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
@@ -24,11 +25,13 @@ class EvaluateOptions:
         num_datasets: fresh data sets, of the kind that theta was selected on.
         num_orders: random orders of the samples over which the second row averages.
         seed: of the data sets.
+        json: prints the result as JSON.
     """
 
     num_datasets: int = 500
     num_orders: int = 16
     seed: int = 1000
+    json: bool = False
 
 
 def evaluate(what: str, words: Sequence[str]) -> None:
@@ -54,6 +57,10 @@ def evaluate(what: str, words: Sequence[str]) -> None:
                 }
             )
         bar.update(2)
+    if options.json:
+        numbers = {k: getattr(options, k) for k in ("num_datasets", "num_orders", "seed")}
+        print_json({"memory": label(what), "config": stored.config.to_json(), **numbers, "rows": rows})
+        return
     columns = {
         "predictions": reports.Column("predictions"),
         "mean": reports.Column("mean cross entropy", digits=4),

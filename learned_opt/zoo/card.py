@@ -11,7 +11,7 @@ from typing import Any
 from learned_opt.core.config import validated
 from learned_opt.zoo.config import Config
 
-WIDTH = 88
+WIDTH = 80
 MANY = 8  # values that are shown one by one
 
 
@@ -130,7 +130,7 @@ class Card:
             *(_field(name, text) for name, text in fields.items() if text),
         ]
         if self.results:
-            blocks += ["", "results", _table(self.results)]
+            blocks += ["", "results", *map(_result, self.results)]
         if self.known_failures:
             blocks += ["", "known failures"]
             blocks += [_wrapped(text, "  - ") for text in self.known_failures]
@@ -191,15 +191,15 @@ def _wrapped(text: str, prefix: str) -> str:
     )
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [columns, *([_cell(row.get(name)) for name in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
-    return textwrap.indent("\n".join(lines), "  ")
+def _result(row: dict[str, Any]) -> str:
+    """What was measured, the numbers below it, and below them the command."""
+    named = {name: value for name, value in row.items() if value is not None}
+    first, last = named.pop("what", ""), named.pop("command", "")
+    numbers = ", ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in named.items())
+    return "\n".join(
+        _wrapped(text, prefix) for text, prefix in ((first, "  "), (numbers, "    "), (last, "    ")) if text
+    )
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

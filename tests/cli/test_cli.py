@@ -127,6 +127,28 @@ def test_show_of_a_run_and_of_a_file(capsys, run):
     assert config["settings"]["estimator"]["horizon"] == 10
 
 
+def test_json_of_list_and_show_is_whole(capsys, run):
+    def shown(*words):
+        cli.main([*words, "--json"])
+        return json.loads(capsys.readouterr().out)
+
+    listed = shown("list")
+    assert set(listed["shipped"]["optimizers"]) == set(zoo.available())
+    assert set().union(*listed["recipes"].values()) == set(meta.RECIPES)
+    assert listed["default"] == zoo.DEFAULT
+    assert shown("show", "lstm-sparse-coding") == zoo.available()["lstm-sparse-coding"].to_json()
+    assert len(shown("show", "lstm-sparse-coding")["config"]["settings"]["estimator"]["weights"]) == 400
+    stored = shown("show", str(run))
+    assert (stored["config"]["task"]["dim"], stored["finished"], len(stored["metrics"])) == (2, True, 2)
+    assert shown("show", str(run / "theta.safetensors"))["task"]["dim"] == 2
+
+
+@pytest.mark.parametrize("name", zoo.available(None))
+def test_cards_fit_eighty_columns(capsys, name):
+    cli.main(["show", name])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_unknown_names_are_met_with_the_nearest(capsys):
     assert "did you mean 'evaluate'" in fails(capsys, "evalute")
     assert "did you mean 'lstm-mnist'" in fails(capsys, "show", "lstm-mnst")
@@ -251,6 +273,10 @@ def test_evaluate_a_run_and_write_a_report(capsys, run, tmp_path):
     words = f"--num-problems 4 --out {report}".split()
     cli.main(["evaluate", str(run), *words])
     out = capsys.readouterr().out
+    cli.main(["evaluate", str(run), "--num-problems", "4", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["task"]["dim"], found["num_steps"], found["num_problems"]) == (2, 10, 4)
+    assert {"run", "adam"} < {row["optimizer"] for row in found["rows"]}
     for name in ("sgd", "momentum", "nag", "rmsprop", "adam"):
         assert name in out
     assert "x that of the best swept baseline" in out

@@ -1,6 +1,7 @@
 """`learned-opt doctor`, as a user types it."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -33,6 +34,12 @@ def test_findings_are_printed_and_exit_with_status_1(capsys, monkeypatch):
     out = capsys.readouterr().out
     for text in ("not-finite", "gradient['w'] at step 3", "a cause", "long fix", "saturated: ['a']"):
         assert text in out
+    with pytest.raises(SystemExit) as e:
+        cli.main(["doctor", "sgd", *SMALL, "--json"])
+    assert e.value.code == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["of"], found["measured"]) == ("sgd", diagnosis.measured)
+    assert found["findings"] == [finding._asdict()]
 
 
 def test_overrides_reach_the_doctor(capsys, monkeypatch):

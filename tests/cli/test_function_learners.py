@@ -40,6 +40,10 @@ def test_evaluate_has_the_limit_and_what_was_held_out(run, capsys, tmp_path):
     assert "held out" in shown
     assert "on boolean(num_functions=14, num_held_out=3)" in shown
     assert "2 x 40 fresh sequences" in " ".join(shown.split())
+    cli.main(["evaluate", str(run), *words[:-2], "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["length"], found["task"]["num_held_out"]) == (64, 3)
+    assert [row["functions"] for row in found["rows"]] == ["training", "held out"]
     (errors, training) = reports.read_report(out)["sections"]
     assert [row["functions"] for row in errors["rows"]] == ["training", "held out"]
     assert errors["rows"][1]["bayes_mse"] == pytest.approx(0.0148, rel=0.2)

@@ -37,6 +37,27 @@ def test_a_running_one_until_it_is_finished(run, capsys, monkeypatch):
     assert [line.split()[-1] for line in out.splitlines() if ", step " in line] == ["50", "60"]
 
 
+def test_before_the_first_validation_it_says_so(tmp_path, capsys, monkeypatch):
+    directory = runs.RunDirectory.create(tmp_path / "run", {"settings": {"validate_every": 1000}})
+    later = iter([lambda: None, lambda: _append(directory, 1000), directory.theta_path.touch])
+    monkeypatch.setattr("learned_opt.cli.watch.time.sleep", lambda seconds: next(later)())
+    cli.main(["watch", str(directory.path)])
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"{directory.path}: no validation yet; the first is at meta-step 1,000"
+    assert second == f"{directory.path}, step 1,000"
+
+
+def test_colours_on_a_terminal_and_none_under_no_color(run, capsys, monkeypatch):
+    run.theta_path.touch()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    colours = []
+    for value in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", value)
+        cli.main(["watch", str(run.path)])
+        colours.append("\033[3" in capsys.readouterr().out)
+    assert colours == [True, False]
+
+
 def _append(run, step):
     with runs.MetricsWriter(run.metrics_path) as metrics:
         metrics.write(step, validation_loss=0.5)

@@ -44,6 +44,10 @@ def test_evaluate_has_one_pass_and_the_mean_of_orders(run, capsys):
     # A mean of probabilities has at most the mean of their cross entropies, data set by data set.
     assert 0 < float(several[1]) < float(one[1]) + 0.05
 
+    cli.main(["evaluate", str(run), "--num-datasets", "20", "--num-orders", "3", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [f"{row['mean']:.4f}" for row in found["rows"]] == [one[1], several[1]]
+
     stored = zoo.load(run)
     data, num_train = in_context.comparison_datasets(stored, 20, seed=1000)
     losses = in_context.memory_losses(stored.model, stored.theta, data, num_train, seed=1000)
