@@ -187,9 +187,10 @@ def _overview(groups: Aggregates, strong: Sequence[str]) -> Section:
         "Overview",
         prose="Tasks and horizons that all of these optimizers ran on: "
         f"{', '.join(f'{task} ({horizon:,})' for task, horizon in sorted(groups))}. References are in the "
-        "sections below.\n\nRatios are of the interquartile means of the final losses to that of the "
-        "best other swept baseline, as a geometric mean over tasks and horizons. A win is an interval "
-        "that lies below that baseline's. Speed-ups are medians over tasks.",
+        "sections below.\n\nRatios are of the interquartile means of the final losses to that of the best "
+        "swept baseline of each task and horizon, the same for all optimizers, as a geometric mean over "
+        "tasks and horizons; no swept baseline is below 1. A win is an interval that lies below that "
+        "baseline's. Speed-ups are medians over tasks.",
         rows=_overview_rows(groups),
         columns={
             "optimizer": Column("optimizer"),
@@ -210,7 +211,7 @@ def _overview_rows(groups: Aggregates) -> list[dict[str, Any]]:
         own = [group for group in groups.values() if name in group]
         ratios, wins, speeds = [], 0, []
         for group in own:
-            best = best_swept({n: a for n, a in group.items() if n != name})
+            best = best_swept(group)
             if best is not None and best.loss.value > 0 and np.isfinite(group[name].loss.value):
                 ratios.append(group[name].loss.value / best.loss.value)
                 wins += group[name].loss.high < best.loss.low

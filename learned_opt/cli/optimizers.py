@@ -44,6 +44,10 @@ class Options:
     out: Path | None = None
     json: bool = False
 
+    def __post_init__(self):
+        if not np.isfinite(self.learning_rate):
+            raise ValueError(f"learning_rate={self.learning_rate!r}: it must be a finite number")
+
 
 # What the claims in the cards and in the README are measured with, unless told otherwise.
 DEFAULTS: dict[str, Options] = {

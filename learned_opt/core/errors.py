@@ -19,7 +19,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:
         >>> print(unknown_name("task", "quadratc", ["quadratic", "classification"]))
         unknown task 'quadratc'; did you mean 'quadratic'? Known: classification, quadratic
     """
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, NotRequired, TypedDict, Unpack
 import numpy as np
 import optax
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Task
 from learned_opt.training.evaluate import evaluate_with_metrics
-from learned_opt.training.tune import BASELINES, loss_at, tune, with_prox
+from learned_opt.training.tune import BASELINES, check_window, loss_at, tune, with_prox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +158,14 @@ def compare(
         ['adam', 'mine']
     """
     num_steps, num_problems, seed, window, extra_steps = _Options(**options)
+    check_at_least(1, num_steps=num_steps, num_problems=num_problems)
+    check_at_least(0, extra_steps=extra_steps)
+    check_window(window)
+    if window // 2 > num_steps:
+        raise ValueError(
+            f"window={window!r}: it reaches back before the first of num_steps={num_steps}; give at most "
+            f"{2 * num_steps + 1}"
+        )
     last = num_steps + max(window // 2, extra_steps)
     shared = {"num_steps": last, "num_problems": num_problems, "seed": seed}
     entries = []

@@ -12,6 +12,7 @@ from learned_opt.core.kinds import KINDS, kind_named
 from learned_opt.core.paths import quoted, user_path
 from learned_opt.core.trees import check_same_structure
 from learned_opt.core.types import LearnedOptimizer, Theta
+from learned_opt.runs.directory import CONFIG
 from learned_opt.zoo.config import Config, config_of
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -114,7 +115,9 @@ def load(source: str | Path, kind: str | None = None) -> Stored:
     if path.is_dir():
         stored = _read(_finished(path))
     elif path.suffix == ".safetensors":
-        stored = _read(path)
+        of_a_run = path.name == runs.RunDirectory(path.parent, {}).theta_path.name
+        unfinished = of_a_run and not path.exists() and (path.parent / CONFIG).exists()
+        stored = _read(_finished(path.parent) if unfinished else path)
     elif len(path.parts) > 1:
         raise FileNotFoundError(f"{source}: there is no such run or file; check the path")
     else:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import chex
@@ -301,6 +302,24 @@ def test_a_file_without_a_task_is_measured_on_the_one_that_is_named(capsys, run,
     assert "Trained on a task that the file does not name, for a number of steps that" in out
     assert "measured on quadratic(dim=3), at step 5." in out
     assert progress.startswith("comparing with swept baselines 0/6 (0%)  running mine\n")
+
+
+def test_an_unfinished_run_is_called_so_whichever_way_it_is_named(capsys, run, tmp_path):
+    path = Path(shutil.copytree(run, tmp_path / "copy"))
+    (path / "theta.safetensors").unlink()
+    for what in (path, path / "theta.safetensors"):
+        error = fails(capsys, "evaluate", str(what))
+        assert f"{path} is not finished; go on with: learned-opt resume {path}" in error
+    assert "no weight file" in fails(capsys, "show", str(path / "other.safetensors"))
+
+
+def test_numbers_out_of_range_are_refused_at_once(capsys, run):
+    for words, message in (
+        ("--num-steps -5", "learned-opt: num_steps=-5: it must be at least 1\n"),
+        ("--num-steps 0", "learned-opt: num_steps=0: it must be at least 1\n"),
+        ("--learning-rate nan", "learning_rate=nan: it must be a finite number"),
+    ):
+        assert message in fails(capsys, "evaluate", str(run), *words.split())
 
 
 def test_inspect_of_an_optimizer_says_what_there_is_instead(capsys):

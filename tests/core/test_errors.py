@@ -9,6 +9,7 @@ from learned_opt.core.errors import check_above_zero, check_at_least, unknown_na
         ("lsmt", ["dnc", "lstm"], "unknown optimizer 'lsmt'; did you mean 'lstm'? Known: dnc, lstm"),
         ("zzz", ["lstm", "dnc"], "unknown optimizer 'zzz'. Known: dnc, lstm"),
         ("lstm", [], "unknown optimizer 'lstm'. Known: none"),
+        ("zzz", ["lstm", "dnc", "lstm"], "unknown optimizer 'zzz'. Known: dnc, lstm"),  # each once
         (None, ["lstm"], "unknown optimizer None. Known: lstm"),
         (["lstm"], iter(["lstm"]), "unknown optimizer ['lstm']; did you mean 'lstm'? Known: lstm"),
     ],

@@ -120,6 +120,24 @@ def test_metrics_are_in_the_rows_and_progress_is_told():
         assert row["test_accuracy"] == pytest.approx(float(expected))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"num_steps": -5}, "num_steps=-5: it must be at least 1"),
+        ({"num_steps": 0}, "num_steps=0: it must be at least 1"),
+        ({"num_steps": 5, "num_problems": 0}, "num_problems=0: it must be at least 1"),
+        ({"num_steps": 5, "extra_steps": -1}, "extra_steps=-1: it must be at least 0"),
+        ({"num_steps": 5, "window": 4}, "window=4: give a positive odd number"),
+        ({"num_steps": 5, "window": 13}, "window=13: .* give at most 11"),
+    ],
+)
+def test_bad_numbers_are_refused_before_anything_runs(numbers, message):
+    started = []
+    with pytest.raises(ValueError, match=message):
+        compare({"a": optax.sgd(0.1)}, quadratic(dim=2), on_progress=started.append, **numbers)
+    assert not started
+
+
 def test_optimizers_alone_can_be_compared():
     task = Task(
         sample=lambda key: (),

@@ -1,11 +1,13 @@
 """Reports are drawn from files alone; two result directories tell what became worse."""
 
+import types
 from pathlib import Path
 
 import pytest
 
 from benchmarks.commands import main
-from benchmarks.comparison import changes
+from benchmarks.comparison import changes, statistics
+from benchmarks.comparison import report as report_sections
 from benchmarks.comparison.aggregates import PART
 from benchmarks.comparison.report import sections
 from benchmarks.harness import discovery, report, results
@@ -58,6 +60,20 @@ def test_references_are_never_the_best(directory: Path, tmp_path: Path):
     cost = results.read(results.path_of(directory, Key("mine", "two", "newton", 0, None, "cost"))).result
     assert cost["seconds"] > 0
     assert "state_bytes" not in cost
+
+
+def test_the_overview_has_one_denominator():
+    """The best swept baseline of a task is the measure of all, of itself and of the other baselines too."""
+
+    def measured(kind: str, loss: float):
+        interval = statistics.Interval(loss, 0.9 * loss, 1.1 * loss)
+        return types.SimpleNamespace(kind=kind, loss=interval, diverged=0.0, speed_up=lambda other: None)
+
+    losses = {"adam": ("swept", 1.0), "sgd": ("swept", 4.0), "mine": ("learned", 0.5)}
+    groups = {("task", 10): {name: measured(*each) for name, each in losses.items()}}
+    rows = report_sections._overview_rows(groups)  # type: ignore[arg-type]
+    assert [(row["optimizer"], row["wins"]) for row in rows] == [("mine", 1), ("adam", 0), ("sgd", 0)]
+    assert [row["ratio"] for row in rows] == pytest.approx([0.5, 1.0, 4.0])
 
 
 def test_compare_finds_what_became_worse(directory: Path, measured: Path, capsys: pytest.CaptureFixture[str]):
