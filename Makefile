@@ -2,7 +2,7 @@
 # Every target sets up what it needs in .venv, once, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check install clean
+.PHONY: help demo test check docs install clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,9 @@ check: $(VENV)/.dev ## Lint, format, types, layers, and documentation of everyth
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_public_api.py
+
+docs: $(VENV)/.docs ## Build these pages as a site, in docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build $(ARGS)
 
 install: $(VENV)/.dev ## Set up the development environment in .venv
 
@@ -60,3 +63,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV), which takes about a minute ...'
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	@echo 'Installing into $(VENV), which takes about a minute ...'
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@

@@ -24,6 +24,7 @@ exclude_patterns = ["_build"]
 default_role = "code"  # docstrings have single backticks
 
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3  # headings that links from other pages lead to
 
 napoleon_numpy_docstring = False
 # Fields are described by their class; entries of their own would describe each twice.

@@ -18,15 +18,20 @@ DEEP = 1e-9  # losses below this share of the first are not followed
 
 
 def curve_panels(
-    panels: Mapping[str, Mapping[str, np.ndarray]], *, title: str, x_label: str, highlight: Sequence[str] = ()
+    panels: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    title: str,
+    x_label: str,
+    highlight: Sequence[str] = (),
+    columns: int = COLUMNS,
 ) -> str:
     """Axes for each task, as an `<svg>`: by task and name f[4, n], steps, losses and the ends of a band."""
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     styles = line_styles(names, highlight)
-    rows = math.ceil(len(panels) / COLUMNS)
+    rows = math.ceil(len(panels) / columns)
     with house_style():
         figure = new_figure(0.9 + 1.45 * rows)
-        grid = figure.subplots(rows, COLUMNS, squeeze=False)
+        grid = figure.subplots(rows, columns, squeeze=False)
         for axes, (task, lines) in zip(grid.flat, panels.items(), strict=False):
             axes.set_title(task, fontsize=SMALL, pad=3)
             axes.set_xscale("log")
@@ -39,7 +44,7 @@ def curve_panels(
                 axes.plot(steps, middle, **style.stroke | {"lw": 1.4 if style.strong else 0.9})
             axes.set_xlim(steps[0], steps[-1])
             plain_ticks(axes, log=True)
-        for axes in grid.flat[max(0, len(panels) - COLUMNS) : len(panels)]:
+        for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
             axes.set_xlabel(x_label, fontsize=SMALL)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)

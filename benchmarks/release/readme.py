@@ -1,31 +1,69 @@
-"""Writes the tables of results in the README and in the documentation: `python -m benchmarks.release.readme`.
+"""Writes the tables and the picture in the README and the docs: `python -m benchmarks.release.readme`.
 
 They come from the shipped cards, and from the cells of suites that lie in `benchmarks/results`.
 """
 
+import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import report, results
 from benchmarks.harness.results import Cell
+from benchmarks.release import headline
 from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
 from learned_opt import zoo
 
 README = Path(__file__).parents[2] / "README.md"
-IN_CONTEXT = README.parent / "docs" / "recipes" / "in_context.md"
+DOCS = README.parent / "docs"
+PICTURE = DOCS / "_static" / "losses.svg"
 RESULTS = Path(__file__).parents[1] / "results"
-HEAD = ("task", "ours", "best swept baseline", "ratio", "steps to tuned Adam's loss")
+HEAD = (
+    "task",
+    "problems",
+    "training loss",
+    "best swept baseline",
+    "ratio",
+    "steps to tuned Adam's loss",
+    "test accuracy",
+    "the baseline's",
+)
+FAILED = 10.0  # ratio from which a result is called a failure
 
 
 def optimizers() -> str:
-    """The results on the optimizers' cards as Markdown, an optimizer after another."""
+    """The results on the optimizers' cards as Markdown, with their failures, an optimizer after another."""
     blocks = []
-    for name, card in zoo.available().items():
-        table = _table(HEAD, map(_row, card.results))
-        blocks.append(f"**`{name}`**: {card.summary}\n\n{table}")
+    for name, card in sorted(zoo.available().items()):
+        tested = any("test_accuracy" in row for row in card.results)
+        head = HEAD if tested else HEAD[:-2]
+        table = _table(head, (_row(row)[: len(head)] for row in card.results))
+        failures = "\n".join(f"- {failure}" for failure in card.known_failures)
+        blocks.append(
+            f"### `{name}`\n\n{card.summary}\n\n{table}\n\nKnown failures and limits:\n\n{failures}"
+        )
     return "\n\n".join(blocks)
+
+
+def defaults() -> str:
+    """The default optimizers beside tuned Adam as Markdown, with what the figures are of; and the picture."""
+    table = f"{_table(headline.HEAD, headline.rows(_cells()))}\n\n{headline.explanation(_cells())}"
+    if picture() is None:
+        return table
+    alt = "Training losses of general, tuned Adam and untuned Prodigy on four tasks"
+    return f"![{alt}]({PICTURE.relative_to(README.parent)})\n\n{headline.CAPTION}\n\n{table}"
+
+
+def generalization() -> str:
+    """All tables of the suite `generalization` as Markdown."""
+    return headline.sections(_cells())
+
+
+def picture() -> str | None:
+    """What `PICTURE` has to hold; `None` while there are no cells of its tasks."""
+    return headline.picture(_cells())
 
 
 def learners() -> str:
@@ -73,16 +111,37 @@ def held_out() -> str:
 
 def _results(suite: str) -> tuple[list[Cell], str]:
     """The cells of a suite, and the command that made them."""
-    records, cells, problems = results.load(RESULTS)
-    if problems:
-        raise ValueError("\n".join(problems))
+    records, cells = _stored()
     (command,) = (record["commands"][-1] for record in records if record["suite"] == suite)
     return [cell for cell in cells if cell.key.suite == suite], command
 
 
+def _cells() -> list[Cell]:
+    return _stored()[1]
+
+
+@functools.cache
+def _stored() -> tuple[list[dict[str, Any]], list[Cell]]:
+    """The suites' records and the cells of `RESULTS`."""
+    records, cells, problems = results.load(RESULTS)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return records, cells
+
+
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"results": optimizers, "learners": learners, "memories": memories},
-    IN_CONTEXT: {"learners": learners, "who-learns-what": who_learns_what, "held-out": held_out},
+    README: {"defaults": defaults},
+    DOCS / "results.md": {
+        "generalization": generalization,
+        "results": optimizers,
+        "learners": learners,
+        "memories": memories,
+    },
+    DOCS / "recipes" / "in_context.md": {
+        "learners": learners,
+        "who-learns-what": who_learns_what,
+        "held-out": held_out,
+    },
 }
 
 
@@ -97,16 +156,31 @@ def with_tables(page: Path) -> str:
     return text
 
 
+def write() -> None:
+    """Writes the picture, where there are cells to draw it from, and the tables."""
+    drawn = picture()
+    if drawn is not None:
+        PICTURE.parent.mkdir(exist_ok=True)
+        PICTURE.write_text(drawn)
+    for page in PAGES:
+        page.write_text(with_tables(page))
+
+
 def _row(result: dict[str, Any]) -> tuple[str, ...]:
     ours, baseline = (_number(result[k]) for k in ("ours", "baseline"))
+    if not result["ratio"] < FAILED:
+        ours = f"known failure: {ours}"
     ours, baseline = (f"**{ours}**", baseline) if result["ratio"] < 1 else (ours, f"**{baseline}**")
     steps = result["steps_to_adam"]
+    accuracies = (result.get(k, math.nan) for k in ("test_accuracy", "baseline_test_accuracy"))
     return (
         result["what"],
+        f"{result['problems']:,}",
         f"{ours} ± {_number(result['standard_error'])}",
         f"{baseline} ({result['best_baseline']})",
         _number(result["ratio"]),
         "never" if steps is None else str(steps),
+        *("" if math.isnan(accuracy) else f"{accuracy:.1%}" for accuracy in accuracies),
     )
 
 
@@ -120,5 +194,4 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    for page in PAGES:
-        page.write_text(with_tables(page))
+    write()
