@@ -48,13 +48,13 @@ WARM_UP = 10  # steps
 NO_HORIZON = 0  # where the length of a run is not known; a number, as `jax.debug_infs` wants it
 NO_SHARE = -1e30  # a logit whose share is exactly 0, likewise
 BY_HAND = {
-    ("one", "rate"): -0.05,
-    ("snr", "direct"): 0.75,
-    ("decline", "direct"): 1.5,
+    ("snr", "direct"): 0.25,
+    ("decline", "direct"): 1.0,
     ("fast_up", "rate"): 1.2,
     ("fast_down", "rate"): 3.0,
     ("slow_up", "rate"): 0.6,
     ("slow_down", "rate"): 3.0,
+    ("log_step", "rate"): -0.5,
 }
 ALWAYS_ORTHOGONAL = 128  # the smaller side of matrices that are orthogonalised on a CPU too
 FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 96 % of the update
