@@ -37,6 +37,8 @@ maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"learned_opt {version}"
 
 

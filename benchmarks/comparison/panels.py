@@ -40,7 +40,8 @@ def curve_panels(
             for name, table in lines.items():
                 steps, middle, low, high = np.asarray(table, np.float64)[:, 1:]
                 style = styles[name]
-                axes.fill_between(steps, low, high, color=style.color, alpha=0.12, lw=0, zorder=1.5)
+                if style.strong or not highlight:  # more bands would hide each other
+                    axes.fill_between(steps, low, high, color=style.color, alpha=0.16, lw=0, zorder=1.5)
                 axes.plot(steps, middle, **style.stroke | {"lw": 1.4 if style.strong else 0.9})
             axes.set_xlim(steps[0], steps[-1])
             plain_ticks(axes, log=True)

@@ -137,7 +137,8 @@ def _curves(
 
     first = next(iter(shown.values()))
     caption = (
-        f"Lines are medians over {first.final.size} problems ({len(first.seeds)} seeds), bands the quartiles."
+        f"Lines are medians over {first.final.size} problems ({len(first.seeds)} seeds); bands, those of "
+        "learned optimizers where there are any, the quartiles."
     )
     if left_out:
         caption += f" With the highest final losses, {left_out} of the optimizers are left out."

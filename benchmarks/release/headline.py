@@ -43,8 +43,8 @@ PICTURED = {
     "generative-variational": "variational autoencoder",
 }
 CAPTION = (
-    "*Medians over problems, with bands from the least to the greatest: `general` without any tuning, `adam` "
-    "with the best of 13 learning rates for each task, and `prodigy` as it comes. Two tasks can be solved, "
+    "*Medians over problems: `general` without any tuning, its band from the least to the greatest; `adam` "
+    "with the best of 13 learning rates for each task; `prodigy` as it comes. Two tasks can be solved, "
     "two are noisy.*"
 )
 # What the suite `speed` calls them.

@@ -45,7 +45,7 @@ def print_comparison(comparison: Comparison, name: str, task: Any) -> None:
 
 
 def verdict(comparison: Comparison, name: str) -> str:
-    """One sentence on a learned optimizer beside the best of the swept baselines."""
+    """A learned optimizer beside the best of the swept baselines: in training, and on what was held out."""
     best = comparison.best_baseline()
     ours, theirs = (comparison.final_losses(n).mean() for n in (name, best))
     words = f"{name}: mean loss {ours:.4g} at step {comparison.num_steps}, "
@@ -54,7 +54,14 @@ def verdict(comparison: Comparison, name: str) -> str:
         steps = comparison.steps_to(name, comparison.final_losses("adam").mean())
         reached = "never reached" if steps is None else f"reached in {steps} steps"
         words += f"; Adam's loss at step {comparison.num_steps} is {reached}"
-    return words + "."
+    found = {row["optimizer"]: row for row in comparison.rows()}
+    held_out = [key for key in ("test_accuracy", "test_loss") if key in found[name]]
+    if not held_out:
+        return words + "."
+    figures = (
+        f"{COLUMNS[key].label} {found[name][key]:.4g} against {found[best][key]:.4g}" for key in held_out
+    )
+    return f"{words}. These are training losses; held out: {', '.join(figures)}."
 
 
 def ratio(ours: Any, theirs: Any) -> str:
@@ -74,7 +81,7 @@ def comparison_sections(comparison: Comparison, name: str, task: Any, command: s
     curves = {entry.name: entry.curves for entry in comparison.entries}
     figure = reports.loss_curves(
         curves,
-        title=_caption(comparison, task),
+        title=f"Training loss, {_problems(comparison, task)}",
         step_marker=comparison.num_steps,
         highlight=(name,),
         window=comparison.window,
@@ -83,7 +90,8 @@ def comparison_sections(comparison: Comparison, name: str, task: Any, command: s
         reports.Section("Results", prose=verdict(comparison, name), rows=rows, columns=_columns(rows)),
         reports.Section(
             "Loss curves",
-            prose="Lines are means over problems, bands hold the middle half of the problems.",
+            prose="Lines are means over problems; the band of the learned optimizer holds the middle half of "
+            "its problems.",
             figures=[figure],
         ),
         reports.Section("Reproduce", command=command),
@@ -98,9 +106,12 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, reports.Column]:
 
 
 def _caption(comparison: Comparison, task: Any) -> str:
-    problems = comparison.entries[0].curves.shape[0]
     around = f", averaged over {comparison.window} steps" if comparison.window > 1 else ""
-    return f"Loss at step {comparison.num_steps}{around}, {problems} fresh problems of {brief(task)}"
+    return f"Loss at step {comparison.num_steps}{around}, {_problems(comparison, task)}"
+
+
+def _problems(comparison: Comparison, task: Any) -> str:
+    return f"{comparison.entries[0].curves.shape[0]} fresh problems of {brief(task)}"
 
 
 def brief(task: Any) -> str:

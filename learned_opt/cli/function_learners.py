@@ -87,24 +87,7 @@ def evaluate(what: str, words: Sequence[str]) -> None:
         reports.require_plots()
     trained_with = settings_of(stored.config).estimator
     length = trained_with.examples_in_validation if options.length is None else options.length
-    families_by_part = parts(options.task)
-    evaluations: dict[str, list[Evaluation]] = {part: [] for part in families_by_part}
-    draws = [(part, options.seed + i) for part in families_by_part for i in range(options.seeds)]
-    with runs.progress(len(draws), "running fresh sequences", unit="seeds") as bar:
-        for done, (part, seed) in enumerate(draws):
-            bar.update(done)
-            evaluations[part].append(
-                in_context.evaluate_learner(
-                    stored.model,
-                    stored.theta,
-                    families_by_part[part],
-                    length=length,
-                    num_functions=options.num_functions,
-                    num_sequences=options.num_sequences,
-                    seed=seed,
-                )
-            )
-        bar.update(len(draws))
+    evaluations = _evaluations(stored, options, length)
     rows = [{"functions": part, **in_context.mean_summary(each)} for part, each in evaluations.items()]
     columns = {k: c for k, c in COLUMNS.items() if any(row.get(k) is not None for row in rows)}
     title = (
@@ -142,6 +125,29 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     reports.print_table(rows, columns, title=title)
     if written is not None:
         print(written)
+
+
+def _evaluations(stored: zoo.Stored, options: Any, length: int) -> dict[str, list[Evaluation]]:
+    """One evaluation a seed, by part of the family."""
+    families_by_part = parts(options.task)
+    evaluations: dict[str, list[Evaluation]] = {part: [] for part in families_by_part}
+    draws = [(part, options.seed + i) for part in families_by_part for i in range(options.seeds)]
+    with runs.progress(len(draws), "running fresh sequences", unit="seeds") as bar:
+        for done, (part, seed) in enumerate(draws):
+            bar.update(done)
+            evaluations[part].append(
+                in_context.evaluate_learner(
+                    stored.model,
+                    stored.theta,
+                    families_by_part[part],
+                    length=length,
+                    num_functions=options.num_functions,
+                    num_sequences=options.num_sequences,
+                    seed=seed,
+                )
+            )
+        bar.update(len(draws))
+    return evaluations
 
 
 def inspect(what: str, words: Sequence[str]) -> None:

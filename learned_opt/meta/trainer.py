@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from learned_opt.core.kinds import Trainable, kind_of
 from learned_opt.core.sharding import without_mesh
 from learned_opt.core.types import Theta
 from learned_opt.meta.diagnosis.monitor import Monitor
+from learned_opt.meta.fields import Fields
 from learned_opt.meta.job import Job, make_trainable, open_run, start_theta
 from learned_opt.meta.outer import kept_theta
 from learned_opt.meta.settings import Settings
@@ -58,7 +59,7 @@ def meta_train(
     directory: str | Path | None = None,
     mesh: Mesh | None = None,
     quiet: bool = False,
-    **settings: Any,
+    **settings: Unpack[Fields],
 ) -> Run:
     """Meta-trains a learned optimizer, a function learner or a weight memory.
 
@@ -108,7 +109,7 @@ def meta_train(
         >>> len(run.metrics)
         2
     """
-    checked = Settings.of(kind_of(model), settings)
+    checked = Settings.of(kind_of(model), dict(settings))
     mesh = _mesh(checked, mesh)
     theta = start_theta(model, start)
     job = Job(model, task, validation_task, checked, theta)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learned_opt.reports.axes import labelled_axes, loss_axis, step_axis
-from learned_opt.reports.lines import Line, LineStyle, draw_line, label_lines, line_styles
+from learned_opt.reports.lines import Line, LineStyle, draw_lines, label_lines, line_styles
 from learned_opt.reports.style import FAINT, SMALL, house_style, to_svg
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def loss_curves(
 ) -> str:
     """Draws loss against inner step, an optimizer a line.
 
-    A line is the mean over problems and its band holds their middle half (25 to 75 %). As soon as one
+    A line is the mean over problems and its band holds their middle half (25 to 75 %); where lines are
+    highlighted, these alone have bands. As soon as one
     problem's loss is not finite the mean does not exist: the line ends there, and the label says how
     many problems diverged. The axis is logarithmic unless losses are negative. Names stand where the
     lines end, or in a legend in the order in which they end, from top to bottom. A line has at most
@@ -67,8 +68,7 @@ def loss_curves(
         figure, axes = labelled_axes(title, "inner step", "loss", label_below=step_marker is not None)
         step_axis(axes, 0, max(np.shape(losses)[1] for losses in curves.values()) - 1)
         loss_axis(axes, *_loss_range(lines))
-        for line in lines:
-            draw_line(axes, line)
+        draw_lines(axes, lines)
         if step_marker is not None:
             _mark_step(axes, step_marker)
         label_lines(figure, axes, lines)

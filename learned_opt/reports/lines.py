@@ -93,12 +93,19 @@ def line_styles(names: Sequence[str], highlight: Sequence[str]) -> dict[str, Lin
     return styles
 
 
-def draw_line(axes: "Axes", line: Line) -> None:
+def draw_lines(axes: "Axes", lines: Sequence[Line]) -> None:
+    """Draws lines, and bands: those of highlighted lines alone if there are any; many hide each other."""
+    any_strong = any(line.style.strong for line in lines)
+    for line in lines:
+        _draw_line(axes, line, band=line.style.strong or not any_strong)
+
+
+def _draw_line(axes: "Axes", line: Line, band: bool) -> None:
     """Draws a line and its band; on a logarithmic axis without what is not positive."""
     positive = axes.get_yscale() == "log"
     y, low = (np.where(v > 0, v, np.nan) if positive else v for v in (line.y, line.low))
     color, _, strong = line.style
-    if line.high.size and (line.high > line.low).any():
+    if band and line.high.size and (line.high > line.low).any():
         axes.fill_between(
             line.x,
             np.nan_to_num(low, nan=axes.get_ylim()[0]),

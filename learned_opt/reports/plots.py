@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from learned_opt.reports.axes import labelled_axes, loss_axis, number_axis, plain_ticks
-from learned_opt.reports.lines import Line, LineStyle, draw_line, label_lines, line_styles
+from learned_opt.reports.lines import Line, LineStyle, draw_lines, label_lines, line_styles
 from learned_opt.reports.style import FAINT, house_style, to_svg
 
 MARKERS = "osD^vP*Xph<>"
@@ -65,8 +65,7 @@ def line_plot(
         loss_axis(axes, low, high) if y_log else axes.set_ylim(low, high)
         for mark in marks:
             axes.axvline(mark, color=FAINT, lw=0.8, dashes=(1, 2), zorder=1)
-        for line in drawn:
-            draw_line(axes, line)
+        draw_lines(axes, drawn)
         label_lines(figure, axes, drawn)
         return to_svg(figure, title)
 

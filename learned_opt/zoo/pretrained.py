@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-from typing import Any
 
 import optax
 
 from learned_opt.core.kinds import KINDS
-from learned_opt.core.types import LearnedOptimizer
+from learned_opt.core.types import Array, LearnedOptimizer
 from learned_opt.zoo.card import Card
 from learned_opt.zoo.store import Stored, folder, load
 
@@ -17,8 +16,8 @@ DEFAULT = "general"
 def pretrained(
     name: str = DEFAULT,
     *,
-    num_steps: Any = None,
-    learning_rate: Any = 1.0,
+    num_steps: int | Array | None = None,
+    learning_rate: optax.ScalarOrSchedule = 1.0,
     weight_decay: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""A shipped optimizer, used where `optax.adam(1e-3)` stood.

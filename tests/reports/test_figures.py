@@ -130,6 +130,12 @@ def test_highlights_are_thicker():
     assert max(widths) == 2.0
 
 
+def test_only_highlights_have_bands_where_there_are_any():
+    curves = {name: decay(end) for name, end in (("a", 0.1), ("b", 0.01), ("c", 0.001))}
+    assert loss_curves(curves, title="t").count("fill-opacity") == 3
+    assert loss_curves(curves, title="t", highlight=["b"]).count("fill-opacity") == 1
+
+
 def test_long_curves_are_thinned_and_windows_smooth():
     rng = np.random.default_rng(0)
     noisy = np.exp(rng.normal(size=(2, 5001)))

@@ -79,7 +79,7 @@ def _overview(found: Outcomes, trials: Sequence[Trial]) -> Section:
         )
         captions.append("Medians over seeds, a row a task. At the left end: never as low within the run.")
     figures.append(curve_panels(panels, title="Losses", x_label="inner step", highlight=strong))
-    captions.append("Medians over seeds, with bands from the least to the greatest; some tasks of each kind.")
+    captions.append("Medians over seeds, bands from the least to the greatest; some tasks of each kind.")
     return Section(
         "Overview",
         prose=f"{MEASURES}\n\n{_coverage(found, trials)}",

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from learned_opt.meta.diagnosis.checks import (
 )
 from learned_opt.meta.diagnosis.diagnostics import leaf_names, watched_trajectories
 from learned_opt.meta.diagnosis.trajectory_checks import check_floor, check_trajectories
+from learned_opt.meta.fields import Fields
 from learned_opt.meta.job import open_run
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.starts import first_state
@@ -51,7 +52,7 @@ def doctor(
     num_trajectories: int = 8,
     max_steps: int = 1000,
     memory: int | None = None,
-    **settings: Any,
+    **settings: Unpack[Fields],
 ) -> Diagnosis:
     """Looks for what keeps meta-training from learning, in about the time of a dozen meta-steps.
 
@@ -90,7 +91,8 @@ def doctor(
     """
     check_at_least(2, num_seeds=num_seeds)
     check_at_least(1, num_truncations=num_truncations, num_trajectories=num_trajectories, max_steps=max_steps)
-    checked, task = Settings.of(kind_of(lopt), settings), task._replace(data=off_explicit_mesh(task.data))
+    checked = Settings.of(kind_of(lopt), dict(settings))
+    task = task._replace(data=off_explicit_mesh(task.data))
     estimator = checked.estimator
     key = jax.random.fold_in(jax.random.key(checked.seed), STREAM)
     theta_key, gradient_key, trajectory_key = jax.random.split(key, 3)
