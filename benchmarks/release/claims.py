@@ -64,8 +64,8 @@ OPTIMIZERS = {
         research=True,
         measured=_CONTROLLER_MEASURED,
         known_failures=(
-            "Its seven gains were found by research code: the best of 86 settings on 26 small families, for "
-            "runs of 113 to 1,280 steps, and no run of a recipe is shipped yet; "
+            "Its seven gains were found by research code: the best of some 90 settings on 26 small "
+            "families, for runs of 113 to 1,280 steps, and no run of a recipe is shipped yet; "
             "docs/research/default_optimizer.md says how. Digits, MNIST, Fashion-MNIST and quadratics are "
             "among these families.",
             _UNMEASURED,
