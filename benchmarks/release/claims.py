@@ -73,6 +73,9 @@ OPTIMIZERS = {
             "of the former and 78 to 94 % of the latter against Adam with the best of 13 rates. Smooth fits "
             "and ill-conditioned least squares are lost, by up to 20 times in the loss.",
             "In runs of 100 steps it wins and loses equally often.",
+            "With all matrices orthogonalised, an update of four of 512x512 takes 54 times optax.adam's on a "
+            "CPU, nine tenths of it for fifteen matrix products. There it is done to matrices with at most "
+            "128 rows or columns only; what larger ones lose by that was not measured.",
         ),
     ),
     "general-lite": Claims(
