@@ -61,7 +61,7 @@ def test_the_picture_has_the_tasks_that_there_are(cells: list[Cell]):
 
 def test_without_cells_the_figures_are_those_of_the_log():
     rows = headline.rows([])
-    assert [row[0] for row in rows] == list(headline.RULES.values())
+    assert len(rows) == len(headline.RULES)
     text = headline.LOG.read_text()
     for _, speed, won, _, not_finite, cost in rows:
         assert f"| {speed} | {won} |" in text
