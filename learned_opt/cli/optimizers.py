@@ -92,10 +92,17 @@ def _origin(stored: zoo.Stored, options: Any) -> str:
     """What an optimizer was trained on and for how long, beside what it was measured on."""
     config = stored.config
     on = "a task that the file does not name" if config.task is None else brief(config.task)
-    steps = "a number of steps that the file does not name"
-    if config.settings is not None:
-        steps = f"{settings_of(config).estimator.horizon} steps"
+    horizon = _horizon(config)
+    steps = "a number of steps that the file does not name" if horizon is None else f"{horizon} steps"
     return f"Trained on {on}, for {steps}; measured on {brief(options.task)}, at step {options.num_steps}."
+
+
+def _horizon(config: zoo.Config) -> int | None:
+    """The steps that an optimizer was trained for, where it says so."""
+    settings = config.settings or {}
+    if "horizon" in settings:  # all that a user's own file may say
+        return settings["horizon"]
+    return settings_of(config).estimator.horizon if settings else None
 
 
 def measure(
@@ -110,8 +117,8 @@ def measure(
     task = _task(what, stored, chosen(rest, "--task"))
     options_class = with_configs(Options, task=task)
     defaults = DEFAULTS.get(task.name, Options())
-    if stored.config.settings is not None:
-        horizon = settings_of(stored.config).estimator.horizon
+    horizon = _horizon(stored.config)
+    if horizon is not None:
         defaults = dataclasses.replace(defaults, num_steps=horizon)
     options: Any = parse(
         options_class,

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,10 +155,24 @@ def _value(value: Any) -> str:
         return repr(value)
     if len(value) > MANY and not isinstance(value[0], dict):
         return brief(value)
-    items = ", ".join(map(_value, value))
+    items = ", ".join(map(_beside(value[0]), value) if value else ())
     if isinstance(value, tuple):
         return f"({items},)" if len(value) == 1 else f"({items})"
     return f"[{items}]"
+
+
+def _beside(first: Any) -> Callable[[Any], str]:
+    """How a value is shown in a row that begins with another: one like it by what is not the same."""
+
+    def shown(value: Any) -> str:
+        alike = isinstance(value, dict) and isinstance(first, dict) and value.get("name") == first.get("name")
+        if value is first or not alike:
+            return _value(value)
+        changed = {k: v for k, v in value.items() if k not in first or first[k] != v}
+        changed |= {k: None for k in first if k not in value}
+        return "the same with " + ", ".join(f"{k}={_value(v)}" for k, v in changed.items())
+
+    return shown
 
 
 def brief(values: Sequence[Any]) -> str:
@@ -193,9 +207,19 @@ def _wrapped(text: str, prefix: str) -> str:
 
 def _result(row: dict[str, Any]) -> str:
     """What was measured, the numbers below it, and below them the command."""
-    named = {name: value for name, value in row.items() if value is not None}
-    first, last = named.pop("what", ""), named.pop("command", "")
-    numbers = ", ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in named.items())
+    cells = {name.replace("_", " "): _cell(value) for name, value in row.items() if value is not None}
+    first, last = cells.pop("what", ""), cells.pop("command", "")
+    if "problems" in cells:
+        first += f" ({cells.pop('problems')} problems)"
+    if {"ours", "standard error"} <= cells.keys():
+        del cells["standard error"]
+        cells["ours"] += f" ± {row['standard_error']:.2g}"
+    if {"best baseline", "baseline"} <= cells.keys():
+        name, loss = cells.pop("best baseline"), cells.pop("baseline")
+        cells = {"ours": cells.pop("ours", ""), name: loss, **cells}
+    if cells.get("diverged") == "0":
+        del cells["diverged"]
+    numbers = ", ".join(f"{name} {cell}" for name, cell in cells.items() if cell)
     return "\n".join(
         _wrapped(text, prefix) for text, prefix in ((first, "  "), (numbers, "    "), (last, "    ")) if text
     )

@@ -63,7 +63,8 @@ def save(
         theta: its meta-parameters.
         task: what it was trained on, to be known with it.
         validation_task: what theta was selected on, where that is something else.
-        settings: of the training, as JSON.
+        settings: of the training, as JSON, such as `{"horizon": 100}`, the step that `learned-opt evaluate`
+            then compares at.
         overwrite: whether an existing file may be replaced.
 
     Raises:

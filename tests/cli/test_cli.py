@@ -302,6 +302,10 @@ def test_a_file_without_a_task_is_measured_on_the_one_that_is_named(capsys, run,
     assert "Trained on a task that the file does not name, for a number of steps that" in out
     assert "measured on quadratic(dim=3), at step 5." in out
     assert progress.startswith("comparing with swept baselines 0/6 (0%)  running mine\n")
+    told = {"task": tasks.quadratic(dim=2), "settings": {"horizon": 7}}
+    zoo.save(path, stored.model, stored.theta, overwrite=True, **told)
+    cli.main(["evaluate", str(path), "--num-problems", "2"])
+    assert "Loss at step 7, 2 fresh problems of quadratic(dim=2)" in capsys.readouterr().out
 
 
 def test_an_unfinished_run_is_called_so_whichever_way_it_is_named(capsys, run, tmp_path):

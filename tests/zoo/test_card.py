@@ -104,6 +104,23 @@ def test_rendered_card_reads_well():
     assert "  - Stalls after 5000 steps." in lines
 
 
+def test_results_and_mixtures_are_told_briefly():
+    numbers = {"ours": 0.1, "standard_error": 0.0123, "best_baseline": "adam", "baseline": 0.2, "diverged": 0}
+    row = {"what": "step 100", **numbers, "problems": 8, "command": "learned-opt evaluate lstm-test"}
+    text = str(dataclasses.replace(Card.from_json(FIELDS), results=[row]))
+    lines = [
+        "  step 100 (8 problems)",
+        "    ours 0.1 ± 0.012, adam 0.2",
+        "    learned-opt evaluate lstm-test",
+    ]
+    assert "\n".join(lines) in text
+    three = tasks.mixture((tasks.quadratic(dim=2), tasks.quadratic(dim=3), tasks.rosenbrock()))
+    config = tasks.registry.to_json(three.config)
+    text = str(Card.from_json(FIELDS | {"config": CONFIG | {"task": config}}))
+    text = " ".join(text.split())
+    assert "), the same with dim=3, rosenbrock(" in text
+
+
 def test_card_without_results():
     bare = dataclasses.replace(Card.from_json(FIELDS), results=[], known_failures=[])
     assert "results" not in str(bare)
