@@ -20,7 +20,7 @@ from learned_opt.meta.settings import settings_of
 from learned_opt.training.estimators.settings import check_positive
 
 COLUMNS = {
-    "functions": reports.Column("functions"),
+    "functions": reports.Column("family"),
     "mse": reports.Column("mean squared error", digits=3),
     "spread": reports.Column("spread over seeds", digits=2),
     "bayes_mse": reports.Column("Bayes-optimal", digits=3),

@@ -150,10 +150,11 @@ def _narrow(cells: "Cells", width: int) -> list[tuple[str, bool]]:
     whole = sum(max(len(label), most) + GAP for (label, _), most in zip(cells.head, contents, strict=True))
     if whole - GAP <= width:
         return cells.head
-    return [
-        (textwrap.fill(label, max(most, *map(len, label.split()), 1), break_long_words=False), numeric)
-        for (label, numeric), most in zip(cells.head, contents, strict=True)
-    ]
+    head = []
+    for (label, numeric), most in zip(cells.head, contents, strict=True):
+        least = max(most, *map(len, re.findall(r"[^\s-]*-?", label)))  # a line breaks behind a hyphen too
+        head.append((textwrap.fill(label, least, break_long_words=False), numeric))
+    return head
 
 
 class Cells(NamedTuple):

@@ -107,6 +107,14 @@ def test_a_narrow_terminal_breaks_headings_and_no_number(width: int, monkeypatch
     assert sorted(head.replace("─", "").split()) == sorted(["optimizer", *names.split()])
 
 
+def test_headings_break_at_hyphens_too(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    print_table([{"optimizer": "adam", "Bayes-optimal": 0.25}])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[:2]] == ["Bayes-", "optimal"]
+    assert max(map(len, lines)) <= 20
+
+
 def test_a_table_that_fits_keeps_its_headings_in_one_line(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     print_table([{"optimizer": "adam", "a loss of eleven": 0.1, "another": 0.2}])
