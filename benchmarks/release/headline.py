@@ -79,9 +79,8 @@ def explanation(cells: Sequence[Cell]) -> str:
     if not found:
         return (
             "On 23 held-out families of small problems, three problems each, 453 steps. Only training losses "
-            "were measured, and `general` with evolved gains: those that it has now, chosen for longer runs, "
-            "are not in these figures. Time: four matrices of 512x512 on one thread of a CPU, with all of "
-            "them orthogonalised in `general`, which now does so on a CPU only up to 128 rows or columns. "
+            "were measured. Time: four matrices of 512x512 on one thread of a CPU, with all of them "
+            "orthogonalised in `general`, which now does so on a CPU only up to 128 rows or columns. "
             "All figures are those of [the log](docs/research/default_optimizer.md)."
         )
     kinds = {task.partition("-")[0] for task, _ in found}
@@ -163,6 +162,5 @@ def _logged(text: str) -> list[Row]:
         name = rule.replace(KNOWN, ", T known").replace("prodigy", "Prodigy")
         (line,) = re.findall(rf"^\| (?:\*\*)?{re.escape(name)}(?:\*\*)? \| (.*) \|$", held_out, re.MULTILINE)
         speed, won, _, _, _, not_finite = line.split(" | ")
-        label = label.replace("`general`", "`general`, with earlier gains")
         made.append((label, speed, won, "", not_finite, by_rule.get(rule.removesuffix(KNOWN), "")))
     return made
