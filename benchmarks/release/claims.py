@@ -69,11 +69,12 @@ OPTIMIZERS = {
             "docs/research/default_optimizer.md says how. Digits, MNIST, Fashion-MNIST and quadratics are "
             "among these families.",
             _UNMEASURED,
-            "Of 23 held-out families it won 74 % against Adam with the best of 13 rates, without num_steps and "
-            "with it, and 43 and 48 % against Adam with a tuned cosine. It lost networks of sine units, by 355 "
-            "times in the loss, hard quadratics by 1.9, ridge regression by 1.45 and a fit of sines by 1.2.",
-            "Problems that can be solved exactly are won less often than noisy ones: 38 % of the former and 78 "
-            "to 94 % of the latter on the families that its gains were chosen on.",
+            "Of 23 held-out families it won 74 % against Adam with the best of 13 rates, without num_steps "
+            "and with it, and 43 and 48 % against Adam with a tuned cosine. It lost networks of sine units, "
+            "by 355 times in the loss, hard quadratics by 1.9, ridge regression by 1.45 and a fit of sines "
+            "by 1.2.",
+            "Problems that can be solved exactly are won less often than noisy ones: 38 % of the former and "
+            "78 to 94 % of the latter on the families that its gains were chosen on.",
             "In runs of 100 steps it wins and loses equally often.",
             "With all matrices orthogonalised, an update of four of 512x512 takes 54 times optax.adam's on a "
             "CPU, nine tenths of it for fifteen matrix products. There it is done to matrices with at most "
