@@ -10,7 +10,7 @@ from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
 from learned_opt.tasks.classification import ACTIVATIONS
 from learned_opt.tasks.registry import registry
-from learned_opt.tasks.regression import Regression
+from learned_opt.tasks.regression import Regression, batches
 
 NUM_SINES = 4
 
@@ -75,15 +75,8 @@ def function_fit(
         del problem
         return network.init(key, jnp.zeros((1, dim)))
 
-    def batch(key: Key, problem: Regression, data: tuple[()]) -> Regression:
-        del data
-        if batch_size is None:
-            return problem
-        chosen = jax.random.randint(key, (batch_size,), 0, num_samples)
-        return Regression(problem.inputs[chosen], problem.targets[chosen])
-
     def loss(params: Params, problem: Regression, batch: Regression) -> Array:
         del problem
         return jnp.mean(jnp.square(network.apply(params, batch.inputs)[:, 0] - batch.targets))
 
-    return Task(sample, init, batch, loss)
+    return Task(sample, init, batches(batch_size), loss)

@@ -1,6 +1,7 @@
 """Linear and logistic regression on random data."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,13 +89,6 @@ def regression(
         del problem
         return {"b": jnp.zeros(()), "w": 0.01 * jax.random.normal(key, (dim,))}
 
-    def batch(key: Key, problem: Regression, data: tuple[()]) -> Regression:
-        del data
-        if batch_size is None:
-            return problem
-        chosen = jax.random.randint(key, (batch_size,), 0, num_samples)
-        return Regression(problem.inputs[chosen], problem.targets[chosen])
-
     def loss(params: Params, problem: Regression, batch: Regression) -> Array:
         del problem
         outputs = batch.inputs @ params["w"] + params["b"]
@@ -102,4 +96,17 @@ def regression(
             return jnp.mean(jax.nn.softplus(outputs) - outputs * batch.targets)
         return 0.5 * jnp.mean(jnp.square(outputs - batch.targets))
 
-    return Task(sample, init, batch, loss)
+    return Task(sample, init, batches(batch_size), loss)
+
+
+def batches(batch_size: int | None) -> Callable[[Key, Regression, Any], Regression]:
+    """A task's `batch`: rows of a problem, drawn with replacement; `None` for all of them."""
+
+    def batch(key: Key, problem: Regression, data: Any) -> Regression:
+        del data
+        if batch_size is None:
+            return problem
+        chosen = jax.random.randint(key, (batch_size,), 0, len(problem.inputs))
+        return Regression(problem.inputs[chosen], problem.targets[chosen])
+
+    return batch

@@ -25,7 +25,7 @@ def read(tmp_path, data, name="d.csv", target=None, queries=None, **dialect):
     return read_problem(path, target, queries, Dialect(**dialect))
 
 
-def check(problem, *notes, first_line=2):
+def assert_reads(problem, *notes, first_line=2):
     np.testing.assert_array_equal(problem.inputs, X[:3])
     np.testing.assert_array_equal(problem.queries, X[3:])
     np.testing.assert_array_equal(problem.targets, [0, 1, 0])
@@ -40,7 +40,7 @@ def check(problem, *notes, first_line=2):
     [(",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")],
 )
 def test_delimiters(tmp_path, separator, name):
-    check(
+    assert_reads(
         read(
             tmp_path,
             PLAIN.replace(",", separator)
@@ -55,18 +55,18 @@ def test_delimiters(tmp_path, separator, name):
 @pytest.mark.parametrize("delimiter", [";", "tab", "\\t", "\t", ":"])
 def test_a_delimiter_can_be_given(tmp_path, delimiter):
     written = "\t" if "t" in delimiter else delimiter
-    check(read(tmp_path, PLAIN.replace(",", written), delimiter=delimiter))
+    assert_reads(read(tmp_path, PLAIN.replace(",", written), delimiter=delimiter))
     with pytest.raises(ValueError, match="delimiter='::': give one character, or tab"):
         Dialect(delimiter="::")
 
 
 def test_spreadsheets_name_the_delimiter_in_a_line_of_its_own(tmp_path):
-    check(read(tmp_path, "sep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n")), first_line=3)
+    assert_reads(read(tmp_path, "sep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n")), first_line=3)
 
 
 def test_decimal_commas_are_asked_for(tmp_path):
     text = "a;b;label\n1,5;20;no\n-3;4e-3;yes\n5;6,25;no\n7;,5;\n".replace("4e-3", "0,004")
-    check(read(tmp_path, text, decimal=","), "semicolons")
+    assert_reads(read(tmp_path, text, decimal=","), "semicolons")
     with pytest.raises(
         ValueError, match=r"line 2, column 'a': '1,5' is no number \(with --decimal , it is one\)"
     ):
@@ -80,14 +80,14 @@ INDEXED = "\n".join(f"{i},{line}" for i, line in enumerate(PLAIN.splitlines()[1:
 
 @pytest.mark.parametrize("header", [",a,b,label", "Unnamed: 0,a,b,label", "index,a,b,label", "a,b,label"])
 def test_the_index_that_pandas_writes_is_left_out_and_said(tmp_path, header):
-    check(read(tmp_path, f"{header}\n{INDEXED}"), "the first column", "left out as an index")
+    assert_reads(read(tmp_path, f"{header}\n{INDEXED}"), "the first column", "left out as an index")
     kept = read(tmp_path, f"{header}\n{INDEXED}", keep_index=True)
     np.testing.assert_array_equal(kept.inputs[:, 0], [0, 1, 2])
 
 
 def test_indices_of_several_levels_and_in_any_order(tmp_path):
     rows = "\n".join(f"x{i % 2},{9 - i},{line}" for i, line in enumerate(PLAIN.splitlines()[1:]))
-    check(read(tmp_path, f",,a,b,label\n{rows}\n"), "left out as an index")
+    assert_reads(read(tmp_path, f",,a,b,label\n{rows}\n"), "left out as an index")
 
 
 def test_a_named_column_that_counts_the_rows_is_used_and_said(tmp_path):
@@ -106,15 +106,17 @@ def test_an_index_of_the_queries_is_left_out_as_well(tmp_path):
 @pytest.mark.parametrize("headed", [True, False])
 def test_a_missing_header_is_noticed_and_no_sample_is_lost(tmp_path, headed):
     text = PLAIN if headed else PLAIN.partition("\n")[2]
-    check(read(tmp_path, text), "header in line 1" if headed else "no header", first_line=2 if headed else 1)
+    assert_reads(
+        read(tmp_path, text), "header in line 1" if headed else "no header", first_line=2 if headed else 1
+    )
     indexed = INDEXED if not headed else f",a,b,label\n{INDEXED}"
-    check(read(tmp_path, indexed), "left out as an index", first_line=2 if headed else 1)
+    assert_reads(read(tmp_path, indexed), "left out as an index", first_line=2 if headed else 1)
     assert read(tmp_path, text, header="yes").inputs.shape == (3 if headed else 2, 2)
 
 
 @pytest.mark.parametrize("names", ["0,1,2", "0,1,label", ",0,1,label", ",0,1,2"])
 def test_the_numbers_by_which_pandas_calls_columns_are_a_header(tmp_path, names):
-    check(
+    assert_reads(
         read(tmp_path, f"{names}\n{INDEXED if names[0] == ',' else PLAIN.partition(chr(10))[2]}"), "header in"
     )
 
@@ -126,8 +128,8 @@ def test_what_may_be_a_header_or_a_sample_is_asked_for(tmp_path, first):
         ValueError, match=r"line 1: .* may name the columns or be the first row; .*--header yes"
     ):
         read(tmp_path, text)
-    check(read(tmp_path, text, header="yes"), "header in line 1")
-    check(
+    assert_reads(read(tmp_path, text, header="yes"), "header in line 1")
+    assert_reads(
         read(tmp_path, text, target=first.split(",")[-1]) if "label" in first else read(tmp_path, PLAIN),
         "header in line 1",
     )
@@ -136,7 +138,7 @@ def test_what_may_be_a_header_or_a_sample_is_asked_for(tmp_path, first):
 def test_comments_are_left_out_and_lines_still_counted(tmp_path):
     text = "# made by hand, today\n#\n" + PLAIN.replace("5,6.25", "# so it's \"quoted\n5,6.25")
     problem = read(tmp_path, text)
-    check(problem, "3 lines of comments left out", "header in line 3", first_line=5)
+    assert_reads(problem, "3 lines of comments left out", "header in line 3", first_line=5)
     quoted = read(tmp_path, PLAIN.replace("a,b", '"a\n# b",b'))
     assert "'a\\n# b'" in quoted.notes[-1] or "a\n# b" in quoted.notes[-1]
 
@@ -175,14 +177,14 @@ def test_encodings(tmp_path, encoding, said):
 )
 @pytest.mark.parametrize("suffix", [".csv.gz", ".csv", ".data"])
 def test_compressed_tables(tmp_path, compress, name, suffix):
-    check(read(tmp_path, compress(PLAIN.encode()), name=f"d{suffix}"), name)
+    assert_reads(read(tmp_path, compress(PLAIN.encode()), name=f"d{suffix}"), name)
     with pytest.raises(ValueError, match=rf"its {name} compression is damaged or cut short"):
         read(tmp_path, compress(PLAIN.encode())[:-9])
 
 
 @pytest.mark.parametrize("missing", ["", "NaN", "nan", "NA", "<NA>", "None", "null"])
 def test_missing_targets_as_pandas_writes_them_are_queries(tmp_path, missing):
-    check(read(tmp_path, PLAIN.replace(".5,\n", f".5,{missing}\n")))
+    assert_reads(read(tmp_path, PLAIN.replace(".5,\n", f".5,{missing}\n")))
 
 
 def test_booleans_line_ends_blank_lines_and_quotes(tmp_path):
@@ -195,8 +197,8 @@ def test_booleans_line_ends_blank_lines_and_quotes(tmp_path):
 
 
 def test_a_delimiter_at_the_end_of_each_line(tmp_path):
-    check(read(tmp_path, PLAIN.replace("\n", ",\n").replace("label,", "label")))
-    check(read(tmp_path, PLAIN.replace("\n", ",\n")), first_line=2)
+    assert_reads(read(tmp_path, PLAIN.replace("\n", ",\n").replace("label,", "label")))
+    assert_reads(read(tmp_path, PLAIN.replace("\n", ",\n")), first_line=2)
 
 
 LONG = "x" * 200_000

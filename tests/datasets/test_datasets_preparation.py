@@ -262,7 +262,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, *args):
-        pass
+        """Requests are not written to standard error."""
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ class Outcome:
         """Of the last losses, the mean over seeds."""
         return float(measures.log_ratios(control.last, self.last, self.train[:, 0]).mean())
 
-    def test_log_ratio(self, control: "Outcome") -> float | None:
+    def held_out_log_ratio(self, control: "Outcome") -> float | None:
         if self.test is None or control.test is None:
             return None
         first = np.asarray(self.cell.result["test"], np.float64)[:, 0]
@@ -106,7 +106,7 @@ def summary_rows(found: Outcomes) -> list[Row]:
                 f"{name}_ratio": float(np.exp(np.median(ratios))),
             }
         pairs = _pairs(found, rule, ADAM)
-        tests = [ratio for own, other in pairs if (ratio := own.test_log_ratio(other)) is not None]
+        tests = [ratio for own, other in pairs if (ratio := own.held_out_log_ratio(other)) is not None]
         row |= {
             "tasks": len(pairs),
             "test_won": float(np.mean(np.array(tests) < 0)) if tests else None,
