@@ -56,7 +56,7 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV), which takes about a minute ...'
-	@$(PIP_INSTALL) --editable '.[plots]'
+	@$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
@@ -66,5 +66,5 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	@echo 'Installing into $(VENV), which takes about a minute ...'
-	@$(PIP_INSTALL) --editable '.[docs]'
+	@$(PIP_INSTALL) --editable '.[all,docs]'
 	@touch $@

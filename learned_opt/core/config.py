@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any, TypeVar
 
-import pydantic
-
 from learned_opt.core.errors import unknown_name
 
 T = TypeVar("T")
@@ -39,6 +37,8 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
     for name in data:
         if name not in known:
             raise unknown_name(f"field of {what}", name, known)
+    import pydantic  # an eighth of the time that importing this package takes, and of no use to most
+
     try:
         return pydantic.TypeAdapter(config_class).validate_python(data)
     except pydantic.ValidationError as e:

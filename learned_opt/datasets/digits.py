@@ -6,6 +6,7 @@ C. Kaynak, UCI Machine Learning Repository, 1998): 1,797 images, intensities 0 t
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
 from learned_opt.datasets.image_data import ImageData
 
 _NUM_CLASSES = 10
@@ -19,7 +20,8 @@ def load_digits() -> dict[str, ImageData]:
     The images are in an order drawn with a fixed seed, the first 36 of each class are the test split.
     Intensities are scaled from 0..16 to 0..255 (half up), so that image data sets share one range.
     """
-    from sklearn import datasets
+    with needed_for("the digits", "data"):
+        from sklearn import datasets
 
     intensities, targets = datasets.load_digits(return_X_y=True)
     images = (intensities.astype(np.int32) * 255 + 8) // 16

@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
-from tensorflow_datasets.core.utils import tqdm_utils
-from tensorflow_datasets.image_classification import mnist
-from tensorflow_datasets.proto import tf_example_pb2
 
+from learned_opt.core.extras import needed_for
 from learned_opt.datasets.errors import DataSourceError
 from learned_opt.datasets.idx import read_idx
 from learned_opt.datasets.image_data import ImageData
 from learned_opt.datasets.source_files import SourceFile
+
+with needed_for("MNIST and Fashion-MNIST", "data"):
+    import tensorflow_datasets as tfds
+    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
+    from tensorflow_datasets.core.utils import tqdm_utils
+    from tensorflow_datasets.image_classification import mnist
+    from tensorflow_datasets.proto import tf_example_pb2
 
 # protobuf makes its classes at import.
 _Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]

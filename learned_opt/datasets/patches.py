@@ -7,6 +7,8 @@ import functools
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
+
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _LEAST_CONTRAST = 4.0  # grey levels; a flatter patch is mostly quantisation noise
 
@@ -33,7 +35,8 @@ def load_patches(side: int) -> np.ndarray:
     """
     if not 2 <= side <= 64:
         raise ValueError(f"side={side!r}: it must be between 2 and 64")
-    from sklearn import datasets
+    with needed_for("the patches of photographs", "data"):
+        from sklearn import datasets
 
     patches = []
     for image in datasets.load_sample_images().images:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learned_opt.core.errors import unknown_name
+from learned_opt.core.extras import needed_for
 from learned_opt.core.paths import user_path
 from learned_opt.datasets import source_files
 from learned_opt.datasets.errors import DataSourceError
@@ -108,7 +109,8 @@ def prepare(
     """
     check_name(name)
     if name == _EMBEDDED:
-        from sklearn import datasets
+        with needed_for("the digits", "data"):
+            from sklearn import datasets
 
         return Path(datasets.__file__).parent / "data"
     from learned_opt.datasets import mnist_builders
@@ -162,8 +164,9 @@ def _source_error(reason: str, name: str, root: Path) -> DataSourceError:
 
 
 def _progress_bar(shown: bool | None) -> "Progress":
-    from rich import progress
-    from rich.console import Console
+    with needed_for("a progress bar", "data"):
+        from rich import progress
+        from rich.console import Console
 
     console = Console(stderr=True)
     columns = (

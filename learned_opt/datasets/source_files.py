@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from learned_opt.core.extras import needed_for
 from learned_opt.datasets.errors import DataSourceError
 
 _TIMEOUT_SECONDS = 10
@@ -57,7 +58,8 @@ def _problem(file: SourceFile, directory: Path) -> str | None:
 
 
 def _fetch(file: SourceFile, directory: Path, on_bytes: Callable[[int], None]) -> None:
-    import requests
+    with needed_for("a download", "data"):
+        import requests
 
     digest = hashlib.sha256()
     try:

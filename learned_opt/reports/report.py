@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
 from learned_opt.core.paths import user_path
 from learned_opt.reports.tables import EDGE_WARNING, Column, Rows, table_cells
 from learned_opt.runs.files import write_atomically
@@ -80,8 +81,9 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
         >>> read_report("report.html")["sections"][0]["rows"][1]
         {'optimizer': 'sgd', 'loss': 0.2}
     """
-    import jinja2
-    from markupsafe import Markup
+    with needed_for("a report", "train"):
+        import jinja2
+        from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from learned_opt.core.extras import needed_for
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -69,10 +71,8 @@ def require_plots() -> None:
     Example:
         >>> require_plots()
     """
-    try:
+    with needed_for("a figure", "plots"):
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ImportError("figures are drawn with matplotlib: pip install 'learned-opt[plots]'") from error
 
 
 def new_figure(height: float) -> "Figure":

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -85,8 +87,9 @@ def print_table(rows: Rows, columns: Mapping[str, Column] | None = None, *, titl
         optimizer    loss
         ...
     """
-    from rich.console import Console
-    from rich.measure import Measurement
+    with needed_for("a printed table", "train"):
+        from rich.console import Console
+        from rich.measure import Measurement
 
     console = Console()
     table = terminal_table(rows, columns, title=title, width=console.width)
@@ -121,9 +124,10 @@ def terminal_table(
         >>> [list(column.cells)[0].plain for column in table.columns]
         ['adam', '0.1000']
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    with needed_for("a printed table", "train"):
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
 
     cells = table_cells(rows, columns)
     table = Table(

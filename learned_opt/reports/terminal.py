@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
 from learned_opt.reports.meta_figures import column
 
 # What is drawn beside what, as far as a run has it: losses on held-out problems, then what training sees.
@@ -56,12 +57,8 @@ def terminal_curves(
 
 def _panel(points: dict[str, np.ndarray], width: int, height: int, color: bool) -> str:
     """Lines through points, f64[2, n] by label."""
-    try:
+    with needed_for("a curve in the terminal", "plots"):
         from uniplot import plot_to_string
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "curves in the terminal are drawn with uniplot: pip install 'learned-opt[plots]'"
-        ) from error
     return plot_to_string(
         xs=[x for x, _ in points.values()],
         ys=[y for _, y in points.values()],

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from learned_opt.core.extras import needed_for
 from learned_opt.core.paths import user_path
 from learned_opt.runs.files import disk_full, is_disk_full, seal, sync, unseal
 from learned_opt.runs.leaves import CheckpointError, Leaf, empty_array, from_leaves, to_leaf
@@ -251,7 +252,8 @@ def _free_name(path: Path) -> Path:
 @contextlib.contextmanager
 def _checkpointer() -> Iterator[tuple[Any, Any]]:
     """The orbax module and its checkpointer, its log silent; what goes wrong in it is raised as well."""
-    import orbax.checkpoint as ocp
+    with needed_for("a checkpoint", "train"):
+        import orbax.checkpoint as ocp
 
     # Each process of several reads and writes by itself, and waits for no other.
     process = jax.process_index()

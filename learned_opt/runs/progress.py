@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from learned_opt.core.extras import needed_for
+
 Show = Callable[[int, str, bool], None]  # show(done, status, last)
 
 
@@ -123,9 +125,10 @@ def _lines(total: int, title: str, stream: TextIO, interval: float) -> Show:
 
 
 def _bar(total: int, title: str, stream: TextIO, stack: contextlib.ExitStack) -> Show:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as RichProgress
+    with needed_for("a progress bar", "train"):
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as RichProgress
 
     console = Console(file=stream)
     bar = RichProgress(
