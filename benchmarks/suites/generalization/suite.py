@@ -8,6 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
@@ -148,6 +149,7 @@ def _measured(trial: Trial, family: Family, seeds: int) -> Curves:
 
 @functools.lru_cache(maxsize=1)
 def _task(trial: Trial) -> Task:
+    jax.clear_caches()  # the programs of hundreds of tasks and rules are more than a process may map
     return trial.make()
 
 
