@@ -1,7 +1,10 @@
 """Dataclasses of settings from what a file or a command line says."""
 
 import dataclasses
+import functools
 from typing import Any, TypeVar
+
+import pydantic
 
 from learned_opt.core.errors import unknown_name
 
@@ -37,10 +40,8 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
     for name in data:
         if name not in known:
             raise unknown_name(f"field of {what}", name, known)
-    import pydantic  # an eighth of the time that importing this package takes, and of no use to most
-
     try:
-        return pydantic.TypeAdapter(config_class).validate_python(data)
+        return _adapter(config_class).validate_python(data)
     except pydantic.ValidationError as e:
         # What a dataclass says of its fields together is said as it is.
         own = [str(error["ctx"]["error"]) for error in e.errors() if not error["loc"] and "ctx" in error]
@@ -50,3 +51,9 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
             f"{'.'.join(map(str, error['loc']))}={error['input']!r}: {error['msg']}" for error in e.errors()
         )
         raise ValueError(f"{what} does not fit: {wrong}") from e
+
+
+@functools.cache
+def _adapter(config_class: type) -> pydantic.TypeAdapter[Any]:
+    """Made once for a class: it takes milliseconds, and the recipes need it dozens of times at import."""
+    return pydantic.TypeAdapter(config_class)
