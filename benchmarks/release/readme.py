@@ -50,8 +50,6 @@ def optimizers() -> str:
 def defaults() -> str:
     """The default optimizers beside tuned Adam as Markdown, with what the figures are of; and the picture."""
     table = f"{_table(headline.HEAD, headline.rows(_cells()))}\n\n{headline.explanation(_cells())}"
-    if picture() is None:
-        return table
     alt = "Training losses of general, tuned Adam and untuned Prodigy on four tasks"
     return f"![{alt}]({PICTURE.relative_to(README.parent)})\n\n{headline.CAPTION}\n\n{table}"
 
@@ -61,8 +59,8 @@ def generalization() -> str:
     return headline.sections(_cells())
 
 
-def picture() -> str | None:
-    """What `PICTURE` has to hold; `None` while there are no cells of its tasks."""
+def picture() -> str:
+    """What `PICTURE` has to hold."""
     return headline.picture(_cells())
 
 
@@ -157,11 +155,8 @@ def with_tables(page: Path) -> str:
 
 
 def write() -> None:
-    """Writes the picture, where there are cells to draw it from, and the tables."""
-    drawn = picture()
-    if drawn is not None:
-        PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(drawn)
+    """Writes the picture and the tables."""
+    PICTURE.write_text(picture())
     for page in PAGES:
         page.write_text(with_tables(page))
 

@@ -1,4 +1,4 @@
-"""The table and the picture of the default optimizers, from cells made by hand, and from the log."""
+"""The table and the picture of the default optimizers, from cells made by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key
 from benchmarks.release import headline, readme
 
-TASKS = ("recurrent-waves", "embeddings-words")
+TASKS = ("dense-mnist", "embeddings-words")
 
 
 def _cell(task: str, rule: str, train: list[float], test: list[float] | None = None) -> Cell:
@@ -41,8 +41,8 @@ def cells() -> list[Cell]:
 def test_rows_by_hand(cells: list[Cell]):
     general, lite = headline.rows(cells)
     # Adam's last loss, 1, is reached at step 10 of 100.
-    assert general == ("`general`", "10.00", "100%", "0%", "0 of 2", "3.5")
-    assert lite == ("`general-lite`", "5.00", "50%", "", "1 of 2", "")
+    assert general == ("`general`", "10.00", "100 %", "0 %", "", "0 of 2", "3.5")
+    assert lite == ("`general-lite`", "5.00", "50 %", "", "", "1 of 2", "")
     text = headline.explanation(cells)
     assert text.startswith("On 2 tasks of 2 kinds")
     assert "512x512 on cpu" in text
@@ -51,27 +51,12 @@ def test_rows_by_hand(cells: list[Cell]):
 def test_the_picture_has_the_tasks_that_there_are(cells: list[Cell]):
     pytest.importorskip("matplotlib")
     svg = headline.picture(cells)
-    assert svg is not None
     assert svg.startswith("<svg")
     assert "xmlns" in svg
     assert svg == headline.picture(cells)
-    assert headline.picture([]) is None
     assert set(headline.PICTURED) <= {trial.name for trial in headline.generalization.TRIALS}
 
 
-def test_without_cells_the_figures_are_those_of_the_log():
-    rows = headline.rows([])
-    assert len(rows) == len(headline.RULES)
-    text = headline.LOG.read_text()
-    for _, speed, won, _, not_finite, cost in rows:
-        assert f"| {speed} | {won} |" in text
-        assert not_finite == "0"
-        assert cost in text
-    assert "held-out" in headline.explanation([])
-
-
-def test_the_picture_stands_where_there_are_cells_to_draw_it_from():
-    assert readme.PICTURE.exists() == (readme.picture() is not None)
-    assert (f"]({readme.PICTURE.relative_to(readme.README.parent)})" in readme.README.read_text()) == (
-        readme.PICTURE.exists()
-    )
+def test_the_picture_stands_in_the_readme():
+    assert readme.PICTURE.read_text() == readme.picture()
+    assert f"]({readme.PICTURE.relative_to(readme.README.parent)})" in readme.README.read_text()
