@@ -55,22 +55,38 @@ def test_groups_of_one_are_entries():
     np.testing.assert_allclose(block_soft_threshold(X, THRESHOLDS, 1), entries, atol=1e-6)
 
 
-def test_a_group_takes_the_mean_of_its_thresholds():
-    means = jnp.repeat(THRESHOLDS.reshape(-1, 3).mean(axis=1), 3)
-    expected = jnp.concatenate(
-        [block_soft_threshold(X[i : i + 3], float(means[i]), 3) for i in range(0, 12, 3)]
-    )
-    np.testing.assert_allclose(block_soft_threshold(X, THRESHOLDS, 3), expected, atol=1e-6)
+def test_thresholds_of_their_own_are_a_metric():
+    """What is kept satisfies the optimality condition, whatever the thresholds' spread; the rest is zero."""
+    x = 3 * jax.random.normal(jax.random.key(2), (200, 3))
+    t = jnp.exp(1.5 + 1.5 * jax.random.normal(jax.random.key(3), (200, 3)))
+    z = block_soft_threshold(x.ravel(), t.ravel(), 3).reshape(-1, 3)
+    norms = jnp.linalg.norm(z, axis=1, keepdims=True)
+    kept = norms[:, 0] > 0
+    assert 20 < kept.sum() < 180
+    np.testing.assert_allclose(((x - z) / t)[kept], (z / norms)[kept], atol=2e-5)
+    assert jnp.all(jnp.sum(jnp.square(x / t), axis=1)[~kept] <= 1)
+    same = block_soft_threshold(X, jnp.full(12, 0.4), 3)
+    np.testing.assert_allclose(same, block_soft_threshold(X, 0.4, 3), atol=1e-6)
+
+
+def test_the_derivative_in_a_metric_is_that_of_differences():
+    x, t = X[:6], THRESHOLDS[:6]
+    for of in (0, 1):
+        jacobian = jax.jacobian(lambda *a: block_soft_threshold(*a, 3), argnums=of)(x, t)
+        for i in range(6):
+            moved = [jnp.asarray(v).at[i].add(1e-2 * (k == of)) for k, v in enumerate((x, t))]
+            back = [jnp.asarray(v).at[i].add(-1e-2 * (k == of)) for k, v in enumerate((x, t))]
+            slope = (block_soft_threshold(*moved, 3) - block_soft_threshold(*back, 3)) / 2e-2
+            np.testing.assert_allclose(jacobian[:, i], slope, atol=2e-3)
 
 
 @every
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 def test_derivatives_are_finite_even_at_zero(name: str, threshold: float):
     for x in (jnp.zeros(6), X[:6], jnp.full(6, threshold)):
-        gradients = jax.grad(lambda x, t: jnp.sum(OPERATORS[name](x, t)), argnums=(0, 1))(
-            x, jnp.float32(threshold)
-        )
-        chex.assert_tree_all_finite(gradients)
+        for t in (jnp.float32(threshold), jnp.full(6, threshold)):
+            gradients = jax.grad(lambda x, t: jnp.sum(OPERATORS[name](x, t)), argnums=(0, 1))(x, t)
+            chex.assert_tree_all_finite(gradients)
 
 
 @every

@@ -52,6 +52,22 @@ def test_tied_an_optimum_is_where_it_stays(seed: int):
     np.testing.assert_allclose(walk(lopt.build(theta), x, 3)[-1], x, atol=1e-5)
 
 
+def test_tied_the_optimum_of_a_group_is_where_it_stays():
+    """Though the step sizes of its coordinates differ."""
+
+    def group_prox(x, step_size):
+        return block_soft_threshold(x, 0.1 * step_size, 3)
+
+    x = jnp.zeros(3)
+    for _ in range(3000):
+        x = group_prox(x - 0.5 * gradient(x), 0.5)
+    assert jnp.all(x != 0)
+    lopt = proximal_lstm(hidden_sizes=(4,), step_size=0.3)
+    keys = jax.random.split(jax.random.key(0), 2)
+    theta = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(keys[0], leaf.shape), lopt.init(keys[1]))
+    np.testing.assert_allclose(walk(lopt.build(theta), x, 3, prox=group_prox)[-1], x, atol=1e-5)
+
+
 @pytest.mark.parametrize(("curvature", "settles"), [(2.0, True), (2.2, True), (1e-5, False)])
 def test_steps_that_turn_and_become_no_shorter_are_halved(curvature: float, settles: bool):
     """Gradient steps of size 1 on a parabola turn above a curvature of 1, and do not shrink from 2 on."""
