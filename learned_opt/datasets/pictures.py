@@ -1,15 +1,12 @@
-"""Single pictures: a file of the user's, or one of the two photographs that scikit-learn carries.
-
-They are "china" by danielbuechele and "flower" by vultilion (Creative Commons Attribution 2.0).
-"""
+"""Single pictures: a file of the user's, or one of the two photographs that scikit-learn carries."""
 
 import os
 
 import numpy as np
 
+from learned_opt.core.extras import needed_for
 from learned_opt.core.paths import user_path
-
-_PHOTOGRAPHS = ("china", "flower")
+from learned_opt.datasets.patches import PHOTOGRAPHS, photographs
 
 
 def load_picture(picture: str | os.PathLike[str], size: int) -> np.ndarray:
@@ -30,19 +27,18 @@ def load_picture(picture: str | os.PathLike[str], size: int) -> np.ndarray:
         >>> load_picture("china", 64).shape
         (43, 64, 3)
     """
-    from PIL import Image, UnidentifiedImageError
+    with needed_for("pictures", "data"):
+        from PIL import Image, UnidentifiedImageError
 
     if size < 1:
         raise ValueError(f"size={size!r}: it must be at least 1")
-    if picture in _PHOTOGRAPHS:
-        from sklearn import datasets
-
-        image = Image.fromarray(datasets.load_sample_image(f"{picture}.jpg"))
+    if picture in PHOTOGRAPHS:
+        image = Image.fromarray(photographs()[PHOTOGRAPHS.index(str(picture))])
     else:
         path = user_path(picture)
         if not path.is_file():
             raise FileNotFoundError(
-                f"{picture}: there is no such picture; give a file, or one of {', '.join(_PHOTOGRAPHS)}"
+                f"{picture}: there is no such picture; give a file, or one of {', '.join(PHOTOGRAPHS)}"
             )
         try:
             image = Image.open(path).convert("RGB")
@@ -55,7 +51,8 @@ def load_picture(picture: str | os.PathLike[str], size: int) -> np.ndarray:
 
 def save_picture(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """Writes pixels f[height, width, 3] from 0 to 1, clipped to that, in the format of the path's ending."""
-    from PIL import Image
+    with needed_for("pictures", "data"):
+        from PIL import Image
 
     levels = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     Image.fromarray(levels).save(user_path(path))

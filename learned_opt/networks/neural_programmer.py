@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from learned_opt.core.types import Array
 
 OPERATIONS = ("sum", "count", "difference", "greater", "lesser", "and", "or", "assign", "reset")
+VECTOR_DEVIATION = 0.2  # small: selections that start sharp stay where they are
 GREATER, LESSER = OPERATIONS.index("greater"), OPERATIONS.index("lesser")
 
 
@@ -139,10 +140,9 @@ class NeuralProgrammer(hk.Module):
             places: i32[N], which word is to the left of each; -1 where there is no number.
             table: f32[M, C].
         """
-        vectors = hk.get_parameter("words", (self.num_words, self.width), init=hk.initializers.RandomNormal())
-        operations = hk.get_parameter(
-            "operations", (len(OPERATIONS), self.width), init=hk.initializers.RandomNormal()
-        )
+        start = hk.initializers.RandomNormal(VECTOR_DEVIATION)
+        vectors = hk.get_parameter("words", (self.num_words, self.width), init=start)
+        operations = hk.get_parameter("operations", (len(OPERATIONS), self.width), init=start)
         columns = vectors[self.num_words - table.shape[1] :]
         states = self._read(jax.nn.one_hot(words, self.num_words) @ vectors, words >= 0)
         question = states[-1]
@@ -156,16 +156,19 @@ class NeuralProgrammer(hk.Module):
         op_net, col_net, history_net = (
             hk.Linear(self.width, name=n) for n in ("operation", "column", "history")
         )
-        registers, history = first_registers(table.shape[0]), jnp.zeros(self.width)
-        answer = Answer(jnp.zeros(()), jnp.zeros_like(table))
-        for _ in range(self.num_steps):
+
+        def step(carry: tuple[Registers, Array], _: None) -> tuple[tuple[Registers, Array], Answer]:
+            registers, history = carry
             seen = jnp.concatenate([question, history])
             operation = self._selected(operations @ jnp.tanh(op_net(seen)))
             column = self._selected(columns @ jnp.tanh(col_net(seen)))
             registers, answer = run_operations(registers, table, greater, lesser, operation, column)
             past = jnp.concatenate([operation @ operations, column @ columns, history])
-            history = jnp.tanh(history_net(past))
-        return answer
+            return (registers, jnp.tanh(history_net(past))), answer
+
+        first = first_registers(table.shape[0]), jnp.zeros(self.width)
+        _, answers = hk.scan(step, first, None, length=self.num_steps)
+        return jax.tree.map(lambda leaf: leaf[-1], answers)
 
     def _read(self, vectors: Array, there: Array) -> Array:
         """The question network's states f32[L, width]; behind the question's end, the last again."""

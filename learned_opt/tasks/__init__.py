@@ -1,7 +1,7 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
 from learned_opt.tasks.autoencoder import autoencoder
-from learned_opt.tasks.characters import characters
+from learned_opt.tasks.characters import TextSplits, characters
 from learned_opt.tasks.classification import Images, Samples, classification
 from learned_opt.tasks.convex_term import WithConvexTerm, convex_term
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
@@ -41,6 +41,7 @@ __all__ = [
     "Scaled",
     "SparseCoding",
     "Target",
+    "TextSplits",
     "Valley",
     "WithConvexTerm",
     "autoencoder",

@@ -134,7 +134,9 @@ def physics_informed(
         del data
         low = jnp.array([0.0, 0.0 if equation == "poisson" else -1.0])
         side = jnp.linspace(0, 1, GRID)
-        grid = low + (1 - low) * jnp.stack(jnp.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
+        grid = low[None] + (1 - low)[None] * jnp.stack(jnp.meshgrid(side, side, indexing="ij"), -1).reshape(
+            -1, 2
+        )
         exact = solution(problem, grid)
         error = jax.vmap(network.apply, (None, 0))(params, grid) - exact
         return {"relative_error": jnp.linalg.norm(error) / jnp.linalg.norm(exact)}
@@ -169,16 +171,17 @@ def _poisson_source(problem: Poisson, points: Array) -> Array:
 
 
 def _sines(problem: Poisson, points: Array) -> list[Array]:
-    numbers = jnp.pi * jnp.arange(1, len(problem.coefficients) + 1)
+    numbers = jnp.pi * jnp.arange(1, len(problem.coefficients) + 1, dtype=jnp.float32)
     return [jnp.sin(points[:, i, None] * numbers[None]) for i in range(2)]
 
 
 def _curvatures(problem: Poisson) -> Array:
-    squares = jnp.square(jnp.pi * jnp.arange(1, len(problem.coefficients) + 1))
+    squares = jnp.square(jnp.pi * jnp.arange(1, len(problem.coefficients) + 1, dtype=jnp.float32))
     return squares[:, None] + squares[None]
 
 
-def _poisson_residual(u: Field, point: Array, problem: Poisson) -> Array:
+def poisson_residual(u: Field, point: Array, problem: Poisson) -> Array:
+    """By how much a field misses Poisson's equation at a point, over the source's root mean square; f32[]."""
     mean_square = jnp.sum(jnp.square(problem.coefficients * _curvatures(problem))) / 4
     source = _poisson_source(problem, point[None])[0]
     laplacian = _second(u, point, 0) + _second(u, point, 1)
@@ -220,7 +223,8 @@ def burgers_solution(points: Array) -> Array:
     return -jnp.sum(jax.nn.softmax(exponents, axis=1) * jnp.sin(jnp.pi * y), axis=1)
 
 
-def _burgers_residual(u: Field, point: Array, problem: tuple[()]) -> Array:
+def burgers_residual(u: Field, point: Array, problem: tuple[()]) -> Array:
+    """By how much a field misses Burgers' equation at (t, x), f32[]."""
     del problem
     by_t, by_x = jax.grad(u)(point)
     return by_t + u(point) * by_x - VISCOSITY * _second(u, point, 1)
@@ -236,10 +240,10 @@ def _second(u: Field, point: Array, axis: int) -> Array:
     return jax.jvp(first, (point,), (along,))[1]
 
 
-_POISSON = (_square_points, _poisson_residual, lambda point: 0 * point[0], poisson_solution)
+_POISSON = (_square_points, poisson_residual, lambda point: 0 * point[0], poisson_solution)
 _BURGERS = (
     _burgers_points,
-    _burgers_residual,
+    burgers_residual,
     lambda point: jnp.where(point[0] == 0, -jnp.sin(jnp.pi * point[1]), 0),
     lambda problem, points: burgers_solution(points),
 )
