@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from learned_opt import datasets, meta, reports, runs, training
+from learned_opt.cli import style
 from learned_opt.cli.comparison import comparison_sections, print_comparison, progress
 from learned_opt.cli.options import parse
 
@@ -14,6 +15,7 @@ Meta-trains a coordinatewise LSTM optimizer on handwritten digits, evaluates it 
 never seen beside SGD, momentum, NAG, RMSprop and Adam with swept learning rates, prints the table and
 writes a report. Uses MNIST where it is prepared (learned-opt prepare-data mnist), else scikit-learn's
 digits. With --quick it takes seconds and compares with SGD and Adam alone.
+`learned-opt demo style CONTENT STYLE` paints a picture in another's style instead.
 
   learned-opt demo --quick
   learned-opt demo --directory runs/mine --seed 1"""
@@ -41,6 +43,9 @@ class Options:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo`."""
+    if words[:1] == ["style"]:
+        style.command(words[1:])
+        return
     runs.use_every_core()
     options = parse(Options, words, "learned-opt demo", DESCRIPTION)
     reports.require_plots()

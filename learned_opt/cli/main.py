@@ -19,8 +19,8 @@ from learned_opt.cli.terminal import any_terminal
 from learned_opt.core.errors import unknown_name
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
-    "demo": (demo.command, "meta-train on handwritten digits, compare with tuned baselines, report"),
-    "list": (show.list_command, "what is shipped, and the recipes"),
+    "demo": (demo.command, "meta-train on handwritten digits, compare, report; or transfer a style"),
+    "list": (show.list_command, "what is shipped, the recipes and the tasks"),
     "show": (show.show_command, "the card of what is shipped, or what a run or a file holds"),
     "train": (train.command, "meta-train by recipe, with overrides"),
     "resume": (train.resume_command, "continue a run that was stopped"),
@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "evaluate": (kinds.evaluate_command, "what was trained, on fresh problems, beside references"),
     "inspect": (kinds.inspect_command, "what the cells of a function learner or a weight memory store"),
     "predict": (predict.command, "a binary problem of your own, learned by a weight memory"),
-    "prepare-data": (prepare_data.command, "build MNIST or Fashion-MNIST once"),
+    "prepare-data": (prepare_data.command, "build MNIST, Fashion-MNIST or CIFAR-10 once"),
 }
 ALIASES = {"meta-train": "train"}
 DATA_ERRORS = (datasets.DataNotPreparedError, datasets.DataSourceError)

@@ -8,7 +8,7 @@ from learned_opt import datasets
 from learned_opt.cli.options import parse, target
 
 USAGE = """\
-usage: learned-opt prepare-data {mnist,fashion_mnist} [--manual-dir DIR]
+usage: learned-opt prepare-data {mnist,fashion_mnist,cifar10} [--manual-dir DIR]
 
 Builds a data set once, through tensorflow-datasets and without TensorFlow. It is stored where
 tensorflow-datasets keeps its data: ~/tensorflow_datasets, or $TFDS_DATA_DIR.
@@ -21,7 +21,7 @@ class Options:
     """Options of prepare-data.
 
     Attributes:
-        manual_dir: a directory that holds the four original .gz files; nothing is downloaded then.
+        manual_dir: a directory that holds the original .gz files; nothing is downloaded then.
     """
 
     manual_dir: Path | None = None

@@ -8,14 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from learned_opt import meta, runs, zoo
+from learned_opt import meta, runs, tasks, zoo
 from learned_opt.cli.common import print_json
 from learned_opt.cli.options import parse, target
 from learned_opt.core.kinds import KINDS
 from learned_opt.zoo.card import MANY, brief
 
 ABOUT_LIST = """\
-Lists what comes with the package, and the recipes that can be run.
+Lists what comes with the package, the recipes that can be run, and the tasks to measure optimizers on.
 
   learned-opt list
   learned-opt list --json"""
@@ -50,8 +50,10 @@ def list_command(words: Sequence[str]) -> None:
         shipped[kind.plural] = {name: card.summary for name, card in zoo.available(kind.name).items()}
         found = (item for item in meta.RECIPES.items() if item[1].kind is kind)
         recipes[kind.plural] = {name: recipe.summary for name, recipe in found}
+    # Tasks that wrap others are made in Python.
+    to_measure = {n: _first_line(c) for n, c in tasks.registry.configs.items() if not _needs_arguments(c)}
     if options.json:
-        print_json({"default": zoo.DEFAULT, "shipped": shipped, "recipes": recipes})
+        print_json({"default": zoo.DEFAULT, "shipped": shipped, "recipes": recipes, "tasks": to_measure})
         return
     console = Console()
     for kind, cards in shipped.items():
@@ -59,6 +61,7 @@ def list_command(words: Sequence[str]) -> None:
         console.print(_table(f"Shipped {kind}", named))
     for kind, found in recipes.items():
         console.print(_table(f"Recipes for {kind}: learned-opt train NAME", found))
+    console.print(_table("Tasks: learned-opt evaluate OPTIMIZER --task NAME", to_measure))
 
 
 def show_command(words: Sequence[str]) -> None:
@@ -88,6 +91,14 @@ def _shortened(value: Any) -> Any:
         plain = len(value) > MANY and not any(isinstance(inner, dict | list | tuple) for inner in value)
         return brief(value) if plain else [_shortened(inner) for inner in value]
     return value
+
+
+def _first_line(config: type) -> str:
+    return (config.__doc__ or "").split("\n", 1)[0]
+
+
+def _needs_arguments(config: Any) -> bool:
+    return any(field.default is dataclasses.MISSING for field in dataclasses.fields(config))
 
 
 def _table(title: str, summaries: Mapping[str, str]) -> Table:

@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 
 from learned_opt.core.errors import unknown_name
+from learned_opt.datasets.arrays import load_arrays
 from learned_opt.datasets.digits import load_digits
 from learned_opt.datasets.errors import DataNotPreparedError
 from learned_opt.datasets.image_data import ImageData
+from learned_opt.datasets.patches import load_photographs
 from learned_opt.datasets.preparation import check_name, prepare_command, resolve_data_dir
 
 _SPLITS = ("train", "test")
+_EMBEDDED = {"digits": load_digits, "photographs": load_photographs}
 _BOUND = r"(-?\d+%?)?"
 _SPLIT_PATTERN = re.compile(rf"(\w+)(?:\[{_BOUND}:{_BOUND}\])?")
 
@@ -22,7 +25,8 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
     A split is read from disk once in a process; further calls and slices share its memory.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, or the path of an .npz file with arrays of your own: `train_images` and
+            `test_images`, u8[n, height, width, channels], `train_labels` and `test_labels`, integers [n].
         split: `"train"` or `"test"`, or a slice of one as TFDS spells it: `"train[:50000]"`,
             `"train[50000:]"`, `"test[-10%:]"`. Percentages round to the nearest image.
         data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
@@ -30,10 +34,13 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
     Returns:
         uint8 images `[num_images, height, width, channels]` and int32 labels `[num_images]`, both
         read-only. 8x8 images for `"digits"`, 28x28 for `"mnist"` and `"fashion_mnist"`, one
-        channel each. The order is fixed and mixes the classes.
+        channel each; 32x32 in colour for `"cifar10"` and `"photographs"`, patches of two photographs that are
+        labelled by which. The order is fixed and mixes the classes, but for files, where it is theirs.
 
     Raises:
-        ValueError: for an unknown name or split, or a slice that is empty or reaches beyond the split.
+        ValueError: for an unknown name or split, a slice that is empty or reaches beyond the split, or a file
+            without one of the arrays; it is named.
+        FileNotFoundError: if there is no such file.
         DataNotPreparedError: if the data set has not been prepared in that directory, or has
             been damaged since.
 
@@ -42,7 +49,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
         >>> data.images.shape, data.images.dtype, data.labels.dtype
         ((100, 8, 8, 1), dtype('uint8'), dtype('int32'))
     """
-    check_name(name)
+    is_file = name.endswith(".npz")
+    if not is_file:
+        check_name(name)
     match = _SPLIT_PATTERN.fullmatch(split)
     if match is None:
         raise ValueError(
@@ -52,7 +61,7 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike[str] | Non
     whole, start, stop = match.groups()
     if whole not in _SPLITS:
         raise unknown_name(f"split of {name}", whole, _SPLITS)
-    images, labels = _load_whole(name, whole, resolve_data_dir(data_dir))
+    images, labels = _load_whole(name, whole, resolve_data_dir(None if is_file else data_dir))
     first = _position(start, len(labels), default=0)
     last = _position(stop, len(labels), default=len(labels))
     if not 0 <= first < last <= len(labels):
@@ -74,21 +83,26 @@ def _position(bound: str | None, length: int, default: int) -> int:
 
 @functools.lru_cache(maxsize=8)
 def _load_whole(name: str, split: str, root: Path) -> ImageData:
-    data = load_digits()[split] if name == "digits" else _load_prepared(name, split, root)
+    if name.endswith(".npz"):
+        data = load_arrays(name, split)
+    elif name in _EMBEDDED:
+        data = _EMBEDDED[name]()[split]
+    else:
+        data = _load_prepared(name, split, root)
     for array in data:
         array.flags.writeable = False
     return data
 
 
 def _load_prepared(name: str, split: str, root: Path) -> ImageData:
-    from learned_opt.datasets import mnist_builders
+    from learned_opt.datasets import builders
 
     command = f"  {prepare_command(name, root)} [--manual-dir DIR]"
-    builder = mnist_builders.open_prepared(name, root)
+    builder = builders.open_prepared(name, root)
     if builder is None:
         raise DataNotPreparedError(f"{name} is not prepared in {root}. Prepare it once with\n{command}")
     try:
-        return mnist_builders.read_split(builder, split)
+        return builders.read_split(builder, split)
     except RuntimeError as error:  # the records carry checksums
         raise DataNotPreparedError(
             f"{builder.data_path} is damaged: {error}. Remove that directory and run\n{command}"

@@ -8,40 +8,35 @@ features, version and order of the examples are those of the stock builder, so t
 Importing this module imports tensorflow-datasets.
 """
 
-import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from learned_opt.core.extras import needed_for
 from learned_opt.datasets.errors import DataSourceError
 from learned_opt.datasets.idx import read_idx
-from learned_opt.datasets.image_data import ImageData
-from learned_opt.datasets.source_files import SourceFile
 
 with needed_for("MNIST and Fashion-MNIST", "data"):
-    import tensorflow_datasets as tfds
     from PIL import Image
-    from PIL.PngImagePlugin import PngImageFile
-    from tensorflow_datasets.core.utils import tqdm_utils
     from tensorflow_datasets.image_classification import mnist
-    from tensorflow_datasets.proto import tf_example_pb2
 
-# protobuf makes its classes at import.
-_Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
 _FILE_PREFIXES = {"train": "train", "test": "t10k"}
 
 
-class _MNIST(mnist.MNIST, skip_registration=True):
+class MNIST(mnist.MNIST, skip_registration=True):
     """MNIST from its four IDX files, encoded by Pillow."""
 
     name = "mnist"
     # TFDS would look for a subclass's checksums beside the subclass.
     url_infos: Any = mnist.MNIST.url_infos
     on_example: Callable[[], None] = staticmethod(lambda: None)
+
+    @staticmethod
+    def count(source_dir: Path) -> int:
+        """How many examples the source files hold, both splits together."""
+        prefixes = _FILE_PREFIXES.values()
+        return sum(len(read_idx(source_dir / f"{prefix}-labels-idx1-ubyte.gz")) for prefix in prefixes)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         paths = dl_manager.download({info.filename: url for url, info in self.url_infos.items()})
@@ -66,94 +61,10 @@ class _MNIST(mnist.MNIST, skip_registration=True):
             yield key, {"image": png.getvalue(), "label": int(label)}
 
 
-class _FashionMNIST(_MNIST, skip_registration=True):
+class FashionMNIST(MNIST, skip_registration=True):
     """Fashion-MNIST: other files and class names, the same format."""
 
     name = "fashion_mnist"
     URL = mnist.FashionMNIST.URL
     url_infos: Any = mnist.FashionMNIST.url_infos
     _info = mnist.FashionMNIST._info
-
-
-BUILDERS: dict[str, type[_MNIST]] = {"mnist": _MNIST, "fashion_mnist": _FashionMNIST}
-
-
-def source_files(name: str) -> list[SourceFile]:
-    """The four files that a data set is made from, with the sizes and checksums TFDS registers."""
-    return [
-        SourceFile(info.filename, url, int(info.size), info.checksum)
-        for url, info in BUILDERS[name].url_infos.items()
-    ]
-
-
-def prepared_dir(name: str, data_dir: Path) -> Path:
-    """Where TFDS keeps the prepared data set: `data_dir/name/version`."""
-    return data_dir / name / str(BUILDERS[name].VERSION)
-
-
-def open_prepared(name: str, data_dir: Path) -> tfds.core.DatasetBuilder | None:
-    """The builder of a data set that is complete and in array_record files, else `None`."""
-    if not (prepared_dir(name, data_dir) / "dataset_info.json").is_file():
-        return None
-    builder = BUILDERS[name](data_dir=data_dir)
-    if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
-        return None
-    splits = [builder.info.splits.get(split) for split in _FILE_PREFIXES]
-    if not all(split and all(path.is_file() for path in split.filepaths) for split in splits):
-        return None
-    return builder
-
-
-def num_examples(source_dir: Path) -> int:
-    """How many examples the source files hold, both splits together."""
-    return sum(
-        len(read_idx(source_dir / f"{prefix}-labels-idx1-ubyte.gz")) for prefix in _FILE_PREFIXES.values()
-    )
-
-
-def build(name: str, data_dir: Path, source_dir: Path, on_example: Callable[[], None]) -> None:
-    """Writes a data set as array_record files, from checked source files under their registered names.
-
-    TFDS renames a scratch directory at the end, so that nothing half-written ever looks prepared.
-    """
-    builder = BUILDERS[name](data_dir=data_dir)
-    builder.on_example = on_example
-    # A directory of its own for each data set, because their file names are the same.
-    downloads = data_dir / "downloads" / name
-    config = tfds.download.DownloadConfig(
-        manual_dir=source_dir, extract_dir=downloads / "extracted", try_download_gcs=False
-    )
-    with _quiet():
-        builder.download_and_prepare(
-            download_dir=downloads, download_config=config, file_format="array_record"
-        )
-
-
-def read_split(builder: tfds.core.DatasetBuilder, split: str) -> ImageData:
-    """Reads and decodes one whole split, "train" or "test", in the order of TFDS."""
-    # Raw records: TFDS's own decoding, feature by feature, takes more than twice as long.
-    raw = tfds.decode.DeserializeMethod.RAW_BYTES
-    read: Any = builder.as_data_source  # its decorator hides its signature
-    source = read(split, deserialize_method=raw)
-    pixels, labels = [], []
-    for record in source.__getitems__(list(range(len(source)))):
-        features = _Example.FromString(record).features.feature
-        png = io.BytesIO(features["image"].bytes_list.value[0])
-        pixels.append(PngImageFile(png).tobytes())
-        labels.append(features["label"].int64_list.value[0])
-    return ImageData(
-        np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, *mnist.MNIST_IMAGE_SHAPE),
-        np.array(labels, np.int32),
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the bars and banners of TFDS, of which there would be six."""
-    was_active = tqdm_utils._active
-    tfds.display_progress_bar(False)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        tfds.display_progress_bar(was_active)

@@ -14,19 +14,19 @@ from learned_opt.datasets.errors import DataSourceError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_NAMES = ("digits", "mnist", "fashion_mnist")
-_EMBEDDED = "digits"
+_EMBEDDED = ("digits", "photographs")
+_NAMES = (*_EMBEDDED, "mnist", "fashion_mnist", "cifar10")
 
 
 def names() -> tuple[str, ...]:
     """The names of the data sets.
 
     Returns:
-        What `load` takes; all but the first have to be prepared once.
+        What `load` takes, besides files; all but the first two have to be prepared once.
 
     Example:
         >>> names()
-        ('digits', 'mnist', 'fashion_mnist')
+        ('digits', 'photographs', 'mnist', 'fashion_mnist', 'cifar10')
     """
     return _NAMES
 
@@ -57,7 +57,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bo
         data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
 
     Returns:
-        `True` for `"digits"`, which need no preparation; otherwise whether all files of the
+        `True` for what needs no preparation; otherwise whether all files of the
         data set are there in the array_record format.
 
     Raises:
@@ -68,11 +68,11 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bo
         (True, False)
     """
     check_name(name)
-    if name == _EMBEDDED:
+    if name in _EMBEDDED:
         return True
-    from learned_opt.datasets import mnist_builders
+    from learned_opt.datasets import builders
 
-    return mnist_builders.open_prepared(name, resolve_data_dir(data_dir)) is not None
+    return builders.open_prepared(name, resolve_data_dir(data_dir)) is not None
 
 
 def prepare(
@@ -89,7 +89,7 @@ def prepare(
 
     Args:
         name: one of `names()`.
-        manual_dir: a directory with the four original files, which is only read. With it,
+        manual_dir: a directory with the original files, which is only read. With it,
             nothing is downloaded.
         data_dir: of all TFDS data sets; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         progress: whether to show a progress bar with the time left on standard error. Default:
@@ -108,15 +108,15 @@ def prepare(
         True
     """
     check_name(name)
-    if name == _EMBEDDED:
-        with needed_for("the digits", "data"):
+    if name in _EMBEDDED:
+        with needed_for("digits and photographs", "data"):
             from sklearn import datasets
 
         return Path(datasets.__file__).parent / "data"
-    from learned_opt.datasets import mnist_builders
+    from learned_opt.datasets import builders
 
     root = resolve_data_dir(data_dir)
-    target = mnist_builders.prepared_dir(name, root)
+    target = builders.prepared_dir(name, root)
     if is_prepared(name, root):
         return target
     if target.exists():
@@ -125,7 +125,7 @@ def prepare(
             "formats cannot be read without TensorFlow). Remove that directory, or choose another "
             "data_dir or TFDS_DATA_DIR, and prepare again."
         )
-    files = mnist_builders.source_files(name)
+    files = builders.source_files(name)
     with _progress_bar(progress) as bar:
         if manual_dir is None:
             source_dir = root / "downloads" / name
@@ -140,9 +140,9 @@ def prepare(
             if problems := source_files.check(files, source_dir):
                 reason = "\n  ".join([f"cannot prepare {name} from {source_dir}:", *problems])
                 raise _source_error(reason, name, root)
-        task = bar.add_task(f"preparing {name}", total=mnist_builders.num_examples(source_dir))
+        task = bar.add_task(f"preparing {name}", total=builders.num_examples(name, source_dir))
         try:
-            mnist_builders.build(name, root, source_dir, partial(bar.advance, task))
+            builders.build(name, root, source_dir, partial(bar.advance, task))
         except OSError:
             # Another process may have finished first: the rename at the end then fails.
             if not is_prepared(name, root):
@@ -151,9 +151,9 @@ def prepare(
 
 
 def _source_error(reason: str, name: str, root: Path) -> DataSourceError:
-    from learned_opt.datasets import mnist_builders
+    from learned_opt.datasets import builders
 
-    files = mnist_builders.source_files(name)
+    files = builders.source_files(name)
     rows = [f"  {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in files]
     return DataSourceError(
         f"{reason}\n{name} is built from these files, published under {os.path.dirname(files[0].url)}:\n"

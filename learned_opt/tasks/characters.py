@@ -1,6 +1,6 @@
 """The next character of a text, by a small recurrent or attention network."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import haiku as hk
 import jax
@@ -9,10 +9,24 @@ import optax
 
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
-from learned_opt.datasets.text import ALPHABET, docstrings
+from learned_opt.datasets.text import ALPHABET, docstrings, load_text
 from learned_opt.tasks.registry import registry
 
 NUM_SYMBOLS = len(ALPHABET) + 1
+TEST_SHARE = 0.1
+_TEST_PIECES = 256  # at most
+
+
+class TextSplits(NamedTuple):
+    """A text of the user's, resident on the device.
+
+    Attributes:
+        train: u8[n], what minibatches are drawn from.
+        test: u8[m], its last tenth, for the metric only.
+    """
+
+    train: Array
+    test: Array
 
 
 @registry.register
@@ -23,15 +37,16 @@ def characters(
     num_layers: int = 1,
     length: int = 8,
     batch_size: int = 4,
+    text: str | None = None,
 ) -> Task:
-    r"""Cross-entropy of the next character in pieces of the standard library's documentation.
+    r"""Cross-entropy of the next character in pieces of a text.
 
     .. math::
 
         f(x) = -\frac{1}{B L} \sum_{i=1}^{B} \sum_{t=1}^{L}
             \log \operatorname{softmax}(\mathrm{net}_x(c_{i,1}, \dots, c_{i,t}))_{c_{i,t+1}}
 
-    The characters, 32 different ones, are embedded. The attention network has blocks of one causal head and a
+    The characters are embedded. The attention network has blocks of one causal head and a
     GELU layer, each behind a normalisation and beside a residual connection, and learned positions; the
     others are one recurrent layer. All problems share the text; they differ in their starting points and
     pieces.
@@ -43,12 +58,16 @@ def characters(
         num_layers: blocks of the attention network.
         length: L, characters of a piece.
         batch_size: B, pieces in a minibatch, from random places.
+        text: a text file in UTF-8, as in `datasets.load_text`; the documentation of Python's standard
+            library, in 32 different characters, by default.
 
     Returns:
-        The task; params as haiku makes them; its data is the text, u8[n].
+        The task; params as haiku makes them; its data is the text, u8[n]. With a file, the metric `test_loss`
+        is on at most 256 pieces of the file's last tenth, which minibatches are not drawn from.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or the text is too short.
+        FileNotFoundError: if there is no such file.
 
     Example:
         >>> task = characters()
@@ -62,16 +81,17 @@ def characters(
     check_at_least(
         1, width=width, hidden_size=hidden_size, num_layers=num_layers, length=length, batch_size=batch_size
     )
+    data, num_symbols = _text(text, length)
     cores = {"gru": hk.GRU, "lstm": hk.LSTM}
 
     def logits(symbols: Array) -> Array:
-        x = hk.Embed(NUM_SYMBOLS, width)(symbols)
+        x = hk.Embed(num_symbols, width)(symbols)
         if network == "attention":
             x = _attention(x, hidden_size, num_layers)
         else:
             core = cores[network](hidden_size)
             x, _ = hk.dynamic_unroll(core, x, core.initial_state(x.shape[0]), time_major=False)
-        return hk.Linear(NUM_SYMBOLS, name="next")(x)
+        return hk.Linear(num_symbols, name="next")(x)
 
     net = hk.without_apply_rng(hk.transform(logits))
 
@@ -79,17 +99,41 @@ def characters(
         del problem
         return net.init(key, jnp.zeros((1, length), jnp.int32))
 
-    def batch(key: Key, problem: tuple[()], data: Array) -> Array:
+    def batch(key: Key, problem: tuple[()], data: Array | TextSplits) -> Array:
         del problem
-        starts = jax.random.randint(key, (batch_size, 1), 0, data.shape[0] - length)
-        return data[starts + jnp.arange(length + 1)[None]].astype(jnp.int32)
+        symbols = data.train if isinstance(data, TextSplits) else data
+        starts = jax.random.randint(key, (batch_size, 1), 0, symbols.shape[0] - length)
+        return _pieces(symbols, starts, length)
 
     def loss(params: Params, problem: tuple[()], batch: Array) -> Array:
         del problem
         predicted = net.apply(params, batch[:, :-1])
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(predicted, batch[:, 1:]))
 
-    return Task(lambda key: (), init, batch, loss, jnp.asarray(docstrings()))
+    def metrics(params: Params, problem: tuple[()], data: TextSplits) -> dict[str, Array]:
+        last = data.test.shape[0] - length - 1
+        starts = jnp.linspace(0, last, min(_TEST_PIECES, last + 1)).astype(jnp.int32)
+        return {"test_loss": loss(params, problem, _pieces(data.test, starts[:, None], length))}
+
+    return Task(lambda key: (), init, batch, loss, data, None if text is None else metrics)
+
+
+def _text(path: str | None, length: int) -> tuple[Array | TextSplits, int]:
+    """The data, and how many symbols there are."""
+    if path is None:
+        return jnp.asarray(docstrings()), NUM_SYMBOLS
+    symbols, characters = load_text(path)
+    cut = round(len(symbols) * (1 - TEST_SHARE))
+    if len(symbols) - cut <= length:
+        raise ValueError(
+            f"{path} has {len(symbols)} characters; its last tenth, which is for the test, must hold more "
+            f"than length={length!r}"
+        )
+    return TextSplits(jnp.asarray(symbols[:cut]), jnp.asarray(symbols[cut:])), len(characters) + 1
+
+
+def _pieces(symbols: Array, starts: Array, length: int) -> Array:
+    return symbols[starts + jnp.arange(length + 1)[None]].astype(jnp.int32)
 
 
 def _attention(x: Array, hidden_size: int, num_layers: int) -> Array:

@@ -21,13 +21,19 @@ from learned_opt.tasks import (
     low_rank_adapters,
     matrix_factorization,
     mixture,
+    neural_programmer,
     normalized_loss,
+    physics_informed,
     quadratic,
     random_scaling,
     registry,
     regression,
+    resnet,
     rosenbrock,
+    rotations,
     sparse_coding,
+    style_transfer,
+    vae,
 )
 from learned_opt.training import evaluate_with_metrics
 
@@ -93,11 +99,24 @@ UNDER_TEST = {
         lambda: sparse_coding(16, 30, dictionary="natural_images", snr_db=30.0),
         0.1,
     ),
+    "neural-programmer": (lambda: neural_programmer(num_columns=2, num_rows=4, width=8), 0.02),
+    "physics-informed": (lambda: physics_informed(hidden_sizes=(8,), num_frequencies=1), 0.03),
+    "physics-informed-burgers": (lambda: physics_informed("burgers", hidden_sizes=(8,)), 0.03),
+    "resnet": (lambda: resnet(widths=(4, 8), augment=True), 0.02),
+    "rotations": (lambda: rotations(widths=(4, 8)), 0.02),
+    "style-transfer": (lambda: style_transfer(size=16), 0.03),
+    "vae": (lambda: vae(hidden_sizes=(16,), num_latents=2), 0.03),
 }
 # What the tasks report beside the loss.
 METRICS = {
     "classification": {"test_loss", "test_accuracy"},
+    "neural_programmer": {"exact_answers"},
+    "physics_informed": {"relative_error"},
+    "resnet": {"test_loss", "test_accuracy"},
+    "rotations": {"test_accuracy"},
     "sparse_coding": {"nmse_db", "support_f1", "objective"},
+    "style_transfer": {"content_loss", "style_loss"},
+    "vae": {"test_loss"},
 }
 NUM_PROBLEMS = 3
 

@@ -27,14 +27,14 @@ def _idx_bytes(array: np.ndarray) -> bytes:
 def _register(monkeypatch: pytest.MonkeyPatch, name: str, directory: Path, url: str) -> None:
     from tensorflow_datasets.core.download import checksums
 
-    from learned_opt.datasets import mnist_builders
+    from learned_opt.datasets import builders
 
     infos = {}
     for path in sorted(directory.iterdir()):
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         infos[url + path.name] = checksums.UrlInfo(len(content), digest, path.name)
-    monkeypatch.setattr(mnist_builders.BUILDERS[name], "url_infos", infos)
+    monkeypatch.setattr(builders.BUILDERS[name], "url_infos", infos)
 
 
 def _write_miniature(directory: Path, seed: int) -> Miniature:

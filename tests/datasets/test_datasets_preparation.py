@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from learned_opt import datasets
-from learned_opt.datasets import mnist_builders
+from learned_opt.datasets import builders
 
 ROOT = Path(__file__).parents[2]
 FILE_NAMES = {
@@ -139,10 +139,10 @@ import os, sys
 from pathlib import Path
 from tensorflow_datasets.core.download import checksums
 from learned_opt import datasets
-from learned_opt.datasets import mnist_builders
+from learned_opt.datasets import builders
 
 source, data_dir = sys.argv[1:3]
-builder = mnist_builders.BUILDERS["mnist"]
+builder = builders.BUILDERS["mnist"]
 infos = [checksums.compute_url_info(path) for path in Path(source).iterdir()]
 builder.url_infos = {{builder.URL + info.filename: info for info in infos}}
 count = 0
@@ -189,7 +189,7 @@ def test_tensorflow_is_never_imported(mnist, data_dir, tmp_path):
 
 
 def test_another_process_may_finish_first(mnist, data_dir, tmp_path, monkeypatch):
-    build = mnist_builders.build
+    build = builders.build
 
     def build_late(name, data_dir, source_dir, on_example):
         build(name, tmp_path / "other", source_dir, on_example)
@@ -197,7 +197,7 @@ def test_another_process_may_finish_first(mnist, data_dir, tmp_path, monkeypatch
         shutil.move(tmp_path / "other" / name / "3.0.1", data_dir / name)
         raise OSError("Directory not empty")
 
-    monkeypatch.setattr(mnist_builders, "build", build_late)
+    monkeypatch.setattr(builders, "build", build_late)
     datasets.prepare("mnist", mnist.source_dir, data_dir)
     assert_holds("mnist", data_dir, mnist)
 
@@ -209,7 +209,7 @@ def damage_missing(source_dir):
 
 def damage_truncated(source_dir):
     path = source_dir / "train-images-idx3-ubyte.gz"
-    expected = mnist_builders.source_files("mnist")
+    expected = builders.source_files("mnist")
     [expected] = [file for file in expected if file.name == path.name]
     path.write_bytes(path.read_bytes()[:100])
     return [
@@ -240,7 +240,7 @@ def test_files_of_the_other_data_set_are_refused(mnist, fashion_mnist, data_dir)
     with pytest.raises(datasets.DataSourceError) as error:
         datasets.prepare("mnist", fashion_mnist.source_dir, data_dir)
     for name in ("mnist", "fashion_mnist"):
-        for file in mnist_builders.source_files(name):
+        for file in builders.source_files(name):
             assert file.sha256 in str(error.value)
     assert not data_dir.exists()
 
@@ -313,7 +313,7 @@ def test_failed_downloads_say_what_to_do(mnist, data_dir, register_sources, fail
         "no server": "cannot download http://127.0.0.1:9/t10k-images-idx3-ubyte.gz",
     }
     assert expected[failure] in message
-    for file in mnist_builders.source_files("mnist"):
+    for file in builders.source_files("mnist"):
         assert f"{file.name}  {file.size} bytes  sha256 {file.sha256}" in message
     assert f"TFDS_DATA_DIR={data_dir} learned-opt prepare-data mnist --manual-dir DIR" in message
     assert files_under(data_dir) == []
@@ -368,7 +368,7 @@ def test_registered_sources():
     }
     digests = set()
     for name, url in urls.items():
-        files = mnist_builders.source_files(name)
+        files = builders.source_files(name)
         assert {file.name for file in files} == FILE_NAMES
         assert {file.url for file in files} == {url + file for file in FILE_NAMES}
         digests |= {file.sha256 for file in files}
