@@ -100,8 +100,8 @@ def tensor_controller(
     where a bar divides by the root mean square over the tensor. Tensors with one axis have no orthogonalised
     direction, nor have those that `orthogonal` excludes: for these the Adam direction comes first. Kernels
     with more than two axes are matrices of all axes but the last, and the last. The prior step :math:`\eta_t`
-    is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 - t/T)` for `num_steps` T, after ten steps of warm-up;
-    f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the controller sees, the
+    is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 + t/500)^{-1/2} (1 - t/T)` for `num_steps` T, after ten
+    steps of warm-up; f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the controller sees, the
     features :math:`\phi`, are ratios of sizes and cosines (see `tensor_statistics.features`): the rule is
     blind to the gradients' scale. Where theta, W, is zero, the rule is its prior.
 
@@ -290,7 +290,8 @@ def _planned(
 
 def _relative_step(statistics: TensorStatistics, direct: Array, clock: _Clock, max_step: float) -> Array:
     """The RMS of each tensor's update over its size, f32[num_tensors]."""
-    prior = jnp.where(clock.known, math.log(0.02), math.log(0.03) - 0.5 * jnp.log1p(statistics.age / 30))
+    first, patience = jnp.where(clock.known, 0.02, 0.03), jnp.where(clock.known, 500, 30)
+    prior = jnp.log(first) - 0.5 * jnp.log1p(statistics.age / patience)
     log_step = prior + statistics.log_step + jnp.clip(direct, -30, 4)
     capped = jnp.exp(jnp.clip(log_step, -60, math.log(max_step)))
     return capped * jnp.minimum(1, statistics.age / WARM_UP) * (1 - clock.progress)
