@@ -1,9 +1,11 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
+from learned_opt.tasks.associative_recall import associative_recall
 from learned_opt.tasks.autoencoder import autoencoder
 from learned_opt.tasks.characters import characters
 from learned_opt.tasks.classification import Images, Samples, classification
 from learned_opt.tasks.convex_term import WithConvexTerm, convex_term
+from learned_opt.tasks.copy import copy
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
 from learned_opt.tasks.function_fit import function_fit
 from learned_opt.tasks.gradient_noise import gradient_noise
@@ -15,7 +17,9 @@ from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import Scaled, random_scaling
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.regression import Regression, regression
+from learned_opt.tasks.repeat_copy import repeat_copy
 from learned_opt.tasks.rosenbrock import Valley, rosenbrock
+from learned_opt.tasks.sequences import Sequences
 from learned_opt.tasks.sparse_coding import sparse_coding
 
 __all__ = [
@@ -28,13 +32,16 @@ __all__ = [
     "Regression",
     "Samples",
     "Scaled",
+    "Sequences",
     "SparseCoding",
     "Valley",
     "WithConvexTerm",
+    "associative_recall",
     "autoencoder",
     "characters",
     "classification",
     "convex_term",
+    "copy",
     "function_fit",
     "gradient_noise",
     "low_rank_adapters",
@@ -45,6 +52,7 @@ __all__ = [
     "random_scaling",
     "registry",
     "regression",
+    "repeat_copy",
     "rosenbrock",
     "sparse_coding",
 ]
