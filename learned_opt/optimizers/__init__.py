@@ -1,5 +1,7 @@
 """Layer 2: learned optimizers, functions from meta-parameters to optax transformations, one family a file."""
 
+from learned_opt.optimizers.averaging_lstm import averaging_lstm
+from learned_opt.optimizers.dnc import DNCOptimizerState, dnc
 from learned_opt.optimizers.hyperparameters import hyperparameters
 from learned_opt.optimizers.lstm import LSTMState, lstm
 from learned_opt.optimizers.mlp import MLPState, mlp_rule
@@ -13,6 +15,7 @@ from learned_opt.optimizers.smorms3 import SMORMS3State, smorms3
 from learned_opt.optimizers.tensor_controller import TensorControllerState, tensor_controller
 
 __all__ = [
+    "DNCOptimizerState",
     "LSTMState",
     "MLPState",
     "ProximalLSTMState",
@@ -23,7 +26,9 @@ __all__ = [
     "SecantState",
     "TensorControllerState",
     "TensorReadout",
+    "averaging_lstm",
     "diagnose",
+    "dnc",
     "hyperparameters",
     "lstm",
     "mlp_rule",

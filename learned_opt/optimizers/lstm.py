@@ -167,7 +167,7 @@ def lstm(
                     m, v = m_v
                     z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
                 else:
-                    z = _log_sign(g32)
+                    z = log_sign(g32)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
                 out = jnp.tanh(out[..., 0]) if normalized else out[..., 0]
                 update = jnp.where(counts, output_scale * factor(state.count) * out, 0)
@@ -185,7 +185,7 @@ def lstm(
     return LearnedOptimizer(stack.init, build, coordinatewise=True)
 
 
-def _log_sign(g: Array) -> Array:
+def log_sign(g: Array) -> Array:
     """Size and sign of the gradient: f32[...] -> f32[..., 2]."""
     size = jnp.maximum(jnp.abs(g), math.exp(-LOG_SIGN_P))
     # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.

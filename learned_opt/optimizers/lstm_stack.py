@@ -6,7 +6,7 @@ interceptor or a getter that a user sets for modules of haiku would otherwise ch
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,22 +58,33 @@ def lstm_stack(hidden_sizes: Sequence[int], num_inputs: int, num_outputs: int = 
         new_hidden, new_cell = [], []
         for name, h, c in zip(names, hidden, cell, strict=True):
             with jax.named_scope(name.removesuffix("/linear")):  # what the doctor and profiles call it
-                i, g, f, o = jnp.split(linear(theta[name], jnp.concatenate([z, h])), 4)
-                c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-                z = jax.nn.sigmoid(o) * jnp.tanh(c)
+                z, c = lstm_cell(theta[name], z, h, c)
             new_hidden.append(z)
             new_cell.append(c)
         return linear(theta["linear"], z), tuple(new_hidden), tuple(new_cell)
 
     def apply(theta: Theta, z: Array, hidden: Sequence[Array], cell: Sequence[Array]):
         hidden, cell = ([layer.astype(jnp.float32) for layer in layers] for layers in (hidden, cell))
-        one = functools.partial(step, theta)
-        # A vmap an axis, not a reshape, which would gather a leaf that is sharded.
-        for _ in range(z.ndim - 1):
-            one = jax.vmap(one)
-        return one(z, hidden, cell)
+        return over_coordinates(functools.partial(step, theta), z.ndim - 1)(z, hidden, cell)
 
     return LSTMStack(init, apply)
+
+
+def over_coordinates(function: Callable[..., Any], num_axes: int) -> Callable[..., Any]:
+    """A function of one coordinate's numbers, of all of a tensor's.
+
+    A vmap an axis, not a reshape, which would gather a leaf that is sharded.
+    """
+    for _ in range(num_axes):
+        function = jax.vmap(function)
+    return function
+
+
+def lstm_cell(layer: dict[str, Array], z: Array, hidden: Array, cell: Array) -> tuple[Array, Array]:
+    """One step of one layer for one coordinate: the new hidden and cell states, f32[hidden_size]."""
+    i, g, f, o = jnp.split(linear(layer, jnp.concatenate([z, hidden])), 4)
+    cell = jax.nn.sigmoid(f + 1) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
 
 
 def init_linear(

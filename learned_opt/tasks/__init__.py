@@ -1,9 +1,11 @@
 """Layer 2: tasks, distributions over the problems that an optimizer is trained and judged on."""
 
+from learned_opt.tasks.associative_recall import associative_recall
 from learned_opt.tasks.autoencoder import autoencoder
 from learned_opt.tasks.characters import TextSplits, characters
 from learned_opt.tasks.classification import Images, Samples, classification
 from learned_opt.tasks.convex_term import WithConvexTerm, convex_term
+from learned_opt.tasks.copy import copy
 from learned_opt.tasks.dictionaries import PatchCoding, SparseCoding
 from learned_opt.tasks.function_fit import function_fit
 from learned_opt.tasks.gradient_noise import gradient_noise
@@ -17,9 +19,11 @@ from learned_opt.tasks.quadratic import Quadratic, quadratic
 from learned_opt.tasks.random_scaling import Scaled, random_scaling
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.regression import Regression, regression
+from learned_opt.tasks.repeat_copy import repeat_copy
 from learned_opt.tasks.resnet import resnet
 from learned_opt.tasks.rosenbrock import Valley, rosenbrock
 from learned_opt.tasks.rotations import rotations
+from learned_opt.tasks.sequences import Sequences
 from learned_opt.tasks.sparse_coding import sparse_coding
 from learned_opt.tasks.style_transfer import Target, style_transfer
 from learned_opt.tasks.table_questions import Question
@@ -39,15 +43,18 @@ __all__ = [
     "Regression",
     "Samples",
     "Scaled",
+    "Sequences",
     "SparseCoding",
     "Target",
     "TextSplits",
     "Valley",
     "WithConvexTerm",
+    "associative_recall",
     "autoencoder",
     "characters",
     "classification",
     "convex_term",
+    "copy",
     "function_fit",
     "gradient_noise",
     "low_rank_adapters",
@@ -60,6 +67,7 @@ __all__ = [
     "random_scaling",
     "registry",
     "regression",
+    "repeat_copy",
     "resnet",
     "rosenbrock",
     "rotations",

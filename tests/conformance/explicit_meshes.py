@@ -17,6 +17,9 @@ SHAPES = {"w": (4, 6), "b": (4,)}
 RULES = (
     "lstm-one-layer",
     "lstm-bfloat16-state",
+    "averaging-lstm",
+    "dnc-coordinate",
+    "dnc-tensor",
     "secant-lstm",
     "proximal-lstm",
     "mlp-rule",

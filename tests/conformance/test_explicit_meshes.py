@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 # Params sharded over them, and a mesh of the user's in which it is trained and measured.
-@pytest.mark.parametrize(("module", "devices", "cases"), [("explicit_meshes", 4, 27), ("user_meshes", 2, 12)])
+@pytest.mark.parametrize(("module", "devices", "cases"), [("explicit_meshes", 4, 36), ("user_meshes", 2, 12)])
 def test_all_works_on_explicit_axes(module, devices, cases):
     """In one process of its own, with several devices."""
     environment = {

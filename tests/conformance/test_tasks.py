@@ -12,10 +12,12 @@ import pytest
 
 from learned_opt.core.types import Task
 from learned_opt.tasks import (
+    associative_recall,
     autoencoder,
     characters,
     classification,
     convex_term,
+    copy,
     function_fit,
     gradient_noise,
     low_rank_adapters,
@@ -28,6 +30,7 @@ from learned_opt.tasks import (
     random_scaling,
     registry,
     regression,
+    repeat_copy,
     resnet,
     rosenbrock,
     rotations,
@@ -68,6 +71,12 @@ UNDER_TEST = {
     "matrix-factorization": (lambda: matrix_factorization(observed=0.8, noise=0.1), 0.03),
     "regression": (lambda: regression(noise=0.1, batch_size=16), 0.1),
     "regression-logistic": (lambda: regression(kind="logistic", num_samples=32), 0.3),
+    "copy": (lambda: copy(2, 2, hidden_size=16, num_slots=4, word_size=4), 0.03),
+    "repeat-copy": (lambda: repeat_copy(2, 1, 2, hidden_size=16, num_slots=3, word_size=4), 0.03),
+    "associative-recall": (
+        lambda: associative_recall(2, 1, 2, hidden_size=16, num_slots=4, word_size=4, num_reads=1),
+        0.03,
+    ),
     "rosenbrock": (lambda: rosenbrock(dim=4, log_range=3.0), 0.03),
     "convex-term": (lambda: convex_term(quadratic(dim=4)), 0.1),
     "gradient-noise": (lambda: gradient_noise(quadratic(dim=4), deviation=0.1), 0.1),
@@ -114,6 +123,7 @@ METRICS = {
     "physics_informed": {"relative_error"},
     "resnet": {"test_loss", "test_accuracy"},
     "rotations": {"test_accuracy"},
+    **{name: {"bit_errors", "bit_errors_at_twice"} for name in ("copy", "repeat_copy", "associative_recall")},
     "sparse_coding": {"nmse_db", "support_f1", "objective"},
     "style_transfer": {"content_loss", "style_loss"},
     "vae": {"test_loss"},

@@ -11,6 +11,8 @@ import pytest
 
 from learned_opt.core.types import LearnedOptimizer, Theta
 from learned_opt.optimizers import (
+    averaging_lstm,
+    dnc,
     hyperparameters,
     lstm,
     mlp_rule,
@@ -30,6 +32,7 @@ class Case(NamedTuple):
         counts: whether its state counts updates.
         factored: whether a coordinate's update depends on its row and column, and the state has leaves for
             those.
+        apart: whether what becomes of a tensor does not depend on other tensors.
         cosine: whether its updates over a known number of steps are its others times half a cosine; else it
             plans them, and they only have to end at zero.
     """
@@ -38,6 +41,7 @@ class Case(NamedTuple):
     own: bool = True
     counts: bool = True
     factored: bool = False
+    apart: bool = True
     cosine: bool = True
 
 
@@ -47,6 +51,9 @@ UNDER_TEST = {
     "lstm-normalized": Case(lstm(hidden_sizes=(4, 3), inputs="normalized")),
     "lstm-normalized-and-size": Case(lstm(hidden_sizes=(4,), inputs="normalized_and_size")),
     "lstm-bfloat16-state": Case(lstm(hidden_sizes=(4,), inputs="normalized", state_dtype="bfloat16")),
+    "averaging-lstm": Case(averaging_lstm((4, 3), averaging_cells=2), apart=False),
+    "dnc-coordinate": Case(dnc("coordinate", hidden_size=4, num_slots=5, word_size=4)),
+    "dnc-tensor": Case(dnc("tensor", hidden_size=4, num_slots=5, word_size=4), factored=True),
     "secant-lstm": Case(secant_lstm(hidden_sizes=(4, 3))),
     "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3))),
     "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False)),

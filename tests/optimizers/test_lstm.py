@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from learned_opt.optimizers import LSTMState, lstm
-from learned_opt.optimizers.lstm import _log_sign, _normalized
+from learned_opt.optimizers.lstm import _normalized, log_sign
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,16 +40,16 @@ def run(tx, params, gradients):
     ],
 )
 def test_log_sign_inputs(gradient: float, expected: tuple[float, float]):
-    np.testing.assert_allclose(_log_sign(jnp.float32(gradient)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(log_sign(jnp.float32(gradient)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_log_sign_inputs_are_continuous_and_odd_or_even():
     edge = np.exp(-10.0)
-    below, above = (_log_sign(jnp.float32(edge * (1 + e))) for e in (-1e-5, 1e-5))
+    below, above = (log_sign(jnp.float32(edge * (1 + e))) for e in (-1e-5, 1e-5))
     np.testing.assert_allclose(below, above, atol=3e-5)
     g = jnp.logspace(-7, 3, 50)
-    size, sign = jnp.moveaxis(_log_sign(g), -1, 0)
-    np.testing.assert_array_equal(_log_sign(-g), jnp.stack([size, -sign], axis=-1))
+    size, sign = jnp.moveaxis(log_sign(g), -1, 0)
+    np.testing.assert_array_equal(log_sign(-g), jnp.stack([size, -sign], axis=-1))
     assert np.all(np.diff(size) >= 0)
     assert np.all(np.diff(sign) >= 0)
 

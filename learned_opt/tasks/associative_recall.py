@@ -1,0 +1,78 @@
+"""Recalling what came after an item, by a network with an external memory.
+
+Reference:
+    Graves, Wayne, Danihelka, Neural Turing machines, 2014, section 4.3. Deviation: few and short items and a
+    small memory by default, so that training takes minutes on one core.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from learned_opt.core.errors import check_at_least
+from learned_opt.core.types import Array, Key, Task
+from learned_opt.tasks.registry import registry
+from learned_opt.tasks.sequences import marker, sequence_task, within
+
+
+@registry.register
+def associative_recall(
+    num_bits: int = 6,
+    item_length: int = 1,
+    max_items: int = 4,
+    batch_size: int = 16,
+    hidden_size: int = 32,
+    num_slots: int = 16,
+    word_size: int = 8,
+    num_reads: int = 2,
+) -> Task:
+    r"""Cross-entropy of a Differentiable Neural Computer that says which item came after a given one.
+
+    Between two and `max_items` items are shown, each of `item_length` symbols after a flag; then one of them
+    but the last between two other flags; the answer is the item that followed it.
+
+    Args:
+        num_bits: bits of a symbol.
+        item_length: symbols of an item.
+        max_items: L, items of the longest sequence in training, at least 2.
+        batch_size: sequences in a minibatch, all of them fresh.
+        hidden_size: units of the controller.
+        num_slots: words of the memory.
+        word_size: numbers in a word.
+        num_reads: read heads.
+
+    Returns:
+        The task; params as haiku makes them. Its metrics are the shares of wrong bits after L items and after
+        2 L items.
+
+    Raises:
+        ValueError: if a size is below 1, or there are less than two items.
+
+    Example:
+        >>> task = associative_recall(max_items=3)
+        >>> keys = jax.random.split(jax.random.key(0), 2)
+        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
+        >>> batch.inputs.shape, bool(0.6 < task.loss(x, (), batch) < 0.8)
+        ((16, 10, 8), True)
+    """
+    check_at_least(1, num_bits=num_bits, item_length=item_length, batch_size=batch_size)
+    check_at_least(2, max_items=max_items)
+    whole = item_length + 1  # an item with its flag
+
+    def example(key: Key, shortest: int, longest: int) -> tuple[Array, Array, Array]:
+        number_key, query_key, bits_key = jax.random.split(key, 3)
+        number = jax.random.randint(number_key, (), shortest, longest + 1)
+        query = jax.random.randint(query_key, (), 0, number - 1)
+        # Each item after a row for its flag, as the network sees them.
+        bits = jax.random.bernoulli(bits_key, 0.5, (longest, item_length, num_bits)).astype(jnp.float32)
+        bits = jnp.pad(bits, ((0, 0), (1, 0), (0, 0))).reshape(longest * whole, num_bits)
+        t = jnp.arange((longest + 2) * whole + item_length)
+        asked, answer = number * whole, (number + 1) * whole
+        place = jnp.where(t < asked, t, t - asked + query * whole)
+        shown = within(bits, jnp.where(t < answer, place, -1), longest * whole)
+        flags = marker((t < asked) & (t % whole == 0), (t == asked) | (t == answer))
+        answers = (t > answer) & (t < answer + whole)
+        targets = within(bits, jnp.where(answers, t - answer + (query + 1) * whole, -1), longest * whole)
+        return jnp.concatenate([shown, flags], axis=-1), targets, answers.astype(jnp.float32)
+
+    sizes = {"hidden_size": hidden_size, "num_slots": num_slots, "word_size": word_size}
+    return sequence_task(example, 2, max_items, batch_size, num_bits, num_reads=num_reads, **sizes)
