@@ -15,7 +15,7 @@ from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
 from learned_opt.networks.neural_programmer import Answer, NeuralProgrammer
 from learned_opt.tasks.registry import registry
-from learned_opt.tasks.table_questions import WORDS, Question, draw_questions
+from learned_opt.tasks.table_questions import MAX_WORDS, WORDS, Question, draw_questions
 
 HUBER_DELTA = 10.0
 LOOKUP_WEIGHT = 25.0
@@ -86,7 +86,8 @@ def neural_programmer(
 
     def init(key: Key, problem: tuple[()]) -> Params:
         del problem
-        return soft.init(key, *jax.tree.map(lambda leaf: leaf[0], draw(jax.random.key(0), 1))[:4])
+        nothing = jnp.zeros(MAX_WORDS, jnp.int32), jnp.zeros(2), jnp.zeros(2, jnp.int32)
+        return soft.init(key, *nothing, jnp.zeros((num_rows, num_columns)))
 
     def batch(key: Key, problem: tuple[()], data: tuple[()]) -> Question:
         del problem, data
