@@ -103,7 +103,8 @@ def tensor_controller(
     is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 + t/500)^{-1/2} (1 - t/T)` for `num_steps` T, after ten
     steps of warm-up; f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the
     controller sees, the features :math:`\phi`, are ratios of sizes and cosines (see
-    `tensor_statistics.features`): the rule is blind to the gradients' scale. Where theta, W, is zero, the rule is its prior.
+    `tensor_statistics.features`): the rule is blind to the gradients' scale. Where theta, W, is zero, the
+    rule is its prior.
 
     Once gradients are below a ten-thousandth of their mean so far, the step shrinks faster with them and the
     controller can no longer add to it. A tensor whose gradient is all zeros rests. A coordinate whose
