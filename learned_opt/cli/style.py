@@ -54,6 +54,7 @@ class Options:
         num_steps: of the optimizer on the pixels.
         size: pixels of the pictures' longer side.
         style_weight: of the style beside the content.
+        reference: whether L-BFGS is run beside it.
         seed: of everything random.
         directory: where it is all written; runs/style-DATE by default.
     """
@@ -66,6 +67,7 @@ class Options:
     num_steps: int = 200
     size: int = 128
     style_weight: float = 1.0
+    reference: bool = True
     seed: int = 0
     directory: Path | None = None
 
@@ -80,7 +82,9 @@ def command(words: Sequence[str]) -> None:
     check_at_least(1, num_steps=options.num_steps, train_steps=options.train_steps)
     runs.use_every_core()
     reports.require_plots()
-    optimizers = {REFERENCE: optax.lbfgs(), options.optimizer: _optimizer(options)}
+    optimizers = {options.optimizer: _optimizer(options)}
+    if options.reference:
+        optimizers[REFERENCE] = optax.lbfgs()
     directory = options.directory or Path("runs") / time.strftime("style-%Y%m%d-%H%M%S")
     given = {"style": style} | ({} if content == "none" else {"content": content})
     pictures = {name: datasets.load_picture(file, options.size) / 255 for name, file in given.items()}
@@ -140,6 +144,11 @@ def _optimizer(options: Options) -> optax.GradientTransformation:
 
 def _train(options: Options, path: Path) -> Path:
     """Trains a small conv net to tell which way up images are, and stores it."""
+    channels = datasets.load(options.dataset, "train[:1]").images.shape[-1]
+    if channels != 3:
+        raise ValueError(
+            f"dataset={options.dataset!r}: its images have {channels} channel; pictures have colours"
+        )
     task = tasks.rotations(dataset=options.dataset, widths=WIDTHS)
     tx = optax.adam(optax.cosine_decay_schedule(3e-3, options.train_steps))
     params, _, metrics = optimize(tx, task, options.train_steps, options.seed, "conv net")

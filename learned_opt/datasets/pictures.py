@@ -50,7 +50,19 @@ def load_picture(picture: str | os.PathLike[str], size: int) -> np.ndarray:
 
 
 def save_picture(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
-    """Writes pixels f[height, width, 3] from 0 to 1, clipped to that, in the format of the path's ending."""
+    """Writes a picture, in the format of the path's ending.
+
+    Args:
+        path: of the file.
+        pixels: f[height, width, 3], from 0 to 1; clipped to that.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "white.png")
+        >>> save_picture(path, np.ones((4, 6, 3)))
+        >>> load_picture(path, 6).shape
+        (4, 6, 3)
+    """
     with needed_for("pictures", "data"):
         from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Layer 1: recurrent networks that haiku does not have, the Differentiable Neural Computer among them."""
+"""Layer 1: networks that haiku does not have: those with memory, the Neural Programmer, VGG from a file."""
 
 from learned_opt.networks.dnc import DNC, DNCState
 from learned_opt.networks.external_memory import (
@@ -14,8 +14,10 @@ from learned_opt.networks.external_memory import (
     next_usage,
 )
 from learned_opt.networks.memory_cells import CellState, MemoryCells
+from learned_opt.networks.neural_programmer import NeuralProgrammer
 from learned_opt.networks.rtrl import rtrl_output
 from learned_opt.networks.simple import Elman, fully_recurrent, init_fully_recurrent
+from learned_opt.networks.vgg import load_layers, save_layers
 
 __all__ = [
     "DNC",
@@ -25,6 +27,7 @@ __all__ = [
     "Interface",
     "Memory",
     "MemoryCells",
+    "NeuralProgrammer",
     "access",
     "allocation_weighting",
     "content_weighting",
@@ -33,7 +36,9 @@ __all__ = [
     "init_fully_recurrent",
     "interface",
     "interface_size",
+    "load_layers",
     "next_links",
     "next_usage",
     "rtrl_output",
+    "save_layers",
 ]

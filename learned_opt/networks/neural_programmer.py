@@ -123,6 +123,12 @@ class NeuralProgrammer(hk.Module):
         num_steps: T, operations in a row.
         hard: whether the largest weight of each selection is taken for one, as the paper does to answer.
         name: of the module.
+
+    Example:
+        >>> net = hk.without_apply_rng(hk.transform(lambda *question: NeuralProgrammer(9, 4)(*question)))
+        >>> question = jnp.array([4, 0, -1]), jnp.array([2.0, 0.0]), jnp.array([0, -1]), jnp.ones((3, 1))
+        >>> net.apply(net.init(jax.random.key(0), *question), *question).lookup.shape
+        (3, 1)
     """
 
     def __init__(

@@ -96,6 +96,12 @@ def load_layers(path: str | os.PathLike[str]) -> Layers:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no safetensors file, or a tensor is missing or has another shape; it is named.
+
+    Example:
+        >>> load_layers("vgg19.safetensors")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: vgg19.safetensors: there is no such file of weights; check the path
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -138,7 +144,19 @@ def load_layers(path: str | os.PathLike[str]) -> Layers:
 
 
 def save_layers(path: str | os.PathLike[str], layers: Layers) -> None:
-    """Writes layers as `load_layers` reads them."""
+    """Writes layers as `load_layers` reads them.
+
+    Args:
+        path: of the file.
+        layers: of the network.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "net.safetensors")
+        >>> save_layers(path, random_layers(jax.random.key(0), (4, 8)))
+        >>> sorted(load_layers(path))
+        ['conv1_1', 'conv1_2', 'conv2_1', 'conv2_2']
+    """
     from safetensors.numpy import save_file
 
     tensors, number, block = {}, -2, 1

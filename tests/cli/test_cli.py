@@ -28,6 +28,7 @@ def run(tmp_path_factory):
     return path
 
 
+WRAPPERS = {"convex_term", "gradient_noise", "mixture", "normalized_loss", "random_scaling"}
 COMMANDS = (
     "demo list show train resume doctor watch evaluate inspect predict prepare-data".split()  # all of them
 )
@@ -109,7 +110,9 @@ def test_list_and_show(capsys):
     for kind in KINDS.values():
         names = shipped.split(f"Shipped {kind.plural}")[1].split("Shipped")[0]
         assert all(f" {name} " in names for name in zoo.available(kind.name))
+    recipes, named = recipes.split("Tasks")
     assert all(f" {name} " in recipes for name in meta.RECIPES)
+    assert all(f" {name} " in named for name in tasks.registry.names() if name not in WRAPPERS)
     for name in ("lstm-quadratic", "boolean-16", "weight-memory"):
         cli.main(["show", name])
         out = capsys.readouterr().out
@@ -137,6 +140,7 @@ def test_json_of_list_and_show_is_whole(capsys, run):
     assert set(listed["shipped"]["optimizers"]) == set(zoo.available())
     assert set().union(*listed["recipes"].values()) == set(meta.RECIPES)
     assert listed["default"] == zoo.DEFAULT
+    assert set(listed["tasks"]) == set(tasks.registry.names()) - WRAPPERS
     assert shown("show", "lstm-sparse-coding") == zoo.available()["lstm-sparse-coding"].to_json()
     assert len(shown("show", "lstm-sparse-coding")["config"]["settings"]["estimator"]["weights"]) == 400
     stored = shown("show", str(run))
