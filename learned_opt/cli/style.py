@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -105,7 +106,7 @@ def command(words: Sequence[str]) -> None:
     for name, pixels in pictures.items():
         datasets.save_picture(directory / f"{name}.png", pixels)
     reports.print_table(rows, title=f"After {options.num_steps} steps")
-    _report(directory, words, curves, rows)
+    _report(directory, words, curves, rows, pictures)
     print(
         f"\npicture:  {directory / Path(options.optimizer).stem}.png\nreport:   {directory / 'report.html'}"
     )
@@ -114,7 +115,7 @@ def command(words: Sequence[str]) -> None:
 
 def optimize(
     tx: optax.GradientTransformation, task: Task, num_steps: int, seed: int, name: str
-) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+) -> tuple[Any, np.ndarray, dict[str, float]]:
     """The params, the losses f32[num_steps + 1] and the metrics of one run; its progress bar is named."""
     sample_key, start_key, key = jax.random.split(jax.random.key(seed), 3)
     problem = task.sample(sample_key)

@@ -84,6 +84,7 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str) -> ImageData:
     # Raw records: TFDS's own decoding, feature by feature, takes more than twice as long.
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
     read: Any = builder.as_data_source  # its decorator hides its signature
+    declared: Any = builder.info.features
     source = read(split, deserialize_method=raw)
     pixels, labels = [], []
     for record in source.__getitems__(list(range(len(source)))):
@@ -92,7 +93,7 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str) -> ImageData:
         pixels.append(PngImageFile(png).tobytes())
         labels.append(features["label"].int64_list.value[0])
     return ImageData(
-        np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, *builder.info.features["image"].shape),
+        np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, *declared["image"].shape),
         np.array(labels, np.int32),
     )
 

@@ -44,7 +44,8 @@ class CIFAR10(cifar.Cifar10, skip_registration=True):
         (path,) = dl_manager.download(list(self.url_infos))
         info = self._cifar_info
         names = _read(path, info.prefix + info.label_files[0]).decode().split("\n")
-        self.info.features["label"].names = [name for name in names if name]
+        features: Any = self.info.features
+        features["label"].names = [name for name in names if name]
         return {
             "train": self._generate_examples("train_", [(path, name) for name in info.train_files]),
             "test": self._generate_examples("test_", [(path, name) for name in info.test_files]),

@@ -8,7 +8,7 @@ Reference:
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import haiku as hk
 import jax
@@ -96,7 +96,7 @@ def physics_informed(
         True
     """
     hidden_sizes = tuple(hidden_sizes)
-    if equation not in ("poisson", "burgers"):
+    if equation not in _EQUATIONS:
         raise ValueError(f"equation={equation!r}: choose 'poisson' or 'burgers'")
     check_at_least(
         1,
@@ -106,7 +106,7 @@ def physics_informed(
         **{f"hidden_sizes[{i}]": n for i, n in enumerate(hidden_sizes)},
     )
     check_above_zero(edge_weight=edge_weight)
-    draw, residual, given, solution = _POISSON if equation == "poisson" else _BURGERS
+    draw, residual, given, solution = _EQUATIONS[equation]
     network = hk.without_apply_rng(
         hk.transform(lambda point: hk.nets.MLP((*hidden_sizes, 1), activation=jnp.tanh)(point)[0])
     )
@@ -240,10 +240,12 @@ def _second(u: Field, point: Array, axis: int) -> Array:
     return jax.jvp(first, (point,), (along,))[1]
 
 
-_POISSON = (_square_points, poisson_residual, lambda point: 0 * point[0], poisson_solution)
-_BURGERS = (
-    _burgers_points,
-    burgers_residual,
-    lambda point: jnp.where(point[0] == 0, -jnp.sin(jnp.pi * point[1]), 0),
-    lambda problem, points: burgers_solution(points),
-)
+_EQUATIONS: dict[str, Any] = {
+    "poisson": (_square_points, poisson_residual, lambda point: 0 * point[0], poisson_solution),
+    "burgers": (
+        _burgers_points,
+        burgers_residual,
+        lambda point: jnp.where(point[0] == 0, -jnp.sin(jnp.pi * point[1]), 0),
+        lambda problem, points: burgers_solution(points),
+    ),
+}

@@ -6,7 +6,7 @@ Reference:
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +46,11 @@ class Question(NamedTuple):
 
 
 class _Template(NamedTuple):
-    words: np.ndarray  # i32[8]
-    places: np.ndarray  # i32[2]
-    signs: np.ndarray  # f32[2], 1 for greater, -1 for lesser, 0 for no comparison
-    either: np.ndarray  # bool[], whether rows of either comparison count
-    answer: np.ndarray  # f32[3], the weights of the sum, the count and the print in the answer
+    words: Any  # i32[8]
+    places: Any  # i32[2]
+    signs: Any  # f32[2], 1 for greater, -1 for lesser, 0 for no comparison
+    either: Any  # bool[], whether rows of either comparison count
+    answer: Any  # f32[3], the weights of the sum, the count and the print in the answer
 
 
 def templates(num_columns: int) -> list[str]:

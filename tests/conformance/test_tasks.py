@@ -110,7 +110,7 @@ UNDER_TEST = {
     ),
     "neural-programmer": (lambda: neural_programmer(num_columns=2, num_rows=4, width=8), 0.03),
     "physics-informed": (lambda: physics_informed(hidden_sizes=(16,), num_frequencies=1), 0.03),
-    "resnet": (lambda: resnet(widths=(4, 8), augment=True), 0.02),
+    "resnet": (lambda: resnet(widths=(4, 8), groups=2), 0.03),
     "rotations": (lambda: rotations(widths=(4, 8)), 0.02),
     "style-transfer": (lambda: style_transfer(size=16), 0.03),
     "vae": (lambda: vae(hidden_sizes=(16,), num_latents=2), 0.03),
