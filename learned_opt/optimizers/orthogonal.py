@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core.types import Array
+from learned_opt.optimizers.tensor_blocks import stored
 
 # They maximise the slope at 0, so that small singular values grow quickly; large ones end within 0.7 to 1.2.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -53,8 +54,8 @@ def orthogonalize(matrix: Array, num_steps: int = 5) -> Array:
     return x if wide else jnp.swapaxes(x, -1, -2)
 
 
-def orthogonalize_all(matrices: Sequence[Array]) -> list[Array]:
-    """`orthogonalize` of each matrix, with as few stacks as possible.
+def orthogonalize_all(matrices: Sequence[Array], always: Array) -> list[Array]:
+    """`orthogonalize` of each matrix, with as few stacks as possible, which are made once (see `stored`).
 
     Those of one shape, or of one shape and its transpose, are one stack. So are small ones whose sides round
     up to the same powers of two: rows and columns of zeros change nothing in the others.
@@ -69,6 +70,8 @@ def orthogonalize_all(matrices: Sequence[Array]) -> list[Array]:
         wide = [matrices[i] if _is_wide(matrices[i]) else matrices[i].T for i in indices]
         rows, columns = (max(x.shape[axis] for x in wide) for axis in (0, 1))
         stack = jnp.stack([jnp.pad(x, ((0, rows - x.shape[0]), (0, columns - x.shape[1]))) for x in wide])
+        if len(indices) > 1:
+            (stack,) = stored([stack], always)
         for i, x, y in zip(indices, wide, orthogonalize(stack), strict=True):
             y = y[: x.shape[0], : x.shape[1]]
             done[i] = y if _is_wide(matrices[i]) else y.T

@@ -23,13 +23,15 @@ class Blocks(NamedTuple):
     Attributes:
         shapes: of the leaves.
         groups: the leaves of each block by their numbers.
+        always: bool[], true, which a compiler must not know; see `stored`.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     groups: tuple[tuple[int, ...], ...]
+    always: Array
 
     @classmethod
-    def of(cls, leaves: Sequence[Array]) -> Self:
+    def of(cls, leaves: Sequence[Array], always: Array) -> Self:
         """Small leaves whose sizes round up to one power of four share a block.
 
         Where there are several devices, any leaf may be sharded, and each then is a block of its own.
@@ -38,7 +40,7 @@ class Blocks(NamedTuple):
         for i, x in enumerate(leaves):
             small = 0 < x.size <= SMALL and jax.device_count() == 1
             groups.setdefault(_magnitude(x.size) if small else (i,), []).append(i)
-        return cls(tuple(x.shape for x in leaves), tuple(map(tuple, groups.values())))
+        return cls(tuple(x.shape for x in leaves), tuple(map(tuple, groups.values())), always)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -63,15 +65,17 @@ class Blocks(NamedTuple):
 
     def pack(self, leaves: Sequence[Array]) -> list[Array]:
         """The leaves in float32 as blocks, f32[num_rows, ...]."""
-        return [
-            _packed([leaves[i].astype(jnp.float32) for i in group], self._entry_shape(group))
-            for group in self.groups
-        ]
+        return self._stored(
+            [
+                _packed([leaves[i].astype(jnp.float32) for i in group], self._entry_shape(group))
+                for group in self.groups
+            ]
+        )
 
     def unpack(self, blocks: Sequence[Array]) -> list[Array]:
         """The leaves of blocks, in the shapes that they had."""
         rows = []
-        for group, block in zip(self.groups, blocks, strict=True):
+        for group, block in zip(self.groups, self._stored(blocks), strict=True):
             for row, i in zip(block, group, strict=True):
                 shape = self.shapes[i]
                 rows.append(row if row.shape == shape else row[: math.prod(shape)].reshape(shape))
@@ -89,6 +93,12 @@ class Blocks(NamedTuple):
             for group, (start, end) in zip(self.groups, itertools.pairwise(ends), strict=True)
         ]
 
+    def _stored(self, blocks: Sequence[Array]) -> list[Array]:
+        """The same blocks; of those of several tensors each is made once."""
+        shared = [len(group) > 1 for group in self.groups]
+        made = iter(stored([x for x, yes in zip(blocks, shared, strict=True) if yes], self.always))
+        return [next(made) if yes else x for x, yes in zip(blocks, shared, strict=True)]
+
     def _entry_shape(self, group: Sequence[int]) -> tuple[int, ...]:
         """The shape of a row: that of all its tensors, or a vector with room for the largest."""
         shapes = {self.shapes[i] for i in group}
@@ -104,7 +114,24 @@ def _packed(leaves: Sequence[Array], shape: tuple[int, ...]) -> Array:
     if len(leaves) == 1:
         return leaves[0][None]
     width = math.prod(shape)
-    return jnp.stack([x if x.shape == shape else jnp.pad(x.reshape(-1), (0, width - x.size)) for x in leaves])
+    if all(x.shape == shape for x in leaves):
+        return jnp.stack(leaves)
+    parts = [part for x in leaves for part in (x.reshape(-1), jnp.zeros(width - x.size, x.dtype))]
+    return jnp.concatenate(parts).reshape(len(leaves), width)
+
+
+def stored(arrays: list[Array], always: Array) -> list[Array]:
+    """The same arrays, made once and not again in each loop that reads them.
+
+    XLA on a CPU makes arrays of many parts again wherever they are read, or the whole of a block for each
+    part that is read of it: its programs grow with the square of the number of parts. It does not do so
+    through a conditional. Both branches have something to do, or it would become a select.
+    """
+    return jax.lax.cond(always, list, _negated, arrays) if arrays else arrays
+
+
+def _negated(arrays: list[Array]) -> list[Array]:
+    return [-x for x in arrays]
 
 
 def total(x: Array) -> Array:

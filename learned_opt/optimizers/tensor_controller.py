@@ -32,11 +32,10 @@ from learned_opt.optimizers.tensor_statistics import (
     TensorStatistics,
     fans,
     features,
-    in_units,
     inverse,
     look_ahead,
+    measured,
     observe,
-    products,
     size_floors,
 )
 
@@ -222,27 +221,23 @@ def _update(
     if not leaves:
         return updates, state._replace(count=count)
     mus, rmss, trails, rows = (treedef.flatten_up_to(t) for t in state[1:])
-    blocks = Blocks.of(leaves)
+    blocks = Blocks.of(leaves, always=count > 0)
     gs, mus, rmss, trails = map(blocks.pack, (leaves, mus, rmss, trails))
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
     along = [config.orthogonalizes(x) for x in leaves]
 
-    old = TensorStatistics.before(blocks, rows, gs, weights)
-    units = blocks.split(old.unit)
-    xs = [in_units(g, 1 / unit) for g, unit in zip(gs, units, strict=True)]
-    sums = blocks.join(map(products, xs, mus, trails, units)) / blocks.sizes[None]
+    old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
     plan, new = _planned(old, sums, blocks, controller, clock, blocks.ordered(along), config.max_step)
     plan = Plan(*settled(jnp.stack(plan)))
     parts = [Plan(*part) for part in zip(*map(blocks.split, plan), strict=True)]
-    rs = list(map(directions.roots, gs, xs, rmss, parts))
-    orthogonal = directions.orthogonalized(blocks, xs, mus, rs, parts, along)
-    adapted = list(map(directions.adapted, xs, mus, rs, parts))
+    rmss = list(map(directions.roots, gs, rmss, parts))
+    orthogonal = directions.orthogonalized(blocks, gs, mus, rmss, parts, along)
+    adapted = list(map(directions.adapted, gs, mus, rmss, parts))
     factors = settled(directions.factors(plan, *directions.powers(blocks, orthogonal, adapted)))
     factors = list(zip(*map(blocks.split, factors), strict=True))
-    us = list(map(directions.mixed, orthogonal, adapted, rs, factors))
-    trails = list(map(directions.followed, us, trails, rs, parts))
-    mus = list(map(directions.remembered, xs, mus, rs, parts))
-    rmss = list(map(directions.kept, rs, [r * part.unit for r, part in zip(rs, parts, strict=True)], rmss))
+    us = list(map(directions.mixed, orthogonal, adapted, rmss, parts, factors))
+    trails = list(map(directions.followed, gs, us, trails, parts))
+    mus = list(map(directions.remembered, gs, mus, parts))
     if config.weight_decay and weights is not None:
         us = [
             u - config.weight_decay * part.relative * w for u, part, w in zip(us, parts, weights, strict=True)

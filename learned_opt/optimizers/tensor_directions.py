@@ -13,7 +13,16 @@ from jax.sharding import PartitionSpec
 from learned_opt.core.types import Array
 from learned_opt.optimizers.orthogonal import orthogonalize_all
 from learned_opt.optimizers.tensor_blocks import Blocks, total
-from learned_opt.optimizers.tensor_statistics import MOMENTUM, SECOND, TRAIL, fans, inverse, is_finite, root
+from learned_opt.optimizers.tensor_statistics import (
+    MOMENTUM,
+    SECOND,
+    TRAIL,
+    fans,
+    in_units,
+    inverse,
+    is_finite,
+    root,
+)
 
 
 class Plan(NamedTuple):
@@ -32,29 +41,39 @@ class Plan(NamedTuple):
     plain: Array
 
 
-def roots(g: Array, x: Array, rms: Array, plan: Plan) -> Array:
-    """Next root mean squares of a block's gradients in their unit, -1 where one is not finite."""
-    square = plan.second * jnp.square(rms * (1 / plan.unit)) + (1 - SECOND) * jnp.square(x * plan.cut)
-    return jnp.where(is_finite(g), root(square), -1)
+def _gradient(g: Array, plan: Plan) -> Array:
+    """Cut, in its unit, 0 where it is not finite."""
+    return in_units(g, 1 / plan.unit) * plan.cut
 
 
-def _momentum(x: Array, mu: Array, plan: Plan) -> Array:
-    return plan.momentum * (mu * (1 / plan.unit)) + (1 - MOMENTUM) * (x * plan.cut)
+def roots(g: Array, rms: Array, plan: Plan) -> Array:
+    """The next root mean squares of the gradients."""
+    scale = 1 / plan.unit
+    square = plan.second * jnp.square(rms * scale) + (1 - SECOND) * jnp.square(_gradient(g, plan))
+    finite = is_finite(g)
+    # What ends with a division is written once, and not made again in each loop that reads it.
+    return jnp.where(finite, root(square), rms) / jnp.where(finite, scale, 1)
 
 
-def remembered(x: Array, mu: Array, r: Array, plan: Plan) -> Array:
+def _momentum(g: Array, mu: Array, plan: Plan) -> Array:
+    return plan.momentum * (mu * (1 / plan.unit)) + (1 - MOMENTUM) * _gradient(g, plan)
+
+
+def remembered(g: Array, mu: Array, plan: Plan) -> Array:
     """The next mean of the gradients."""
-    return kept(r, _momentum(x, mu, plan) * plan.unit, mu)
+    return jnp.where(is_finite(g), _momentum(g, mu, plan) * plan.unit, mu)
 
 
-def _looked_ahead(x: Array, mu: Array, plan: Plan) -> Array:
+def _looked_ahead(g: Array, mu: Array, plan: Plan) -> Array:
     """Nesterov's momentum in the gradient's unit."""
-    return MOMENTUM * _momentum(x, mu, plan) + (1 - MOMENTUM) * (x * plan.cut)
+    return MOMENTUM * _momentum(g, mu, plan) + (1 - MOMENTUM) * _gradient(g, plan)
 
 
-def adapted(x: Array, mu: Array, r: Array, plan: Plan) -> Array:
-    """Adam's direction, of any size."""
-    return jnp.where(r > 0, _looked_ahead(x, mu, plan) * plan.normalizer / jnp.where(r > 0, r, 1), 0)
+def adapted(g: Array, mu: Array, rms: Array, plan: Plan) -> Array:
+    """Adam's direction, of any size; 0 where there is none."""
+    r = rms * (1 / plan.unit)
+    moves = is_finite(g) & (r > 0)
+    return jnp.where(moves, _looked_ahead(g, mu, plan) * plan.normalizer / jnp.where(r > 0, r, 1), 0)
 
 
 def powers(
@@ -75,43 +94,40 @@ def factors(plan: Plan, orthogonal: Array, adapted: Array) -> Array:
     return jnp.stack([-plan.step * scale for scale in scales])
 
 
-def mixed(orthogonal: Array | None, adapted: Array, r: Array, factors: tuple[Array, ...]) -> Array:
-    """The update of a block; the momentum is Adam's direction times r."""
-    update = adapted * (factors[1] + factors[2] * r)
+def mixed(
+    orthogonal: Array | None, adapted: Array, rms: Array, plan: Plan, factors: tuple[Array, ...]
+) -> Array:
+    """The update of a block; the momentum is Adam's direction times what that divides by."""
+    update = adapted * (factors[1] + factors[2] * (rms * (1 / plan.unit)))
     return update if orthogonal is None else update + factors[0] * orthogonal
 
 
-def followed(update: Array, trail: Array, r: Array, plan: Plan) -> Array:
+def followed(g: Array, update: Array, trail: Array, plan: Plan) -> Array:
     """The next mean of the updates, turned around so that it is like a gradient."""
-    return kept(r, plan.trail * trail - (1 - TRAIL) * update, trail)
-
-
-def kept(r: Array, new: Array, old: Array) -> Array:
-    """The new state where the gradient was finite, the old one elsewhere."""
-    return jnp.where(r >= 0, new, old)
+    return jnp.where(is_finite(g), plan.trail * trail - (1 - TRAIL) * update, trail)
 
 
 def orthogonalized(
     blocks: Blocks,
-    xs: Sequence[Array],
+    gs: Sequence[Array],
     mus: Sequence[Array],
-    rs: Sequence[Array],
+    rmss: Sequence[Array],
     parts: Sequence[Plan],
     along: Sequence[bool],
 ) -> list[Array | None]:
     """Blocks of the orthogonalised momentum, zeros for tensors without; None for blocks without."""
     if not any(along):
-        return [None] * len(xs)
-    leaves = blocks.unpack(list(map(_looked_ahead, xs, mus, parts)))
+        return [None] * len(gs)
+    leaves = blocks.unpack(list(map(_looked_ahead, gs, mus, parts)))
     chosen = [i for i, yes in enumerate(along) if yes]
     whole = [_resharded(leaves[i], None).reshape(fans(leaves[i].shape)) for i in chosen]
     done = list(map(jnp.zeros_like, leaves))
-    for i, y in zip(chosen, orthogonalize_all(whole), strict=True):
+    for i, y in zip(chosen, orthogonalize_all(whole, blocks.always), strict=True):
         done[i] = _resharded(y.reshape(leaves[i].shape), leaves[i])
     # A coordinate that has never had a gradient rests, whatever its row and column do.
     return [
-        jnp.where(r > 0, x, 0) if any(along[i] for i in group) else None
-        for x, r, group in zip(blocks.pack(done), rs, blocks.groups, strict=True)
+        jnp.where(is_finite(g) & (rms > 0), x, 0) if any(along[i] for i in group) else None
+        for x, g, rms, group in zip(blocks.pack(done), gs, rmss, blocks.groups, strict=True)
     ]
 
 

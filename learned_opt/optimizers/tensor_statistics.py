@@ -1,20 +1,22 @@
 """What a controller is told of each tensor: numbers without a scale, from sums over the tensor.
 
-Gradients are computed with in units of the largest entry that a tensor's gradients have had, and all that is
+Gradients are computed with in a unit of about the size that a tensor's gradients have had, and all that is
 remembered of them is of their first power: their squares would leave the range of float32 from 1e-19 on.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from learned_opt.core.types import Array
-from learned_opt.optimizers.tensor_blocks import Blocks, total
+from learned_opt.optimizers.tensor_blocks import Blocks, settled, total
 
 MOMENTUM, SECOND, TRAIL, RECENT, AGREEMENT = 0.9, 0.999, 0.97, 0.9, 0.95  # decay rates of means
 FORGET = 0.9995  # decay rate of the unit, that of the root of the second moment
+FIRST_UNIT = 1e-15  # before there was a gradient: squares of what is to count as one are float32 numbers
 LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32 numbers
 SMALLEST = 1e-37  # largest entry of a gradient that counts as zero; one over it is a float32 number
 BOUND = 1e18  # of the size of params; its square is a float32 number
@@ -32,7 +34,7 @@ class TensorStatistics(NamedTuple):
 
     Attributes:
         age: updates whose gradient was not all zeros.
-        peak: the unit: the largest entry of a gradient so far, slowly forgotten.
+        peak: the unit: the largest root mean square of a gradient so far, slowly forgotten.
         total: root of the sum of the gradients' mean squares.
         recent: root of the mean of the last ten or so of them.
         usual: root of their mean over as many as the second moment's.
@@ -71,16 +73,13 @@ class TensorStatistics(NamedTuple):
         return row.at[cls._fields.index("size")].set(root_mean_square(param))
 
     @classmethod
-    def before(
-        cls, blocks: Blocks, rows: Sequence[Array], gradients: Sequence[Array], params: Sequence[Array] | None
-    ) -> Self:
-        """The statistics in the order of the blocks' rows, with this step's unit and the params' sizes."""
+    def before(cls, blocks: Blocks, rows: Sequence[Array], params: Sequence[Array] | None) -> Self:
+        """The statistics in the order of the blocks' rows, with the params' sizes."""
         old = cls(*jnp.stack(blocks.ordered(rows), axis=1))
-        largest = blocks.join(map(_largest, gradients))
-        size = old.size
-        if params is not None:
-            size = jnp.minimum(root(blocks.join(map(total, map(jnp.square, params))) / blocks.sizes), BOUND)
-        return old._replace(peak=jnp.maximum(largest, FORGET * old.peak), size=size)
+        if params is None:
+            return old
+        size = root(blocks.join(map(total, map(jnp.square, params))) / blocks.sizes)
+        return old._replace(size=jnp.minimum(size, BOUND))
 
     @property
     def unit(self) -> Array:
@@ -112,13 +111,47 @@ def in_units(g: Array, scale: Array) -> Array:
     return jnp.where(is_finite(g), jnp.clip(g * scale, -LARGEST_IN_UNITS, LARGEST_IN_UNITS), 0)
 
 
-def products(x: Array, mu: Array, trail: Array, unit: Array) -> Array:
-    """Sums over each tensor of the gradient times itself, the old momentum and the trail, f32[4, num_rows].
+def measured(
+    old: TensorStatistics,
+    blocks: Blocks,
+    gradients: Sequence[Array],
+    mus: Sequence[Array],
+    trails: Sequence[Array],
+) -> tuple[TensorStatistics, Array]:
+    """The statistics with this step's unit; in it the gradient's mean products, f32[4, num_tensors].
 
-    The gradient is in its unit, all else is not: but for the momentum, a product is of the other's size.
+    They are those with itself, with the old momentum and with the trail, and the trail's with itself.
     """
-    with_mu = total(x * mu) / unit.reshape(-1)
-    return jnp.stack([total(x * x), with_mu, total(x * trail), total(trail * trail)])
+    faded, ones = FORGET * old.peak, jnp.ones_like(old.peak)
+    first = jnp.where(faded > SMALLEST, faded, FIRST_UNIT)
+
+    def in_unit(unit: Array, gradients: Sequence[Array]) -> Array:
+        # XLA would write a scaled gradient, or a scale for each coordinate, if two sums shared it.
+        scales = map(blocks.split, settled(jnp.stack([1 / unit] * 3)))
+        sums = blocks.join(map(_products, gradients, mus, trails, *scales)) / blocks.sizes[None]
+        return sums * jnp.stack([ones, 1 / unit, ones, ones])
+
+    # Each sum reads its arrays once. Only where that gives no number is the gradient looked at beforehand.
+    sums = in_unit(first, gradients)
+    usable = jnp.all(jnp.isfinite(sums)) & jnp.all(root(sums[0] * blocks.sizes) * first <= LARGEST)
+
+    def cautious() -> tuple[Array, Array]:
+        largest = jnp.maximum(blocks.join(map(_largest, gradients)), faded)
+        unit = jnp.where(largest > SMALLEST, largest, 1)
+        bounded = [in_units(g, 1 / u) * u for g, u in zip(gradients, blocks.split(unit), strict=True)]
+        return unit, in_unit(unit, bounded)
+
+    unit, sums = jax.lax.cond(usable, lambda: (first, sums), cautious)
+    old = old._replace(peak=jnp.maximum(root(sums[0]) * unit, faded))
+    scale = unit / old.unit
+    power, with_mu, with_trail, trail = sums
+    return old, jnp.stack([power * scale * scale, with_mu * scale * scale, with_trail * scale, trail])
+
+
+def _products(g: Array, mu: Array, trail: Array, *scales: Array) -> Array:
+    """Sums of the scaled gradient times itself, the momentum and the trail, and of the trail's squares."""
+    a, b, c = scales
+    return jnp.stack([total((g * a) ** 2), total((g * b) * mu), total((g * c) * trail), total(trail * trail)])
 
 
 def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array]:
