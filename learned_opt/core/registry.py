@@ -7,10 +7,15 @@ run can store it as JSON, a command line can override it, and `make` can build t
 
 import dataclasses
 import functools
+import hashlib
 import inspect
+import json
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import jax
+import numpy as np
 
 from learned_opt.core.config import validated
 from learned_opt.core.errors import unknown_name
@@ -47,6 +52,7 @@ class Registry:
     def __init__(self, kind: str):
         self.kind = kind
         self.configs: dict[str, type] = {}
+        self._functions = functools.lru_cache(maxsize=256)(lambda config, given, data: {})
 
     def register(self, factory: F) -> F:
         """Registers a factory under its own name and gives what it returns a `config`."""
@@ -84,9 +90,23 @@ class Registry:
                 for k, v in arguments.items()
             )
             made = factory(*bound.args, **bound.kwargs)
-            return made._replace(config=None if nameless else config_class(**arguments))
+            if nameless:
+                return made._replace(config=None)
+            made = made._replace(config=config_class(**arguments))
+            return self._with_known_functions(made, tuple(bound.arguments.values()))
 
         return wrapped  # type: ignore[return-value]
+
+    def _with_known_functions(self, made: Any, arguments: tuple[Any, ...]) -> Any:
+        """A product with the functions of the first that was made of the same, which jit then knows."""
+        try:
+            config = type(made.config), json.dumps(self.to_json(made.config))
+            functions = self._functions(config, _functions_in(arguments), _digest(getattr(made, "data", ())))
+        except (TypeError, RuntimeError):  # an argument that is none of JSON's, data that cannot be read here
+            return made
+        if not functions:
+            functions.update({name: value for name, value in made._asdict().items() if callable(value)})
+        return made._replace(**functions)
 
     def add(self, config_class: type[T]) -> type[T]:
         """Registers a frozen dataclass that was written by hand, under its attribute `name`."""
@@ -132,6 +152,22 @@ class Registry:
 
 def _arguments(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+
+
+def _functions_in(arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], ...]:
+    """Those of products among the arguments, which may have been replaced since their config made them."""
+    each = [v for a in arguments for v in (a if type(a) in (tuple, list) else (a,))]
+    return tuple(f for v in each if hasattr(v, "config") for f in v if callable(f))
+
+
+def _digest(data: Any) -> bytes:
+    """What tells data of other contents, types or structure apart."""
+    leaves, structure = jax.tree.flatten(data)
+    digest = hashlib.blake2b(repr(structure).encode())
+    for leaf in map(np.asarray, leaves):
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf))
+    return digest.digest()
 
 
 def _made(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 
 from learned_opt import optimizers, tasks
 from learned_opt.core.kinds import Kind, Trainable, register_kind
-from learned_opt.core.types import LearnedOptimizer, Task, Theta
+from learned_opt.core.remembered import remembered
+from learned_opt.core.types import Estimator, LearnedOptimizer, Task, Theta
 from learned_opt.meta.diagnosis.checks import diverged
 from learned_opt.meta.settings import Settings
 from learned_opt.meta.sharding import replicated, use_mesh
@@ -36,10 +37,15 @@ def trainable(
     own = estimator.validation(lopt, validation_task, settings.validation_key())
     return Trainable(
         lopt.init,
-        estimator.make(lopt, task),
+        _estimator(estimator, lopt._replace(config=None), task._replace(config=None, data=())),
         own or _validation(lopt, validation_task, settings, mesh),
         task.data,
     )
+
+
+@remembered
+def _estimator(settings: UnrollSettings, lopt: LearnedOptimizer, task: Task) -> Estimator:
+    return settings.make(lopt, task)
 
 
 def _validation(

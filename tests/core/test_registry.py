@@ -3,9 +3,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import jax
+import numpy as np
 import pytest
 
-from learned_opt import optimizers, tasks
+from learned_opt import Task, optimizers, tasks
 from learned_opt.core import Registry
 
 
@@ -186,3 +188,32 @@ def test_learned_optimizer_of_a_bare_function_has_no_config():
     assert optimizers.hyperparameters("adam").config is not None
     unnamed = tasks.quadratic(dim=2)._replace(config=None)
     assert tasks.random_scaling(unnamed).config is None
+
+
+def test_equal_configurations_have_the_same_functions():
+    """What is jitted compiles for each function that it is given: it has to know them again."""
+    for make in (lambda: tasks.quadratic(dim=2), optimizers.lstm):
+        assert make() == make()
+    assert tasks.quadratic(dim=2).loss is not tasks.quadratic(dim=3).loss
+    assert tasks.quadratic(start_deviation=1).init is not tasks.quadratic(start_deviation=1.0).init
+    plain = tasks.quadratic(dim=2)
+    replaced = plain._replace(loss=lambda params, problem, batch: 0.0)
+    assert tasks.random_scaling(plain).loss is tasks.random_scaling(plain).loss
+    assert tasks.random_scaling(replaced).loss is not tasks.random_scaling(plain).loss
+    mixed = [tasks.mixture((tasks.quadratic(dim=n), tasks.quadratic(dim=2))).loss for n in (2, 2, 3)]
+    assert mixed[0] is mixed[1] is not mixed[2]
+
+
+def test_data_are_made_anew_and_functions_go_with_what_they_hold():
+    registry, label = Registry("task"), 1
+
+    @registry.register
+    def labelled() -> Task:
+        digits, label_now = tasks.classification("digits"), label
+        return digits._replace(data={"label": np.full(2, label)}, sample=lambda key: label_now)
+
+    first, again = labelled(), labelled()
+    assert first.data is not again.data
+    assert first.sample is again.sample
+    label = 2
+    assert labelled().sample(jax.random.key(0)) == 2

@@ -257,10 +257,11 @@ def exchanged(program: Path) -> tuple[set[str], list[tuple[int, ...]]]:
     return {kind for _, kind in found}, [tuple(map(int, filter(None, s.split(",")))) for s in shapes]
 
 
-# A program taken from the cache is not dumped.
+# A program taken from a cache is not dumped.
 UNCACHED = f"""{PRELUDE}
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 jax.config.update("jax_enable_compilation_cache", False)
+jax.clear_caches()
 reset_cache()
 meta_train(lopt, task, quiet=True, **arguments[0])
 jax.config.update("jax_enable_compilation_cache", True)

@@ -90,23 +90,19 @@ def test_it_is_the_derivative_of_the_unroll(rule: str, task: str, block_size: in
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5 * scale)
 
 
-@pytest.mark.parametrize("block_size", [4, 5, 1000])
-def test_over_problems_side_by_side(block_size: int, monkeypatch):
-    """Problems at steps of their own; blocks that hold coordinates of several."""
-    monkeypatch.setattr(first_order, "BLOCK_SIZE", block_size)
+@functools.cache
+def side_by_side():
+    """Problems at steps of their own, and the derivative of their next losses by the plain unroll."""
     lopt, task, keys = RULES["normalized"], tasks.quadratic(dim=3), jax.random.split(jax.random.key(0), 4)
     theta, _, _ = jax.jit(lambda key: walker(lopt, task, key))(keys[0])
-    problems = jax.vmap(task.sample)(keys)
 
-    def begin(key, problem, num_steps):
+    def begin(key, num_steps):
+        problem = task.sample(key)
         state = start(lopt.build(theta), task, key, problem)
         later, _ = unroll(lopt.build(theta), task, key, problem, (), state, 3)
-        return jax.tree.map(lambda a, b: jnp.where(num_steps == 0, a, b), state, later)
+        return problem, jax.tree.map(lambda a, b: jnp.where(num_steps == 0, a, b), state, later)
 
-    states = jax.vmap(begin)(keys, problems, jnp.array([0, 3, 3, 0]))
-
-    def blockwise(theta):
-        return blockwise_unroll(lopt, theta, task, keys, problems, (), states, 5)[1]
+    problems, states = jax.jit(jax.vmap(begin))(keys, jnp.array([0, 3, 3, 0]))
 
     def plain(theta):
         return jax.vmap(lambda *w: unroll(lopt.build(theta), task, w[0], w[1], (), w[2], 5)[1])(
@@ -114,6 +110,18 @@ def test_over_problems_side_by_side(block_size: int, monkeypatch):
         )
 
     expected = jax.jit(jax.grad(lambda theta: jnp.sum(plain(theta) @ WEIGHTS)))(theta)
+    return lopt, theta, task, (keys, problems, states), expected
+
+
+@pytest.mark.parametrize("block_size", [4, 5, 1000])
+def test_over_problems_side_by_side(block_size: int, monkeypatch):
+    """Blocks that hold coordinates of several problems."""
+    monkeypatch.setattr(first_order, "BLOCK_SIZE", block_size)
+    lopt, theta, task, (keys, problems, states), expected = side_by_side()
+
+    def blockwise(theta):
+        return blockwise_unroll(lopt, theta, task, keys, problems, (), states, 5)[1]
+
     found = jax.jit(jax.grad(lambda theta: jnp.sum(blockwise(theta) @ WEIGHTS)))(theta)
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

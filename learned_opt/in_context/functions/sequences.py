@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from learned_opt.core.kinds import Kind, Trainable, register_kind
-from learned_opt.core.types import Array, Key, Theta
+from learned_opt.core.remembered import remembered
+from learned_opt.core.types import Array, Estimator, Key, Theta
 from learned_opt.in_context.functions import families, learners
 from learned_opt.in_context.functions.bayes import row_of
 from learned_opt.in_context.functions.evaluation import CHUNK
@@ -82,22 +83,37 @@ def trainable(
     """
     sequences: Sequences = settings.estimator
     key = settings.validation_key()
+    figures = _figures(learner, validation_family, sequences)
+
+    def validate(theta: Theta) -> dict[str, float]:
+        return {name: float(figure) for name, figure in figures(theta, key).items()}
+
+    return Trainable(learner.init, _estimator(learner, family, sequences), validate)
+
+
+@remembered
+def _estimator(learner: FunctionLearner, family: Family, sequences: Sequences) -> Estimator:
+    return loss_gradient(sequence_loss(learner, family, sequences))
+
+
+@remembered
+def _figures(
+    learner: FunctionLearner, family: Family, sequences: Sequences
+) -> Callable[[Theta, Key], dict[str, Array]]:
+    """A validation, jitted."""
 
     @jax.jit
-    def figures(theta: Theta) -> dict[str, Array]:
+    def figures(theta: Theta, key: Key) -> dict[str, Array]:
         def errors(key: Key) -> Array:
-            drawn = examples(validation_family, key, sequences.examples_in_validation)
+            drawn = examples(family, key, sequences.examples_in_validation)
             return learner.predict(theta, drawn.inputs) - drawn.targets
 
         keys = jax.random.split(key, sequences.num_validation_sequences)
         found = jax.lax.map(errors, keys, batch_size=CHUNK)
         figures = {"loss": jnp.square(found).mean()}
-        return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if validation_family.binary else {})
+        return figures | ({"accuracy": (jnp.abs(found) < 0.5).mean()} if family.binary else {})
 
-    def validate(theta: Theta) -> dict[str, float]:
-        return {name: float(figure) for name, figure in figures(theta).items()}
-
-    return Trainable(learner.init, loss_gradient(sequence_loss(learner, family, sequences)), validate)
+    return figures
 
 
 KIND = register_kind(

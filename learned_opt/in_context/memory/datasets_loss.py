@@ -5,13 +5,15 @@ default; SMORMS3 is the paper's.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from learned_opt.core.kinds import Kind, Trainable, register_kind
-from learned_opt.core.types import Array, Key, Theta
+from learned_opt.core.remembered import remembered
+from learned_opt.core.types import Array, Estimator, Key, Theta
 from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_cross_entropy
 from learned_opt.in_context.memory.weight_memory import registry as memory_registry
 from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
@@ -59,22 +61,45 @@ def trainable(
     for drawn_from in (datasets, validation):
         _check_fit(memory, drawn_from, batches)
     key = settings.validation_key()
-
-    def mean_cost(theta: Theta, key: Key, drawn_from: Datasets, num: int, samples: Any) -> Array:
-        drawn, num_train = draw_datasets(drawn_from, key, num, batches.min_train, batches.max_train)
-
-        def cost(one: Dataset, n: Array) -> Array:
-            return mean_cross_entropy(learn(memory, theta, one, n).logits, one.targets, n, samples)
-
-        return jnp.mean(jax.vmap(cost)(drawn, num_train))
-
-    def loss(theta: Theta, key: Key) -> Array:
-        return mean_cost(theta, key, datasets, batches.batch_size, batches.cost)
-
-    validation_loss = jax.jit(
-        lambda theta: mean_cost(theta, key, validation, batches.num_validation_datasets, "test")
+    validation_loss = _validation_loss(memory, validation, batches)
+    return Trainable(
+        memory.init,
+        _estimator(memory, datasets, batches),
+        lambda theta: {"loss": float(validation_loss(theta, key))},
     )
-    return Trainable(memory.init, loss_gradient(loss), lambda theta: {"loss": float(validation_loss(theta))})
+
+
+@remembered
+def _estimator(memory: WeightMemory, datasets: Datasets, batches: DatasetBatches) -> Estimator:
+    def loss(theta: Theta, key: Key) -> Array:
+        return _mean_cost(memory, datasets, batches, theta, key, batches.batch_size, batches.cost)
+
+    return loss_gradient(loss)
+
+
+@remembered
+def _validation_loss(
+    memory: WeightMemory, datasets: Datasets, batches: DatasetBatches
+) -> Callable[[Theta, Key], Array]:
+    num = batches.num_validation_datasets
+    return jax.jit(lambda theta, key: _mean_cost(memory, datasets, batches, theta, key, num, "test"))
+
+
+def _mean_cost(
+    memory: WeightMemory,
+    datasets: Datasets,
+    batches: DatasetBatches,
+    theta: Theta,
+    key: Key,
+    num: int,
+    samples: Any,
+) -> Array:
+    drawn, num_train = draw_datasets(datasets, key, num, batches.min_train, batches.max_train)
+
+    def cost(one: Dataset, n: Array) -> Array:
+        return mean_cross_entropy(learn(memory, theta, one, n).logits, one.targets, n, samples)
+
+    return jnp.mean(jax.vmap(cost)(drawn, num_train))
 
 
 KIND = register_kind(
