@@ -75,7 +75,7 @@ def dnc(
     coordinates learn of each other.
 
     Beside :math:`2 H` numbers of the controller, the state has :math:`N W + N^2 + 3 N + R (N + W)` numbers a
-    memory: 44 with the default sizes. That is a coordinate's or a tensor's. Where params are sharded, a
+    memory: 52 with the default sizes. That is a coordinate's or a tensor's. Where params are sharded, a
     tensor's memory is whole on each device, and devices add up H numbers a tensor.
 
     Coordinates that have had no gradient but zero yet, and those whose gradient is not finite, rest, and say

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Task
+from learned_opt.networks import DNC
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.sequences import marker, sequence_task, within
 
@@ -56,6 +57,7 @@ def associative_recall(
     """
     check_at_least(1, num_bits=num_bits, item_length=item_length, batch_size=batch_size)
     check_at_least(2, max_items=max_items)
+    check_at_least(1, hidden_size=hidden_size, num_slots=num_slots, word_size=word_size, num_reads=num_reads)
     whole = item_length + 1  # an item with its flag
 
     def example(key: Key, shortest: int, longest: int) -> tuple[Array, Array, Array]:
@@ -74,5 +76,13 @@ def associative_recall(
         targets = within(bits, jnp.where(answers, t - answer + (query + 1) * whole, -1), longest * whole)
         return jnp.concatenate([shown, flags], axis=-1), targets, answers.astype(jnp.float32)
 
-    sizes = {"hidden_size": hidden_size, "num_slots": num_slots, "word_size": word_size}
-    return sequence_task(example, 2, max_items, batch_size, num_bits, num_reads=num_reads, **sizes)
+    def network() -> DNC:
+        return DNC(
+            num_bits,
+            hidden_size=hidden_size,
+            num_slots=num_slots,
+            word_size=word_size,
+            num_reads=num_reads,
+        )
+
+    return sequence_task(example, 2, max_items, batch_size, network)

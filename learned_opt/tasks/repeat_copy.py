@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Task
+from learned_opt.networks import DNC
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.sequences import marker, sequence_task, within
 
@@ -57,6 +58,7 @@ def repeat_copy(
     check_at_least(
         1, num_bits=num_bits, max_length=max_length, max_repeats=max_repeats, batch_size=batch_size
     )
+    check_at_least(1, hidden_size=hidden_size, num_slots=num_slots, word_size=word_size, num_reads=num_reads)
 
     def example(key: Key, shortest: int, longest: int) -> tuple[Array, Array, Array]:
         length_key, repeats_key, bits_key = jax.random.split(key, 3)
@@ -72,5 +74,13 @@ def repeat_copy(
         targets = jnp.concatenate([said, marker(t == end)], axis=-1)
         return inputs, targets, answers.astype(jnp.float32)
 
-    sizes = {"hidden_size": hidden_size, "num_slots": num_slots, "word_size": word_size}
-    return sequence_task(example, 1, max_length, batch_size, num_bits + 1, num_reads=num_reads, **sizes)
+    def network() -> DNC:
+        return DNC(
+            num_bits + 1,
+            hidden_size=hidden_size,
+            num_slots=num_slots,
+            word_size=word_size,
+            num_reads=num_reads,
+        )
+
+    return sequence_task(example, 1, max_length, batch_size, network)

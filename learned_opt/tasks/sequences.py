@@ -33,8 +33,7 @@ def sequence_task(
     shortest: int,
     longest: int,
     batch_size: int,
-    num_bits: int,
-    **sizes: int,
+    network: Callable[[], DNC],
 ) -> Task:
     """A task of sequences that a Differentiable Neural Computer answers with bits.
 
@@ -43,13 +42,13 @@ def sequence_task(
         shortest: the least length in training.
         longest: the greatest one; the metrics are measured at this length and at twice this length.
         batch_size: sequences of a minibatch.
-        num_bits: outputs of the network.
-        sizes: of the network, as `DNC` names them.
+        network: makes the network, inside a haiku transform.
     """
 
     def logits(inputs: Array) -> Array:
-        core = DNC(num_bits, **sizes)
-        return hk.dynamic_unroll(core, inputs, core.initial_state(inputs.shape[0]), time_major=False)[0]
+        core = network()
+        said, _ = hk.dynamic_unroll(core, inputs, core.initial_state(inputs.shape[0]), time_major=False)
+        return said
 
     net = hk.without_apply_rng(hk.transform(logits))
 

@@ -1,0 +1,1 @@
+"""A Differentiable Neural Computer on algorithmic tasks."""
