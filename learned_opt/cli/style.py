@@ -21,20 +21,22 @@ from learned_opt.core.errors import check_at_least, unknown_name
 from learned_opt.core.types import Task
 from learned_opt.networks.vgg import save_layers
 
-USAGE = """\
-usage: learned-opt demo style CONTENT STYLE [OPTIONS]
-
+DESCRIPTION = """\
 Paints the picture CONTENT in the style of the picture STYLE: a conv net looks at both, and an optimizer
 changes pixels until what the net sees of them has the content of one and the statistics of the other. With
 `none` for CONTENT it makes a texture. `china` and `flower` are two photographs that are always there. Writes
 the pictures, the loss curves and a report; L-BFGS is there for reference.
 
   learned-opt demo style china flower --optimizer general
-  learned-opt demo style me.jpg starry_night.jpg --weights vgg19.safetensors --size 512
+  learned-opt demo style me.jpg starry_night.jpg --weights vgg19.safetensors --size 512"""
 
-`learned-opt demo style CONTENT STYLE --help` lists the options."""
+USAGE = f"""\
+usage: learned-opt demo style CONTENT STYLE [OPTIONS]
 
-DESCRIPTION = "Paints a picture in the style of another."
+{DESCRIPTION}
+
+`learned-opt demo style --help` lists the options."""
+
 REFERENCE = "lbfgs"
 WIDTHS = (16, 32, 64)  # of the conv net that is trained here
 STEPS_PER_CALL = 10
@@ -75,9 +77,11 @@ class Options:
 
 def command(words: Sequence[str]) -> None:
     """Runs `learned-opt demo style`."""
+    if words[:1] in (["-h"], ["--help"]):
+        words = ["CONTENT", "STYLE", "--help"]
     if len(words) < 2 or any(word.startswith("-") for word in words[:2]):
         print(USAGE)
-        raise SystemExit(0 if words and words[0] in ("-h", "--help") else 2)
+        raise SystemExit(2)
     content, style = words[:2]
     options = parse(Options, words[2:], f"learned-opt demo style {content} {style}", DESCRIPTION)
     check_at_least(1, num_steps=options.num_steps, train_steps=options.train_steps)

@@ -110,7 +110,7 @@ def test_list_and_show(capsys):
     for kind in KINDS.values():
         names = shipped.split(f"Shipped {kind.plural}")[1].split("Shipped")[0]
         assert all(f" {name} " in names for name in zoo.available(kind.name))
-    recipes, named = recipes.split("Tasks")
+    recipes, named = recipes.split("Tasks: ")
     assert all(f" {name} " in recipes for name in meta.RECIPES)
     assert all(f" {name} " in named for name in tasks.registry.names() if name not in WRAPPERS)
     for name in ("lstm-quadratic", "boolean-16", "weight-memory"):

@@ -45,4 +45,9 @@ def test_help_has_the_options(capsys):
     with pytest.raises(SystemExit) as e:
         cli.main(["demo", "style", "--help"])
     assert e.value.code == 0
-    assert "learned-opt demo style china flower" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "learned-opt demo style china flower" in out
+    assert "--style-weight" in out
+    with pytest.raises(SystemExit) as e:
+        cli.main(["demo", "style", "china"])
+    assert e.value.code == 2
