@@ -135,14 +135,20 @@ def measured(
     sums = in_unit(first, gradients)
     usable = jnp.all(jnp.isfinite(sums)) & jnp.all(root(sums[0] * blocks.sizes) * first <= LARGEST)
 
-    def cautious() -> tuple[Array, Array]:
-        largest = jnp.maximum(blocks.join(map(_largest, gradients)), faded)
-        unit = jnp.where(largest > SMALLEST, largest, 1)
-        bounded = [in_units(g, 1 / u) * u for g, u in zip(gradients, blocks.split(unit), strict=True)]
-        return unit, in_unit(unit, bounded)
+    def plain() -> tuple[Array, Array, Array]:
+        return root(sums[0]) * first, first, sums
 
-    unit, sums = jax.lax.cond(usable, lambda: (first, sums), cautious)
-    old = old._replace(peak=jnp.maximum(root(sums[0]) * unit, faded))
+    def cautious() -> tuple[Array, Array, Array]:
+        largest = blocks.join(map(_largest, gradients))
+        unit = jnp.maximum(largest, faded)
+        unit = jnp.where(unit > SMALLEST, unit, 1)
+        bounded = [in_units(g, 1 / u) * u for g, u in zip(gradients, blocks.split(unit), strict=True)]
+        sums = in_unit(unit, bounded)
+        # Beside numbers that are not finite the unit stays an older one.
+        return jnp.where(largest > 0, root(sums[0]) * unit, 0), unit, sums
+
+    size, unit, sums = jax.lax.cond(usable, plain, cautious)
+    old = old._replace(peak=jnp.maximum(size, faded))
     scale = unit / old.unit
     power, with_mu, with_trail, trail = sums
     return old, jnp.stack([power * scale * scale, with_mu * scale * scale, with_trail * scale, trail])
