@@ -243,7 +243,8 @@ def _proposed(
             if name == "inner":
                 new = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), new)
             new = jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates)
-            return new, state._replace(**{name: kept})
+            # Of what else the state has, a switch would make copies.
+            return new, *((kept, state.fallback) if name == "inner" else (state.inner, kept))
 
         return call
 
@@ -252,7 +253,9 @@ def _proposed(
         for tx, name in ((inner, "inner"), (other, "fallback"))
         for fresh in (False, True)
     ]
-    return jax.lax.switch(jnp.where(state.trusted, 0, 2) + state.fresh.astype(jnp.int32), calls)
+    which = jnp.where(state.trusted, 0, 2) + state.fresh.astype(jnp.int32)
+    new, inner_state, fallback_state = jax.lax.switch(which, calls)
+    return new, state._replace(inner=inner_state, fallback=fallback_state)
 
 
 def _judged(
