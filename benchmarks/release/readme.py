@@ -86,8 +86,10 @@ def memories() -> str:
         above = (
             f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""
         )
-        rows.append((what, f"{r['loss']:.3f}", above))
-    return _table(("binary problems", "cross-entropy", "against one pass, with a 95 % interval"), rows)
+        deviation = f"{r['std']:.3f}" if "std" in r else ""
+        rows.append((what, f"{r['loss']:.3f}", deviation, above))
+    head = "binary problems", "cross-entropy", "standard deviation", "against one pass, with a 95 % interval"
+    return _table(head, rows)
 
 
 def who_learns_what() -> str:

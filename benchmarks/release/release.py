@@ -25,7 +25,12 @@ from learned_opt.training import Comparison
 
 SEEDS, NUM_SEQUENCES = range(1000, 1003), 2000  # that function learners are measured on
 MEMORY_RESULTS = Path("runs") / "release"
-NUM_NOISELESS = 100  # data sets without noise
+NUM_VARIANT = 100  # data sets of another kind
+MEMORY_VARIANTS: dict[str, dict[str, Any]] = {
+    "without noise": {"noise": 0.0},
+    "with noise before the partition": {"noise_first": True},
+}
+MEMORY_REFERENCES = ("logistic regression, L2", "logistic regression, degree 2", "RBF SVM")
 
 Row = dict[str, Any]
 
@@ -138,7 +143,7 @@ def learner_rows(name: str, source: str, claims: Claims) -> list[Row]:
 
 
 def memory_rows(name: str, source: str, claims: Claims) -> list[Row]:
-    """The rows of the suite `weight_memory`, which measures the shipped memory; and some without noise."""
+    """The rows of the suite `weight_memory`, which measures the shipped memory; and some of other kinds."""
     del source, claims
     command = "python -m benchmarks run weight_memory --seeds 1"
     runner.run([weight_memory.SUITE], Request(seeds=1), MEMORY_RESULTS, command=command)
@@ -152,14 +157,27 @@ def memory_rows(name: str, source: str, claims: Claims) -> list[Row]:
             row |= {"above_one_pass": found["difference"], "low": found["difference_low"]}
             row |= {"high": found["difference_high"], "p": found["p"]}
         rows.append(row | {"command": command})
+    return rows + [row for variant in MEMORY_VARIANTS for row in memory_variant_rows(name, variant)]
+
+
+def memory_variant_rows(name: str, variant: str) -> list[Row]:
+    """A memory and some classifiers on data sets of another kind than those that it was selected on."""
     stored = zoo.load(name, "weight memory")
-    noiseless = dataclasses.replace(stored.config.validation_task, noise=0.0)
-    stored = stored._replace(config=dataclasses.replace(stored.config, validation_task=noiseless))
-    data, num_train = in_context.comparison_datasets(stored, NUM_NOISELESS, seed=weight_memory.FIRST_SEED)
-    for algorithm in (weight_memory.MEMORY, "logistic regression, L2", "RBF SVM"):
-        loss = weight_memory.losses(algorithm, stored, data, num_train).mean()
-        what = f"mean cross entropy on {NUM_NOISELESS} data sets without noise: {algorithm}"
-        rows.append({"what": what, "loss": float(loss)})
+    task = dataclasses.replace(stored.config.validation_task, **MEMORY_VARIANTS[variant])
+    other = stored._replace(config=dataclasses.replace(stored.config, validation_task=task))
+    data, num_train = in_context.comparison_datasets(other, NUM_VARIANT, seed=weight_memory.FIRST_SEED)
+    losses = {
+        algorithm: weight_memory.losses(algorithm, stored, data, num_train)
+        for algorithm in (weight_memory.MEMORY, *MEMORY_REFERENCES)
+    }
+    rows = []
+    for found in sorted(weight_memory.rows(losses, {}), key=lambda row: list(losses).index(row["name"])):
+        what = f"mean cross entropy on {NUM_VARIANT} data sets {variant}: {found['name']}"
+        row = {"what": what, "loss": found["loss"], "std": found["std"]}
+        if "p" in found:
+            row |= {"above_one_pass": found["difference"], "low": found["difference_low"]}
+            row |= {"high": found["difference_high"], "p": found["p"]}
+        rows.append(row)
     return rows
 
 

@@ -78,3 +78,12 @@ def test_a_constant_input_is_only_centred():
 def test_numbers_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):
         xor_datasets(**{name: value})
+
+
+def test_noise_before_the_partition_hides_nothing():
+    """Of one input two thresholds part the noisy samples themselves: at most two changes along them."""
+    sample = jax.jit(jax.vmap(xor_datasets(num_inputs=1, noise=5.0, noise_first=True).sample))
+    data = sample(jax.random.split(jax.random.key(4), 50))
+    order = np.argsort(np.asarray(data.inputs)[:, :, 0], axis=1)
+    changes = np.abs(np.diff(np.take_along_axis(np.asarray(data.targets), order, 1), axis=1)).sum(1)
+    assert changes.max() == 2

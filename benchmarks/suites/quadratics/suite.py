@@ -5,6 +5,7 @@ import functools
 
 from benchmarks.comparison.baselines import BASELINES, Optimizer, learned
 from benchmarks.comparison.suite import Budget, Case, comparison
+from benchmarks.suites.quadratics.references import REFERENCES
 from learned_opt import tasks
 
 LEARNED = ("lstm-quadratic", "lstm-general")
@@ -49,7 +50,7 @@ def cases(size: str) -> list[Case]:
     conditions = {"quick": (1e3,), "default": (1e1, 1e3, 1e5), "full": (1e1, 1e2, 1e3, 1e4, 1e5)}[size]
     noises = {"quick": (1.0,), "default": (1.0,), "full": (0.1, 1.0, 10.0)}[size]
     # Noise takes long to compile, for every optimizer anew.
-    few = ("sgd", "adam", "adamw-cosine", "adam-1e-3", *LEARNED) if size == "quick" else ()
+    few = ("sgd", "adam", "adamw-cosine", "adam-1e-3", "quasi-newton-2", *LEARNED) if size == "quick" else ()
     scales = {"quick": (1e3,), "default": SCALES, "full": SCALES}[size]
     summary = "Gaussian quadratics in 10 dimensions: W and y standard normal, x0 of deviation 0.01."
     found = [Case(BASE, gaussian_10, horizons, summary=summary)]
@@ -69,8 +70,9 @@ def cases(size: str) -> list[Case]:
 
 
 def optimizers(size: str) -> tuple[Optimizer, ...]:
-    decaying = () if size == "quick" else ("lstm-quadratic:decay",)
-    return (*BASELINES.values(), *(learned(name) for name in (*LEARNED, *decaying)))
+    own = (*LEARNED,) if size == "quick" else (*LEARNED, "lstm-quadratic:decay")
+    references = [c for c in REFERENCES if size != "quick" or not c.name.startswith("lbfgs")]
+    return (*BASELINES.values(), *references, *(learned(name) for name in own))
 
 
 SUITE = comparison(

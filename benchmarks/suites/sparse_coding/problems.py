@@ -11,6 +11,7 @@ RECOVERY_WEIGHT = 0.1  # for optimizers that are not tuned for it
 RECOVERY: dict[str, dict[str, Any]] = {
     "gaussian": {},
     "snr20": {"snr_db": 20.0},
+    "snr10": {"snr_db": 10.0},
     "ill-conditioned": {"dictionary": "ill_conditioned"},
     "natural-images": {"dictionary": "natural_images"},
 }

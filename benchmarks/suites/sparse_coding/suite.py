@@ -6,11 +6,17 @@ and ALISTA have been trained for the dictionary (`train.py`).
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.comparison.baselines import BASELINES, Optimizer, learned, solver
 from benchmarks.comparison.suite import Budget, Case, comparison
-from benchmarks.suites.sparse_coding.iterative import iterative_hard_thresholding
+from benchmarks.suites.sparse_coding.iterative import (
+    bayes_message_passing,
+    iterative_hard_thresholding,
+    normalized_hard_thresholding,
+    orthogonal_matching_pursuit,
+)
 from benchmarks.suites.sparse_coding.problems import (
     RECOVERY,
     RECOVERY_STEPS,
@@ -27,6 +33,7 @@ from learned_opt.reports import Column
 SUMMARIES = {
     "gaussian": "a Gaussian dictionary, no noise",
     "snr20": "a Gaussian dictionary, a signal-to-noise ratio of 20 dB",
+    "snr10": "a Gaussian dictionary, a signal-to-noise ratio of 10 dB",
     "ill-conditioned": "a dictionary of condition number 50, no noise",
     "natural-images": "a dictionary of patches of photographs, no noise",
     "l1": "the l1 penalty: the LASSO",
@@ -42,6 +49,8 @@ def cases(size: str) -> list[Case]:
     found = []
     for penalty in ("l1",) if quick else SPARSE:
         horizons = (16,) if quick else (16, 50, 100)
+        if not quick and penalty == "group":
+            horizons = (16, 50, 100, 1000)
         if penalty == "l1":
             horizons = (100,) if quick else (100, 1000)
         found.append(
@@ -101,8 +110,16 @@ def _solve(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
     return SOLVERS[name](batch, num_steps, prox)
 
 
-def _keep_largest(task: Task, problem: Any, batch: Any, num_steps: int):
-    return iterative_hard_thresholding(batch, num_steps, round(task.config.sparsity * task.config.num_atoms))
+def _by_number(solve: Callable[..., Any], task: Task, problem: Any, batch: Any, num_steps: int):
+    return solve(batch, num_steps, round(task.config.sparsity * task.config.num_atoms))
+
+
+def _by_penalty(task: Task, problem: Any, batch: Any, num_steps: int):
+    return orthogonal_matching_pursuit(batch, num_steps, task.config.weight)
+
+
+def _by_prior(task: Task, problem: Any, batch: Any, num_steps: int):
+    return bayes_message_passing(batch, num_steps, task.config.sparsity)
 
 
 def _trained(name: str, task: Task, problem: Any, batch: Any, num_steps: int):
@@ -119,8 +136,11 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
         solver("ista", functools.partial(_solve, "ista"), suits=l1),
         solver("fista", functools.partial(_solve, "fista"), suits=l1),
         solver("amp", functools.partial(_solve, "amp"), suits=lambda task: l1(task) and _is_recovery(task)),
+        solver("amp-prior", _by_prior, suits=lambda task: l1(task) and _is_recovery(task)),
         solver("iht", functools.partial(_solve, "ista"), suits=l0),
-        solver("iht-k", _keep_largest, suits=l0),
+        solver("iht-k", functools.partial(_by_number, iterative_hard_thresholding), suits=l0),
+        solver("niht-k", functools.partial(_by_number, normalized_hard_thresholding), suits=l0),
+        solver("omp", _by_penalty, suits=l0),
         solver("block-ista", functools.partial(_solve, "ista"), suits=group),
         solver("block-fista", functools.partial(_solve, "fista"), suits=group),
         *(

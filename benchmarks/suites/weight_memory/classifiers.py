@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC
 
 FOLDS = 5
@@ -37,6 +39,16 @@ def _logistic(l1_ratio: float, inputs: Any, targets: Any, queries: Any, folds: A
     return search.fit(inputs, targets).predict_proba(queries)[:, 1]
 
 
+def _quadratic_logistic(inputs: Any, targets: Any, queries: Any, folds: Any) -> np.ndarray:
+    """Logistic regression on all monomials of degree 1 and 2: what a quadric separates."""
+    model = make_pipeline(
+        PolynomialFeatures(2, include_bias=False), StandardScaler(), LogisticRegression(max_iter=10_000)
+    )
+    grid = {"logisticregression__C": PENALTIES}
+    search = GridSearchCV(model, grid, scoring="neg_log_loss", cv=folds)
+    return search.fit(inputs, targets).predict_proba(queries)[:, 1]
+
+
 def _svm(
     kernel: str, grid: Sequence[Mapping[str, float]], inputs: Any, targets: Any, queries: Any, folds: Any
 ) -> np.ndarray:
@@ -61,6 +73,7 @@ CLASSIFIERS: dict[str, Classifier] = {
     ),
     "logistic regression, L2": _guarded(functools.partial(_logistic, 0.0)),
     "logistic regression, L1": _guarded(functools.partial(_logistic, 1.0)),
+    "logistic regression, degree 2": _guarded(_quadratic_logistic),
     "linear SVM": _guarded(functools.partial(_svm, "linear", LINEAR)),
     "RBF SVM": _guarded(functools.partial(_svm, "rbf", RBF)),
 }

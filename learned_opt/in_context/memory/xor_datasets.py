@@ -3,7 +3,8 @@
 Deviations: the paper's text has lost its numbers, so these are our choices: 4 inputs; exponential
 distributions given by their means, with the mean of the outer one named `noise`; linear maps with standard
 normal coefficients, thresholded at standard normal multiples of their standard deviation. The targets
-belong to the samples without noise; otherwise noise would be no more than another covariance.
+belong to the samples without noise; otherwise noise would be no more than another covariance. The paper's own
+order, noise first, is `noise_first=True`.
 
 Reference:
     Learning to learn neural networks, section 4.
@@ -49,7 +50,11 @@ class Datasets(NamedTuple):
 
 @registry.register
 def xor_datasets(
-    num_inputs: int = 4, num_samples: int = 200, noise: float = 1.5, min_balance: float = 0.15
+    num_inputs: int = 4,
+    num_samples: int = 200,
+    noise: float = 1.5,
+    min_balance: float = 0.15,
+    noise_first: bool = False,
 ) -> Datasets:
     r"""Random problems of two half-spaces combined by XOR.
 
@@ -61,7 +66,8 @@ def xor_datasets(
         y &= [w_1^\top x > b_1] \oplus [w_2^\top x > b_2], \qquad
         \text{inputs} = x + \mathcal N(0, \mathrm{diag}(v)), \text{ centred and scaled}
 
-    where Exp has the mean in its brackets. A, lambda, v, w and b are a data set's own. What is drawn is
+    where Exp has the mean in its brackets. With `noise_first` the half-spaces are those of the noisy inputs, so
+    that the noise widens the distribution and leaves no target in doubt. A, lambda, v, w and b are a data set's own. What is drawn is
     thrown away and drawn again until the rarer class has a share of at least `min_balance`.
 
     Args:
@@ -69,6 +75,7 @@ def xor_datasets(
         num_samples: of a data set.
         noise: mean variance of the noise, over inputs and data sets.
         min_balance: least share of the rarer class, below 0.5.
+        noise_first: whether noise is added before the partition, and not after it.
 
     Returns:
         The distribution; in its data sets every input has mean 0 and variance 1.
@@ -98,13 +105,14 @@ def xor_datasets(
         f32 = jnp.float32
         a = jax.random.uniform(keys[0], (num_inputs, num_inputs), f32, -1.0, 1.0)
         clean = jax.random.normal(keys[1], (num_samples, num_inputs), f32) @ a.T
-        projected = clean @ jax.random.normal(keys[2], (num_inputs, 2), f32)
-        thresholds = jax.random.normal(keys[3], (1, 2), f32) * jnp.std(projected, axis=0, keepdims=True)
-        sides = projected > thresholds
-        targets = (sides[:, 0] != sides[:, 1]).astype(f32)
         variances = noise * jax.random.exponential(keys[4], (), f32)
         variances = variances * jax.random.exponential(keys[5], (1, num_inputs), f32)
         seen = clean + jnp.sqrt(variances) * jax.random.normal(keys[6], clean.shape, f32)
+        parted = seen if noise_first else clean
+        projected = parted @ jax.random.normal(keys[2], (num_inputs, 2), f32)
+        thresholds = jax.random.normal(keys[3], (1, 2), f32) * jnp.std(projected, axis=0, keepdims=True)
+        sides = projected > thresholds
+        targets = (sides[:, 0] != sides[:, 1]).astype(f32)
         return Dataset(standardized(seen, seen), targets)
 
     def is_unbalanced(carry: tuple[Key, Dataset]) -> Array:

@@ -10,9 +10,12 @@ from sklearn.linear_model import Lasso
 
 from benchmarks.suites.sparse_coding.iterative import (
     approximate_message_passing,
+    bayes_message_passing,
     fista,
     iterative_hard_thresholding,
     lipschitz,
+    normalized_hard_thresholding,
+    orthogonal_matching_pursuit,
     proximal_gradient,
 )
 from learned_opt.core.prox import group_norms
@@ -124,15 +127,32 @@ def test_hard_thresholding_of_penalised_form_ends_at_a_fixed_point():
         np.testing.assert_allclose(a[:, support].T @ (y - a @ x), 0, atol=1e-3)
 
 
-def test_hard_thresholding_to_k_entries():
-    """It never keeps more, and finds the code where that is no sparser than promised."""
+@pytest.mark.parametrize(
+    ("solver", "steps", "arguments"),
+    [
+        (iterative_hard_thresholding, 300, {"num_nonzeros": 8}),
+        (normalized_hard_thresholding, 40, {"num_nonzeros": 8}),
+        (orthogonal_matching_pursuit, 8, {"weight": 1e-4}),
+    ],
+)
+def test_sparse_codes_are_found(solver, steps: int, arguments):
+    """Never more than 8 entries are kept, and the code is found where that is no sparser than promised."""
     task = sparse_coding(128, 80, sparsity=0.05)
-    problems, iterates = solve(iterative_hard_thresholding, task, 300, num_nonzeros=8)
+    problems, iterates = solve(solver, task, steps, **arguments)
     assert np.all(np.sum(np.asarray(iterates) != 0, axis=2) <= 8)
     true = np.sum(np.asarray(problems.code) != 0, axis=1)
     errors = np.linalg.norm(iterates[:, -1] - problems.code, axis=1) / np.linalg.norm(problems.code, axis=1)
     assert np.all(true <= 8)
-    assert np.all(errors < 1e-3)
+    assert np.all(errors < (1e-3 if solver is iterative_hard_thresholding else 0.02))
+
+
+def test_matching_pursuit_stops_where_an_atom_costs_more_than_it_gains():
+    problems, iterates = solve(orthogonal_matching_pursuit, L0, 20, weight=WEIGHT)
+    f = values(L0, problems, iterates)
+    assert np.all(np.diff(f) <= 1e-6)
+    assert np.all(f[:, 10] == f[:, 20])
+    for a, y, x in zip(problems.dictionary, problems.measurement, iterates[:, -1], strict=True):
+        np.testing.assert_allclose(a[:, x != 0].T @ (y - a @ x), 0, atol=1e-4)
 
 
 def test_message_passing_recovers_and_outruns_fista():
@@ -145,8 +165,10 @@ def test_message_passing_recovers_and_outruns_fista():
     amp = jax.jit(jax.vmap(lambda p: approximate_message_passing(p, 30, 1.1)))(problems)
     prox = sparse_coding(weight=0.05).prox
     accelerated = jax.jit(jax.vmap(lambda p: fista(p, 30, prox)))(problems)
+    with_prior = jax.jit(jax.vmap(lambda p: bayes_message_passing(p, 30, 0.1)))(problems)
     assert error(amp) < -40
     assert error(amp) < error(accelerated) - 20
+    assert error(with_prior) < error(amp) - 20
 
 
 def test_message_passing_without_memory_is_thresholding():

@@ -1,0 +1,91 @@
+"""What a specialist would take for quadratics, beside the learned optimizer for them.
+
+References:
+    Hestenes, Stiefel, Methods of conjugate gradients for solving linear systems, Journal of Research of the
+    National Bureau of Standards 49(6), 1952.
+    Liu, Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical Programming
+    45, 1989.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from benchmarks.comparison.baselines import (
+    Optimizer,
+    smooth_and_deterministic,
+    solver,
+    swept,
+    untuned,
+)
+from learned_opt import optimizers
+from learned_opt.core.types import Array, Task
+from learned_opt.tasks.quadratic import Quadratic
+
+COEFFICIENTS = (0.5, 0.95, 0.99)  # of momentum, beside the usual 0.9
+
+
+def quasi_newton(memory: int = 2) -> optax.GradientTransformation:
+    """The rule of `lstm-quadratic` with meta-parameters of zero: L-BFGS without a line search."""
+    lopt = optimizers.secant_lstm(memory=memory)
+    return lopt.build(jax.tree.map(jnp.zeros_like, lopt.init(jax.random.key(0))))
+
+
+def conjugate_gradients(task: Task, problem: Quadratic, batch: Any, num_steps: int) -> Array:
+    """The iterates from zero; a step costs a gradient and a product with the Hessian."""
+    del task, batch
+    w, y = problem
+
+    def step(state: tuple[Array, Array, Array], _) -> tuple[tuple[Array, Array, Array], Array]:
+        x, residual, direction = state
+        product = w.T @ (w @ direction)
+        size = jnp.sum(jnp.square(residual))
+        curvature = jnp.sum(direction * product)
+        moves = (size > 0) & (curvature > 0)
+        length = jnp.where(moves, size / jnp.where(moves, curvature, 1), 0)
+        x, left = x + length * direction, residual - length * product
+        direction = left + jnp.where(moves, jnp.sum(jnp.square(left)) / jnp.where(moves, size, 1), 0) * direction
+        return (x, left, direction), x
+
+    zero, first = jnp.zeros(w.shape[1], w.dtype), w.T @ y
+    _, iterates = jax.lax.scan(step, (zero, first, first), length=num_steps)
+    return jnp.concatenate([zero[None], iterates])
+
+
+def lbfgs_by_gradients(memory: int, task: Task, problem: Quadratic, batch: Any, num_steps: int) -> Array:
+    """optax's L-BFGS from zero, where it stands after so many gradients, those of its line searches too."""
+
+    def loss(x: Array) -> Array:
+        return task.loss(x, problem, batch)
+
+    tx = optax.lbfgs(memory_size=memory)
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    def step(state: tuple[Array, Any, Array], _) -> tuple[tuple[Array, Any, Array], tuple[Array, Array]]:
+        x, opt_state, made = state
+        value, grad = value_and_grad(x, state=opt_state)
+        updates, opt_state = tx.update(grad, opt_state, x, value=value, grad=grad, value_fn=loss)
+        x, made = x + updates, made + opt_state[-1].info.num_linesearch_steps
+        return (x, opt_state, made), (x, made)
+
+    zero = jnp.zeros(problem.w.shape[1], problem.w.dtype)
+    start = zero, tx.init(zero), jnp.int32(1)
+    _, (iterates, made) = jax.lax.scan(step, start, length=num_steps)
+    iterates, made = jnp.concatenate([zero[None], iterates]), jnp.append(0, made)
+    return iterates[jnp.searchsorted(made, jnp.arange(num_steps + 1), side="right") - 1]
+
+
+def _of_quadratics(task: Task) -> bool:
+    return smooth_and_deterministic(task) and getattr(task.config, "name", "") == "quadratic"
+
+
+REFERENCES: tuple[Optimizer, ...] = (
+    *(swept(f"momentum-{c:g}", functools.partial(optax.sgd, momentum=c)) for c in COEFFICIENTS),
+    untuned("quasi-newton-2", quasi_newton, kind="reference"),
+    untuned("lbfgs-2", lambda: optax.lbfgs(memory_size=2), kind="reference", suits=smooth_and_deterministic),
+    solver("lbfgs-2-by-gradients", functools.partial(lbfgs_by_gradients, 2), suits=_of_quadratics),
+    solver("conjugate-gradients", conjugate_gradients, suits=_of_quadratics),
+)
