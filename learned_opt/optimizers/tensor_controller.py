@@ -8,6 +8,7 @@ References:
     training versatile learned optimizers on a compute diet, 2025: a learned step for each tensor.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
@@ -174,7 +175,8 @@ def tensor_controller(
             del extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, state.mu, "gradients", "params")
-            return _update(updates, state, params, theta["controller"], horizon, config)
+            along = tuple(map(config.orthogonalizes, jax.tree.leaves(updates)))
+            return _update(updates, state, params, theta["controller"], horizon, config, along)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -207,6 +209,8 @@ class _Clock(NamedTuple):
         return cls(known, jnp.where(known, share, 0))
 
 
+# Where a user does not jit, an update is hundreds of operations and a few conditionals, each compiled anew.
+@functools.partial(jax.jit, static_argnames=("config", "along"))
 def _update(
     updates: Params,
     state: TensorControllerState,
@@ -214,6 +218,7 @@ def _update(
     controller: Array,
     horizon: Array,
     config: _Config,
+    along: tuple[bool, ...],
 ) -> tuple[Params, TensorControllerState]:
     clock = _Clock.at(state.count, horizon)
     count = jnp.asarray(optax.safe_increment(state.count))
@@ -224,7 +229,6 @@ def _update(
     blocks = Blocks.of(leaves, always=count > 0)
     gs, mus, rmss, trails = map(blocks.pack, (leaves, mus, rmss, trails))
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
-    along = [config.orthogonalizes(x) for x in leaves]
 
     old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
     plan, new = _planned(old, sums, blocks, controller, clock, blocks.ordered(along), config.max_step)
