@@ -166,7 +166,7 @@ def _digest(data: Any) -> bytes:
     digest = hashlib.blake2b(repr(structure).encode())
     for leaf in map(np.asarray, leaves):
         digest.update(f"{leaf.dtype}{leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf))
+        digest.update(leaf.tobytes())
     return digest.digest()
 
 
