@@ -14,6 +14,7 @@ from benchmarks.harness.results import Cell
 from benchmarks.release import headline
 from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
+from benchmarks.suites.objective import suite as objective
 from learned_opt import zoo
 
 README = Path(__file__).parents[2] / "README.md"
@@ -109,6 +110,12 @@ def held_out() -> str:
     return "\n\n".join((*tables, f"Made by `{command}`."))
 
 
+def rate_term() -> str:
+    """The table of the suite `objective` as Markdown."""
+    cells, _ = _results(objective.SUITE.name)
+    return report.markdown_table(objective.rows(cells), objective.COLUMNS)
+
+
 def _results(suite: str) -> tuple[list[Cell], str]:
     """The cells of a suite, and the command that made them."""
     records, cells = _stored()
@@ -137,6 +144,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "learners": learners,
         "memories": memories,
     },
+    DOCS / "recipes" / "objectives.md": {"objective": rate_term},
     DOCS / "recipes" / "in_context.md": {
         "learners": learners,
         "who-learns-what": who_learns_what,
