@@ -127,8 +127,8 @@ METRICS = {
     "style_transfer": {"content_loss", "style_loss"},
     "vae": {"test_loss"},
 }
-# Of its first loss that a task is at least brought down to. Text and pixels keep an entropy that no network gets
-# below; programs and differential equations take longer.
+# Of its first loss that a task is at least brought down to. Text and pixels keep an entropy that no network
+# gets below; programs and differential equations take longer.
 SHARES = {"characters": 0.75, "neural-programmer": 0.8, "physics-informed": 0.75, "vae": 0.75}
 NUM_PROBLEMS = 3
 
