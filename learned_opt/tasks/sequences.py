@@ -48,7 +48,7 @@ def sequence_task(
     def logits(inputs: Array) -> Array:
         core = network()
         said, _ = hk.dynamic_unroll(core, inputs, core.initial_state(inputs.shape[0]), time_major=False)
-        return said
+        return jnp.asarray(said)
 
     net = hk.without_apply_rng(hk.transform(logits))
 
