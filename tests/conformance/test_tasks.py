@@ -71,7 +71,7 @@ UNDER_TEST = {
     "matrix-factorization": (lambda: matrix_factorization(observed=0.8, noise=0.1), 0.03),
     "regression": (lambda: regression(noise=0.1, batch_size=16), 0.1),
     "regression-logistic": (lambda: regression(kind="logistic", num_samples=32), 0.3),
-    "copy": (lambda: copy(2, 2, hidden_size=16, num_slots=4, word_size=4), 0.03),
+    "copy": (lambda: copy(2, 2, 4, hidden_size=16, num_slots=4, word_size=4), 0.03),
     "repeat-copy": (lambda: repeat_copy(2, 1, 2, hidden_size=16, num_slots=3, word_size=4), 0.03),
     "associative-recall": (
         lambda: associative_recall(2, 1, 2, hidden_size=16, num_slots=4, word_size=4, num_reads=1),
