@@ -111,14 +111,15 @@ OPTIMIZERS = {
             Claim("10-d quadratics of condition number 100, step 100", "--task.condition-number 100"),
         ),
         known_failures=(
-            "It is a corrected quasi-Newton step: with meta-parameters of zero, which is L-BFGS of memory two "
-            "without a line search, it ends at 0.0217 on the problems of the first row, and meta-training "
-            "brings it to 0.0154. Zero meta-parameters with a memory of 5 end at 0.00056, of 10 at 2e-16.",
+            "It is a corrected quasi-Newton step: with meta-parameters of zero, which is L-BFGS of memory "
+            "two without a line search, it ends at 0.0217 on the problems of the first row, and meta- "
+            "training brings it to 0.0154. Zero meta-parameters with a memory of 5 end at 0.00056, of 10 at "
+            "2e-16.",
             "At equal gradients it is on a par with L-BFGS of memory two and a line search (SciPy's: 0.023 "
-            "after 100 gradients on the first 500 of these problems, in the median 9e-8). Conjugate gradients "
-            "end at 1e-5 after 10 steps: for quadratics that are known to be such, take them.",
-            "The best swept baseline is momentum of 0.9; with its coefficient swept too, 0.95 ends at 0.197 at "
-            "step 100, 0.112 at step 200 and 0.055 at step 1,000, on the problems of the first row.",
+            "after 100 gradients on the first 500 of these problems, in the median 9e-8). Conjugate "
+            "gradients end at 1e-5 after 10 steps: for quadratics that are known to be such, take them.",
+            "The best swept baseline is momentum of 0.9; with its coefficient swept too, 0.95 ends at 0.197 "
+            "at step 100, 0.112 at step 200 and 0.055 at step 1,000, on the problems of the first row.",
             "It is for deterministic losses: with noise in the gradient the curvatures that it reads are "
             "mostly noise. A rule that beats L-BFGS there was not trained yet.",
             "The mean loss is carried by the few worst-conditioned problems; the standard error is large.",

@@ -93,8 +93,9 @@ def proximal_lstm(
     where all sizes are one a coordinate and :math:`r_t` is the root mean square of g over the tensor. Tied,
     it rests where the proximal gradient method does and nowhere else, at the stationary points of the
     objective, provided that the operator of a penalty which is not separable is that of the metric of the
-    sizes, as `core.block_soft_threshold` is. Otherwise gradients accumulate and the thresholds are free to follow the size of the residual,
-    as in approximate message passing; that recovers codes in fewer steps and minimises no objective.
+    sizes, as `core.block_soft_threshold` is. Otherwise gradients accumulate and the thresholds are free to
+    follow the size of the residual, as in approximate message passing; that recovers codes in fewer steps
+    and minimises no objective.
 
     A safeguard keeps it from circling for ever where step sizes are too large for a problem: every 50 steps,
     from step 101 on, k rises by one for each tensor whose steps turned (cosines of successive steps below

@@ -117,10 +117,11 @@ BUDGETS = {
     "full": Budget(10, 1000, settings=GRID),
 }
 PROSE = """\
-Seeds of a row and the one without the rate begin with the same meta-parameters and see the same problems. The ratio is
-of the final losses (interquartile means over problems; on the LASSO, of the relative gaps to the optimum), its geometric
-mean over seeds with a paired 95 % interval (Student's, of the logarithms). The rate is the mean order of convergence of
-the losses, 1 for geometric decay. The spread is the worst seed's loss over the best one's."""
+Seeds of a row and the one without the rate begin with the same meta-parameters and see the same problems.
+The ratio is of the final losses (interquartile means over problems; on the LASSO, of the relative gaps to
+the optimum), its geometric mean over seeds with a paired 95 % interval (Student's, of the logarithms). The
+rate is the mean order of convergence of the losses, 1 for geometric decay. The spread is the worst seed's
+loss over the best one's."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -160,9 +161,7 @@ def _run(
         log_floor=LOG_FLOOR if setting.logarithms else None,
         second_order=setting.second_order,
     )
-    settings = Settings(
-        estimator=estimator, num_meta_steps=num_meta_steps, learning_rate=1e-2, clip_norm=0.1
-    )
+    settings = Settings(estimator=estimator, num_meta_steps=num_meta_steps, learning_rate=1e-2, clip_norm=0.1)
     trained = ensembles.train(lopt, task, settings, lambdas, seeds)
     judged = [
         {
@@ -278,8 +277,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
 SUITE = Suite(
     "objective",
     2,
-    "The meta-objective: lambda of the convergence rate from 0 to 0.1, with uniform and linear weights, first and "
-    "second order, by what LSTMs meta-trained with it reach, seed by seed.",
+    "The meta-objective: lambda of the convergence rate from 0 to 0.1, with uniform and linear "
+    "weights, first and second order, by what LSTMs meta-trained with it reach, seed by seed.",
     plan,
     sections=sections,
 )

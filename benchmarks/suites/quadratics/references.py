@@ -47,7 +47,9 @@ def conjugate_gradients(task: Task, problem: Quadratic, batch: Any, num_steps: i
         moves = (size > 0) & (curvature > 0)
         length = jnp.where(moves, size / jnp.where(moves, curvature, 1), 0)
         x, left = x + length * direction, residual - length * product
-        direction = left + jnp.where(moves, jnp.sum(jnp.square(left)) / jnp.where(moves, size, 1), 0) * direction
+        direction = (
+            left + jnp.where(moves, jnp.sum(jnp.square(left)) / jnp.where(moves, size, 1), 0) * direction
+        )
         return (x, left, direction), x
 
     zero, first = jnp.zeros(w.shape[1], w.dtype), w.T @ y
@@ -56,7 +58,7 @@ def conjugate_gradients(task: Task, problem: Quadratic, batch: Any, num_steps: i
 
 
 def lbfgs_by_gradients(memory: int, task: Task, problem: Quadratic, batch: Any, num_steps: int) -> Array:
-    """optax's L-BFGS from zero, where it stands after so many gradients, those of its line searches too."""
+    """L-BFGS of optax from zero, where it stands after so many gradients, those of its line searches too."""
 
     def loss(x: Array) -> Array:
         return task.loss(x, problem, batch)

@@ -70,7 +70,6 @@ def iterative_hard_thresholding(
     problem: SparseCoding, num_steps: int, num_nonzeros: int, step_size: Array | float | None = None
 ) -> Array:
     """A proximal gradient method that keeps the `num_nonzeros` largest entries after each step."""
-
     return proximal_gradient(problem, num_steps, lambda x, s: _largest(x, num_nonzeros), step_size)
 
 

@@ -66,9 +66,10 @@ def xor_datasets(
         y &= [w_1^\top x > b_1] \oplus [w_2^\top x > b_2], \qquad
         \text{inputs} = x + \mathcal N(0, \mathrm{diag}(v)), \text{ centred and scaled}
 
-    where Exp has the mean in its brackets. With `noise_first` the half-spaces are those of the noisy inputs, so
-    that the noise widens the distribution and leaves no target in doubt. A, lambda, v, w and b are a data set's own. What is drawn is
-    thrown away and drawn again until the rarer class has a share of at least `min_balance`.
+    where Exp has the mean in its brackets. With `noise_first` the half-spaces are those of the noisy
+    inputs, so that the noise widens the distribution and leaves no target in doubt. A, lambda, v, w and b
+    are a data set's own. What is drawn is thrown away and drawn again until the rarer class has a share of
+    at least `min_balance`.
 
     Args:
         num_inputs: of a sample.
