@@ -79,7 +79,7 @@ class Objective:
 
         return Objective(share, lambda first_loss: (self.start(first_loss), other.start(first_loss)))
 
-    def __mul__(self, scale: float) -> "Objective":
+    def __mul__(self, scale: float | Array) -> "Objective":
         def share(*args: Any) -> tuple[Array, Memory]:
             one, memory = self.share(*args)
             return scale * one, memory

@@ -34,7 +34,7 @@ def train(
     estimator, outer = settings.estimator, settings.make_outer_optimizer()
 
     def bptt(rate_weight: Array) -> Any:
-        objective = estimator.objective() - rate_weight * training.convergence_rate()
+        objective = estimator.objective() - training.convergence_rate() * rate_weight
         return training.truncated_bptt(
             lopt, task, objective, second_order=estimator.second_order, **estimator.unrolls()
         )

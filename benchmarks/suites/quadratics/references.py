@@ -66,11 +66,12 @@ def lbfgs_by_gradients(memory: int, task: Task, problem: Quadratic, batch: Any, 
     tx = optax.lbfgs(memory_size=memory)
     value_and_grad = optax.value_and_grad_from_state(loss)
 
-    def step(state: tuple[Array, Any, Array], _) -> tuple[tuple[Array, Any, Array], tuple[Array, Array]]:
+    def step(state: Any, _) -> tuple[Any, tuple[Any, Array]]:
         x, opt_state, made = state
         value, grad = value_and_grad(x, state=opt_state)
         updates, opt_state = tx.update(grad, opt_state, x, value=value, grad=grad, value_fn=loss)
-        x, made = x + updates, made + opt_state[-1].info.num_linesearch_steps
+        x = optax.apply_updates(x, updates)
+        made = made + optax.tree.get(opt_state, "info").num_linesearch_steps
         return (x, opt_state, made), (x, made)
 
     zero = jnp.zeros(problem.w.shape[1], problem.w.dtype)
