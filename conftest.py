@@ -7,6 +7,8 @@ import gc
 import importlib.metadata
 import os
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 # Compiled programs are kept between runs and shared by the test processes. A test compiles hundreds
 # of small programs, hence no lower limit on size or compile time. Read when jax is imported, whose keys
@@ -49,6 +51,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_mappings() -> Iterator[None]:
+    """Drops compiled programs before they are more than Linux lets a process map, which is 65,530 pieces."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ class Registry:
     def __init__(self, kind: str):
         self.kind = kind
         self.configs: dict[str, type] = {}
-        self._functions = functools.lru_cache(maxsize=256)(lambda config, given, data: {})
+        self._functions = functools.lru_cache(maxsize=16)(lambda config, given, data: {})
 
     def register(self, factory: F) -> F:
         """Registers a factory under its own name and gives what it returns a `config`."""

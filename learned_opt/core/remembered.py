@@ -8,7 +8,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def remembered(make: F) -> F:
-    """Keeps what `make` returned for the last 256 different arguments; makes anew what has no hash.
+    """Keeps what `make` returned for the last 16 different arguments; makes anew what has no hash.
+
+    They are few, because the programs that were compiled of them stay in memory as long.
 
     Args:
         make: a function whose result depends on its arguments alone.
@@ -21,7 +23,7 @@ def remembered(make: F) -> F:
         >>> adder(1) is adder(1), adder([1]) is adder([1])
         (True, False)
     """
-    known = functools.lru_cache(maxsize=256, typed=True)(make)
+    known = functools.lru_cache(maxsize=16, typed=True)(make)
 
     @functools.wraps(make)
     def made(*args: Any) -> Any:
