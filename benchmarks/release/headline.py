@@ -79,6 +79,9 @@ def explanation(cells: Sequence[Cell]) -> str:
         f"{' or '.join(map(str, seeds))} problems each. Last losses: those on a fixed batch of what is "
         "trained on, and on what was held out where anything was."
     )
+    published = _published(cells)
+    if published:
+        text += f" Against the best of four tuned baselines published with VeLOdrome's tasks: {published}."
     devices = {c.provenance.get("device") for c in cells if c.key.part == COST}
     if devices:
         machine = " and ".join(sorted(map(str, devices)))
@@ -87,6 +90,22 @@ def explanation(cells: Sequence[Cell]) -> str:
         )
         text += "at most 128 rows or columns only."
     return text
+
+
+def _published(cells: Sequence[Cell]) -> str:
+    """The speed-ups of `general` over published baselines, told the number of steps or not."""
+    rows = results.published_rows(results.of_kind(results.outcomes(_own(cells)), "velodrome"))
+    parts = []
+    for rule in ("general", f"general{KNOWN}"):
+        for steps in sorted({row["steps"] for row in rows}):
+            speeds = [row["speed"] for row in rows if (row["rule"], row["steps"]) == (rule, steps)]
+            if speeds:
+                told = ", told" if rule.endswith(KNOWN) else ""
+                parts.append(
+                    f"{min(speeds):.2g} to {max(speeds):.2g} times as fast at {steps:,} steps{told} "
+                    f"({len(speeds)} tasks)"
+                )
+    return "; ".join(parts)
 
 
 def picture(cells: Sequence[Cell]) -> str:
