@@ -61,13 +61,13 @@ FIRST_GATE = 4.0  # logit of a tensor's usual direction: at zero output it has 9
 
 
 class TensorControllerState(NamedTuple):
-    """State of the tensor controller: twelve bytes a parameter, and fifteen numbers a tensor.
+    """State of the tensor controller: three numbers a parameter, and fifteen a tensor.
 
     Attributes:
         count: i32[], updates made so far.
-        mu: means of the gradients, f32 leaves `param.shape`.
-        rms: root mean squares of the gradients, likewise.
-        trail: means of the updates, turned around, likewise.
+        mu: means of the gradients, leaves `param.shape` of the momentum's dtype.
+        rms: root mean squares of the gradients, f32 leaves.
+        trail: means of the updates, turned around, as `mu`.
         statistics: `TensorStatistics` of each tensor as leaves f32[15].
     """
 
@@ -84,6 +84,7 @@ def tensor_controller(
     weight_decay: float = 0.0,
     max_step: float = 0.3,
     gains: Literal["zero", "by_hand"] = "zero",
+    momentum_dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> LearnedOptimizer:
     r"""Directions of one size for each tensor, with a step that a linear controller adapts.
 
@@ -123,13 +124,15 @@ def tensor_controller(
         weight_decay: of `params`, times each tensor's relative step.
         max_step: the largest relative step, a fraction of a tensor's size.
         gains: what theta is at first: zero, or a few gains that were chosen by hand.
+        momentum_dtype: in which the means of gradients and of updates are kept: with "bfloat16" eight bytes a
+            parameter in place of twelve. The second moment, whose changes are below its precision, stays.
 
     Returns:
         A learned optimizer; theta is `{"controller": f32[num_features, 4]}`.
 
     Raises:
-        ValueError: if `orthogonal` or `gains` is none of its values, `weight_decay` is negative or `max_step`
-            is not positive; in `build`, if `num_steps` is below 1.
+        ValueError: if `orthogonal`, `gains` or `momentum_dtype` is none of its values, `weight_decay` is
+            negative or `max_step` is not positive; in `build`, if `num_steps` is below 1.
 
     Example:
         >>> lopt = tensor_controller()
@@ -147,6 +150,8 @@ def tensor_controller(
         raise ValueError(f"max_step={max_step!r}: it must be positive")
     if gains not in ("zero", "by_hand"):
         raise ValueError(f"gains={gains!r}: choose 'zero' or 'by_hand'")
+    if momentum_dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"momentum_dtype={momentum_dtype!r}: choose 'float32' or 'bfloat16'")
     config = _Config(orthogonal, weight_decay, max_step)
 
     def init(key) -> Theta:
@@ -167,7 +172,10 @@ def tensor_controller(
 
         def init_fn(params: Params) -> TensorControllerState:
             check_floating(params, "params")
-            mu, rms, trail = (zeros_like(params) for _ in range(3))
+            mu, rms, trail = (
+                zeros_like(params, dtype=jnp.dtype(name))
+                for name in (momentum_dtype, "float32", momentum_dtype)
+            )
             rows = jax.tree.map(TensorStatistics.first, params)
             return TensorControllerState(jnp.zeros([], jnp.int32), mu, rms, trail, rows)
 
@@ -225,9 +233,9 @@ def _update(
     leaves, treedef = jax.tree.flatten(updates)
     if not leaves:
         return updates, state._replace(count=count)
-    mus, rmss, trails, rows = (treedef.flatten_up_to(t) for t in state[1:])
+    *kept, rows = (treedef.flatten_up_to(t) for t in state[1:])
     blocks = Blocks.of(leaves, always=count > 0)
-    gs, mus, rmss, trails = map(blocks.pack, (leaves, mus, rmss, trails))
+    gs, mus, rmss, trails = map(blocks.pack, (leaves, *kept))
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
 
     old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
@@ -247,7 +255,11 @@ def _update(
             u - config.weight_decay * part.relative * w for u, part, w in zip(us, parts, weights, strict=True)
         ]
     us = [u.astype(g.dtype) for u, g in zip(blocks.unpack(us), leaves, strict=True)]
-    trees = [*map(blocks.unpack, (mus, rmss, trails)), blocks.restored(new.rows())]
+    trees = [
+        [x.astype(before.dtype) for x, before in zip(blocks.unpack(means), befores, strict=True)]
+        for means, befores in zip((mus, rmss, trails), kept, strict=True)
+    ]
+    trees.append(blocks.restored(new.rows()))
     return treedef.unflatten(us), TensorControllerState(count, *map(treedef.unflatten, trees))
 
 

@@ -135,6 +135,19 @@ def test_state_of_a_parameter_is_twelve_bytes():
     assert sum(x.nbytes for x in jax.tree.leaves(state)) < 12.1 * 100 * 100
 
 
+def test_half_of_a_momentum_is_nearly_as_good():
+    gradients = [tree(i) for i in range(1, 30)]
+    plain, _ = run(transformation(seed=1), tree(0), gradients)
+    halved, state = run(transformation(seed=1, momentum_dtype="bfloat16"), tree(0), gradients)
+    for name in SHAPES:
+        assert rms(halved[-1][name] - plain[-1][name]) < 0.03 * rms(plain[-1][name])
+    large = jnp.zeros((100, 100))
+    state = transformation(momentum_dtype="bfloat16").init(large)
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / large.size < 8.01
+    with pytest.raises(ValueError, match="momentum_dtype='float16'"):
+        tensor_controller(momentum_dtype="float16")
+
+
 def test_matrices_of_one_shape_are_orthogonalized_together():
     """The program does not grow by a Newton-Schulz a leaf."""
 
