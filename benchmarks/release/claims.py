@@ -69,17 +69,17 @@ OPTIMIZERS = {
             "docs/research/default_optimizer.md says how. Digits, MNIST, Fashion-MNIST and quadratics are "
             "among these families.",
             _UNMEASURED,
-            "Of 23 held-out families it won 74 % against Adam with the best of 13 rates, without num_steps "
-            "and with it, and 43 and 48 % against Adam with a tuned cosine. It lost networks of sine units, "
-            "by 355 times in the loss, hard quadratics by 1.9, ridge regression by 1.45 and a fit of sines "
-            "by 1.2.",
+            "Of 38 tasks of the suite `generalization` it won 74 % against Adam with the best of 13 rates, "
+            "76 % with num_steps, and 53 and 58 % against AdamW with a tuned cosine. It lost Rosenbrock's "
+            "valley by 128 times in the loss, Powell's function by 20, word embeddings by 5.5, and under "
+            "stress rescaled tensors by 3.4 and batches of one by 1.7; of families that were held out in "
+            "its making, networks of sine units by 355.",
             "Problems that can be solved exactly are won less often than noisy ones: 38 % of the former and "
             "78 to 94 % of the latter on the families that its gains were chosen on.",
             "In runs of 100 steps it wins and loses equally often.",
-            "On two cores an update of four matrices of 512x512 takes 4.9 times optax.adam's; with all of "
-            "them orthogonalised, which is done to larger matrices on accelerators only, 57 times. What "
-            "large ones lose by that was not measured. 120 tensors of different shapes take 50 seconds to "
-            "compile.",
+            "On two cores an update of four matrices of 512x512 takes 3.7 times optax.adam's; with all of "
+            "them orthogonalised, which is done to larger matrices on accelerators only, 61 times. What "
+            "large ones lose by that was not measured.",
         ),
     ),
     "general-lite": Claims(
@@ -96,8 +96,8 @@ OPTIMIZERS = {
             "and 65 % with it, where the rule at zero theta won 43 and 65 %. Smooth fits and "
             "ill-conditioned least squares are among the lost ones, and a deep network on a few samples by "
             "6,000 times in the loss.",
-            "On two cores an update of four matrices of 512x512 takes 5.0 times optax.adam's, and 120 "
-            "tensors of different shapes take 47 seconds to compile, with Adam 6.",
+            "On two cores an update of four matrices of 512x512 takes 3.2 times optax.adam's. With several "
+            "devices 120 small tensors take ten times as long to compile as Adam's, with one as long.",
         ),
     ),
     "lstm-quadratic": Claims(

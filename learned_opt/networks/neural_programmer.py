@@ -80,8 +80,9 @@ def run_operations(
 
     Example:
         >>> table = jnp.array([[1.0], [2.0], [4.0]])
+        >>> above = jnp.array([[0.0], [1.0], [1.0]])
         >>> one = jax.nn.one_hot(OPERATIONS.index("sum"), len(OPERATIONS))
-        >>> _, answer = run_operations(first_registers(3), table, table > 1, table < 1, one, jnp.ones(1))
+        >>> _, answer = run_operations(first_registers(3), table, above, 1 - above, one, jnp.ones(1))
         >>> float(answer.scalar)
         7.0
     """

@@ -53,7 +53,7 @@ def associative_recall(
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
         >>> batch.inputs.shape, bool(0.6 < task.loss(x, (), batch) < 0.8)
-        ((16, 10, 8), True)
+        ((16, 11, 8), True)
     """
     check_at_least(1, num_bits=num_bits, item_length=item_length, batch_size=batch_size)
     check_at_least(2, max_items=max_items)

@@ -129,4 +129,4 @@ def test_unknown_names_get_the_nearest_match(function):
 
 
 def test_names():
-    assert datasets.names() == ("digits", "mnist", "fashion_mnist")
+    assert datasets.names() == ("digits", "photographs", "mnist", "fashion_mnist", "cifar10")

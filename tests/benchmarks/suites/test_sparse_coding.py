@@ -16,10 +16,10 @@ def competing(task) -> set[str]:
 
 def test_references_compete_where_they_suit():
     assert competing(suite.penalized("l1")) == {"ista", "fista"}
-    assert competing(suite.penalized("l0")) == {"iht", "iht-k"}
+    assert competing(suite.penalized("l0")) == {"iht", "iht-k", "niht-k", "omp"}
     assert competing(suite.penalized("group")) == {"block-ista", "block-fista"}
     for kind in suite.RECOVERY:
-        assert competing(suite.recovery(kind)) == {"ista", "fista", "amp", "lista", "alista"}
+        assert competing(suite.recovery(kind)) == {"ista", "fista", "amp", "amp-prior", "lista", "alista"}
     assert competing(suite.penalized("l1", "subgradient")) == set()
 
 

@@ -15,12 +15,6 @@ def mnist() -> Task:
     return supervised(data.images("mnist", 28), init, apply, cross_entropy, batch_size=16)
 
 
-def wide() -> Task:
-    """Has a hundred times the params of what the rules were made with."""
-    init, apply = mlp((784, 256, 128, 10), jax.nn.relu)
-    return supervised(data.images("fashion_mnist", 28), init, apply, cross_entropy, batch_size=64)
-
-
 def noisy_labels() -> Task:
     rows = data.with_label_noise(data.images("fashion_mnist", 14), 0.4, 10)
     init, apply = mlp((196, 48, 10), jax.nn.elu)
@@ -53,14 +47,6 @@ def _binary_cross_entropy(outputs: Array, targets: Array) -> Array:
 
 TRIALS = (
     Trial("dense-mnist", "noisy", 600, mnist, "784-32-32-10, SiLU, batches of 16 MNIST images", ("mnist",)),
-    Trial(
-        "dense-wide",
-        "noisy",
-        300,
-        wide,
-        "784-256-128-10, ReLU, batches of 64 Fashion-MNIST images, 235,000 params",
-        ("fashion_mnist",),
-    ),
     Trial(
         "dense-noisy-labels",
         "noisy",
