@@ -19,7 +19,8 @@ def test_references_compete_where_they_suit():
     assert competing(suite.penalized("l0")) == {"iht", "iht-k", "niht-k", "omp"}
     assert competing(suite.penalized("group")) == {"block-ista", "block-fista"}
     for kind in suite.RECOVERY:
-        assert competing(suite.recovery(kind)) == {"ista", "fista", "amp", "amp-prior", "lista", "alista"}
+        learned = set() if kind == "snr10" else {"lista", "alista"}  # none were trained at 10 dB
+        assert competing(suite.recovery(kind)) == {"ista", "fista", "amp", "amp-prior", *learned}
     assert competing(suite.penalized("l1", "subgradient")) == set()
 
 
