@@ -5,6 +5,8 @@ Reference:
     small memory by default, so that training takes minutes on one core.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -76,13 +78,12 @@ def associative_recall(
         targets = within(bits, jnp.where(answers, t - answer + (query + 1) * whole, -1), longest * whole)
         return jnp.concatenate([shown, flags], axis=-1), targets, answers.astype(jnp.float32)
 
-    def network() -> DNC:
-        return DNC(
-            num_bits,
-            hidden_size=hidden_size,
-            num_slots=num_slots,
-            word_size=word_size,
-            num_reads=num_reads,
-        )
-
+    network = functools.partial(
+        DNC,
+        num_bits,
+        hidden_size=hidden_size,
+        num_slots=num_slots,
+        word_size=word_size,
+        num_reads=num_reads,
+    )
     return sequence_task(example, 2, max_items, batch_size, network)

@@ -5,6 +5,8 @@ Reference:
     small memory by default, so that training takes minutes on one core.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -69,13 +71,12 @@ def copy(
         answers = (t > n + 1) & (t <= 2 * n + 1)
         return inputs, within(bits, t - n - 2, n), answers.astype(jnp.float32)
 
-    def network() -> DNC:
-        return DNC(
-            num_bits,
-            hidden_size=hidden_size,
-            num_slots=num_slots,
-            word_size=word_size,
-            num_reads=num_reads,
-        )
-
+    network = functools.partial(
+        DNC,
+        num_bits,
+        hidden_size=hidden_size,
+        num_slots=num_slots,
+        word_size=word_size,
+        num_reads=num_reads,
+    )
     return sequence_task(example, 1, max_length, batch_size, network)

@@ -23,7 +23,7 @@ from learned_opt.networks import (
 from learned_opt.networks.external_memory import Memory
 
 
-def close(actual, expected):
+def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=2e-5)
 
 
@@ -34,15 +34,15 @@ def test_an_interface_vector_is_cut_and_squashed():
     parts += [0, 0, np.log(2), np.log(2), 0, 0]
     assert interface_size(2, 2) == len(parts)
     said = interface(jnp.array(parts, jnp.float32), word_size=2, num_reads=2)
-    close(said.read_keys, [[1, 2], [3, 4]])
-    close(said.read_strengths, [2, 2])
-    close(said.write_key, [5, 6])
-    close(said.write_strength, 2)
-    close(said.erase, [0.75, 0.25])
-    close(said.write, [7, 8])
-    close(said.free_gates, [0.5, 0.75])
-    close((said.allocation_gate, said.write_gate), (0.25, 0.75))
-    close(said.read_modes, [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+    assert_close(said.read_keys, [[1, 2], [3, 4]])
+    assert_close(said.read_strengths, [2, 2])
+    assert_close(said.write_key, [5, 6])
+    assert_close(said.write_strength, 2)
+    assert_close(said.erase, [0.75, 0.25])
+    assert_close(said.write, [7, 8])
+    assert_close(said.free_gates, [0.5, 0.75])
+    assert_close((said.allocation_gate, said.write_gate), (0.25, 0.75))
+    assert_close(said.read_modes, [[0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
 
 
 def test_content_weighting_by_hand():
@@ -50,7 +50,7 @@ def test_content_weighting_by_hand():
     slots = jnp.array([[2.0, 0.0], [6.0, 8.0], [0.0, 0.0]])
     weights = content_weighting(slots, jnp.array([3.0, 4.0]), jnp.float32(np.log(2) / 0.4))
     ratios = np.array([2**1.5, 2**2.5, 1])
-    close(weights, ratios / ratios.sum())
+    assert_close(weights, ratios / ratios.sum())
 
 
 def test_usage_and_allocation_by_hand():
@@ -61,16 +61,16 @@ def test_usage_and_allocation_by_hand():
         read_weights=jnp.array([[0.5, 0.0, 1.0], [1.0, 1.0, 1.0]]),
     )
     usage = next_usage(memory, jnp.array([1.0, 0.0]))
-    close(usage, [0.375, 0.25, 0.0])
-    close(allocation_weighting(usage), [0.0, 0.0, 1.0])
-    close(allocation_weighting(jnp.array([0.5, 0.25, 0.5])), [0.125, 0.75, 0.0625])
+    assert_close(usage, [0.375, 0.25, 0.0])
+    assert_close(allocation_weighting(usage), [0.0, 0.0, 1.0])
+    assert_close(allocation_weighting(jnp.array([0.5, 0.25, 0.5])), [0.125, 0.75, 0.0625])
 
 
 def test_links_by_hand():
     """Slot 0 was written last; now slot 1 is, half, and slot 2 a quarter."""
     links = jnp.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     linked = next_links(links, jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 0.5, 0.25]))
-    close(linked, [[0, 0, 0.375], [0.5, 0, 0], [0.25, 0, 0]])
+    assert_close(linked, [[0, 0, 0.375], [0.5, 0, 0], [0.25, 0, 0]])
 
 
 def test_a_whole_step_by_hand():
@@ -97,15 +97,15 @@ def test_a_whole_step_by_hand():
     )
     reads, after = jax.jit(access)(memory, said)
     # 0.8 of the weight: three quarters to the free slot 1, one quarter to slot 0, which agrees with the key.
-    close(after.write_weights, [0.2, 0.6, 0.0])
+    assert_close(after.write_weights, [0.2, 0.6, 0.0])
     # (1, 0) (1 - 0.2 / 2) + 0.2 (0, 2); 0.6 (0, 2).
-    close(after.slots, [[0.9, 0.4], [0.0, 1.2], [0.0, 0.0]])
-    close(after.usage, [1.0, 0.0, 1.0])
-    close(after.precedence, [0.4, 0.6, 0.0])
-    close(after.links, [[0, 0, 0], [0.6, 0, 0], [0, 0, 0]])
+    assert_close(after.slots, [[0.9, 0.4], [0.0, 1.2], [0.0, 0.0]])
+    assert_close(after.usage, [1.0, 0.0, 1.0])
+    assert_close(after.precedence, [0.4, 0.6, 0.0])
+    assert_close(after.links, [[0, 0, 0], [0.6, 0, 0], [0, 0, 0]])
     # Content says slot 0, the links lead with 0.6 to slot 1.
-    close(after.read_weights, [[0.5, 0.3, 0.0]])
-    close(reads, [[0.45, 0.2 + 0.36]])
+    assert_close(after.read_weights, [[0.5, 0.3, 0.0]])
+    assert_close(reads, [[0.45, 0.2 + 0.36]])
 
 
 @jax.jit
