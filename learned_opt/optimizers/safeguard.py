@@ -20,6 +20,7 @@ STILL, STILL_STEPS = 1e-7, 50  # updates smaller than so much of the params, for
 VANISHED = 1e-3  # what is left of the first gradients where it is right to stand still
 BACKED_OFF = 0.1  # what a return multiplies the updates by
 LONGEST_HOLD = 2**20
+TINY, SQUARED_TINY = 1e-37, 1e-15  # of entries, and of norms whose squares are still exact
 
 
 class Watch(NamedTuple):
@@ -156,7 +157,7 @@ def safeguard(
       times its noise and half of what had been gained; or updates are not finite where gradients are. The
       params go back to where the mean loss was lowest, in one update.
     - *stagnation*: after `patience` steps the mean loss is no lower than at first.
-    - *frozen params*: fifty updates in a row below 1e-7 of the largest param, in spite of gradients.
+    - *frozen params*: fifty updates in a row below 1e-7 of the params, in spite of gradients.
 
     The fallback then has `hold` steps, the next time twice as many, and so on. The optimizer comes back with
     a fresh state, and, unless it was frozen, with a tenth of its step. Where the loss turns out to be as high
@@ -164,7 +165,9 @@ def safeguard(
     its step. A fallback that diverges is relieved in the same way. No update that is not finite is made.
 
     The loss is `update(..., value=)`. Without it, divergence is a gradient a hundred times or an update ten
-    thousand times as large as in the first ten steps, and stagnation is not seen.
+    thousand times as large as in the first ten steps, and stagnation is not seen. Sizes are Euclidean norms.
+
+    Derivatives go through it in forward mode alone: the fallback runs in a loop of one turn or none.
 
     Args:
         tx: the optimizer, such as `learned_opt.pretrained()`. A schedule in it starts again when it comes
@@ -220,7 +223,7 @@ def safeguard(
         if value is not None:
             extra_args["value"] = value
         proposed, state = _proposed(inner, other, updates, state, params, extra_args)
-        sizes = [_largest(tree) for tree in (updates, proposed, params)]
+        sizes = [_size(tree) for tree in (updates, proposed, params)]
         return _judged(proposed, state, params, sizes, value, patience)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -234,27 +237,30 @@ def _proposed(
     params: Params,
     extra_args: dict[str, Any],
 ) -> tuple[Params, SafeguardState]:
-    """The updates of whichever is in charge, which starts afresh after a change of hands."""
+    """The updates of whichever is in charge, which starts afresh after a change of hands.
 
-    def run(chosen: optax.GradientTransformationExtraArgs, name: str, fresh: bool):
-        def call():
-            old = chosen.init(params) if fresh else getattr(state, name)
-            new, kept = chosen.update(updates, old, params, **extra_args)
-            if name == "inner":
-                new = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), new)
-            new = jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates)
-            # Of what else the state has, a switch would make copies.
-            return new, *((kept, state.fallback) if name == "inner" else (state.inner, kept))
+    The optimizer runs outside of any conditional, in which XLA could not join its loops with others. While
+    the fallback is in charge it is given zeros, always for the first time, and nothing of it is used.
+    """
 
-        return call
+    def run(tx: optax.GradientTransformationExtraArgs, gradients: Params, old: Any, fresh: Array):
+        begun = jax.tree.map(lambda new, kept: jnp.where(fresh, new, kept), tx.init(params), old)
+        new, kept = tx.update(gradients, begun, params, **extra_args)
+        return new, kept
 
-    calls = [
-        run(tx, name, fresh)
-        for tx, name in ((inner, "inner"), (other, "fallback"))
-        for fresh in (False, True)
-    ]
-    which = jnp.where(state.trusted, 0, 2) + state.fresh.astype(jnp.int32)
-    new, inner_state, fallback_state = jax.lax.switch(which, calls)
+    trusted = state.trusted
+    gradients = jax.tree.map(lambda g: jnp.where(trusted, g, 0), updates)
+    own, inner_state = run(inner, gradients, state.inner, state.fresh | ~trusted)
+    own = jax.tree.map(lambda u, g: (u * state.scale.astype(u.dtype)).astype(g.dtype), own, updates)
+
+    def relieved(carry: tuple[Array, Params, Any]) -> tuple[Array, Params, Any]:
+        new, kept = run(other, updates, carry[2], state.fresh)
+        return jnp.ones([], bool), jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates), kept
+
+    # A loop of one turn or none: XLA leaves in place what it carries, and copies what a conditional does.
+    _, new, fallback_state = jax.lax.while_loop(
+        lambda carry: ~carry[0], relieved, (trusted, own, state.fallback)
+    )
     return new, state._replace(inner=inner_state, fallback=fallback_state)
 
 
@@ -268,7 +274,7 @@ def _judged(
     signal = jnp.asarray(value).astype(jnp.float32).reshape(()) if has_value else log_gradient
     watch = state.watch.observed(signal, log_gradient, log_step)
     limit = watch.limit(has_value)
-    # Params that overflow cannot be brought back by any update.
+    # Params that overflow cannot be brought back by any update. No entry is larger than the norm.
     finite = step <= min(map(_largest_number, jax.tree.leaves(params)), default=math.inf) / 4
 
     bad = ~jnp.isfinite(signal) | (signal > limit)
@@ -324,7 +330,19 @@ def _largest_number(param: Any) -> float:
     return min(number, float(jnp.finfo(jnp.float32).max))
 
 
-def _largest(tree: Params) -> Array:
-    """The largest entry of a tree, f32[], NaN or infinite where one is."""
-    leaves = [jnp.max(jnp.abs(x), initial=0).astype(jnp.float32) for x in jax.tree.leaves(tree)]
-    return jnp.max(jnp.stack(leaves), initial=0) if leaves else jnp.zeros([], jnp.float32)
+def _size(tree: Params) -> Array:
+    """The root of the sum of a tree's squares, f32[]; NaN or infinite where an entry is."""
+    leaves = [x.astype(jnp.float32) for x in jax.tree.leaves(tree)]
+    if not leaves:
+        return jnp.zeros([], jnp.float32)
+
+    def norm(scale: Array | float) -> Array:
+        return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(jnp.square(x / scale)) for x in leaves]))) * scale
+
+    def scaled() -> Array:
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(x), initial=0) for x in leaves]))
+        return jnp.where(jnp.isfinite(largest) & (largest > 0), norm(jnp.maximum(largest, TINY)), largest)
+
+    plain = norm(1.0)
+    # Where squares are no numbers of float32, entries may be.
+    return jax.lax.cond((plain > SQUARED_TINY) & (plain < math.inf), lambda: plain, scaled)
