@@ -43,7 +43,8 @@ def curve_panels(
                 if style.strong or not highlight:  # more bands would hide each other
                     axes.fill_between(steps, low, high, color=style.color, alpha=0.16, lw=0, zorder=1.5)
                 axes.plot(steps, middle, **style.stroke | {"lw": 1.4 if style.strong else 0.9})
-            axes.set_xlim(steps[0], steps[-1])
+            shown = np.concatenate([np.asarray(table)[0, 1:] for table in lines.values()])
+            axes.set_xlim(shown.min(), shown.max())
             plain_ticks(axes, log=True)
         for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
             axes.set_xlabel(x_label, fontsize=SMALL)

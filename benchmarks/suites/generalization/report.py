@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.comparison.panels import curve_panels, strip_plot
-from benchmarks.comparison.statistics import ends, nan_last
+from benchmarks.comparison.statistics import ends
 from benchmarks.harness.results import Cell
-from benchmarks.suites.generalization import results
-from benchmarks.suites.generalization.results import Outcome, Outcomes
+from benchmarks.suites.generalization import clock, results
+from benchmarks.suites.generalization.results import Outcomes
 from benchmarks.suites.generalization.rules import ADAM, COSINE, KNOWN, ZERO
 from benchmarks.suites.generalization.tasks.trial import Trial
 from learned_opt.reports import Column, Section
@@ -31,6 +31,7 @@ Tuned: the best of 13 rates from 1e-4 to 1 by the mean log of the last loss, on 
 def sections(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Section]:
     """What the cells have something for."""
     found = results.outcomes(cell for cell in cells if cell.key.part == "curves")
+    timed = [cell for cell in cells if cell.key.part == clock.PART]
     stress, published = results.of_kind(found, "stress"), results.of_kind(found, "velodrome")
     plain = {task: group for task, group in found.items() if task not in stress and task not in published}
     order = {trial.name: i for i, trial in enumerate(trials)}
@@ -38,6 +39,7 @@ def sections(cells: Sequence[Cell], trials: Sequence[Trial]) -> list[Section]:
     made = []
     if plain:
         made += [_overview(plain, trials), _natures(plain), _wins(plain), _tasks(plain)]
+        made.append(clock.section(plain, timed, [*_strong(plain), "prodigy"]))
     if stress:
         made.append(_stress(stress))
     if published:
@@ -56,7 +58,7 @@ def _overview(found: Outcomes, trials: Sequence[Trial]) -> Section:
     shown = [*strong, "prodigy", "muon", COSINE, ADAM]
     chosen = _selection(found)
     panels = {
-        task: {rule: _band(group[rule]) for rule in shown if rule in group}
+        task: {rule: results.band(group[rule]) for rule in shown if rule in group}
         for (task, _), group in found.items()
         if task in chosen
     }
@@ -125,11 +127,6 @@ def _selection(found: Outcomes) -> set[str]:
         names[i] for i in range(max(map(len, kinds.values()))) for names in kinds.values() if i < len(names)
     ]
     return set(ranked[:PANELS])
-
-
-def _band(outcome: Outcome) -> np.ndarray:
-    losses = nan_last(outcome.train)
-    return np.stack([outcome.steps, np.median(losses, 0), losses.min(0), losses.max(0)])
 
 
 def _natures(found: Outcomes) -> Section:

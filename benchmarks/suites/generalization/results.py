@@ -65,6 +65,12 @@ class Outcome:
         return float(measures.log_ratios(control.test, self.test, first).mean())
 
 
+def band(outcome: Outcome) -> np.ndarray:
+    """Steps, median losses over seeds, the least and the greatest, f[4, points]."""
+    losses = measures.nan_last(outcome.train)
+    return np.stack([outcome.steps, np.median(losses, 0), losses.min(0), losses.max(0)])
+
+
 Task = tuple[str, int]  # name and steps
 Outcomes = dict[Task, dict[str, Outcome]]
 

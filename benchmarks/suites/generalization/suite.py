@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
-from benchmarks.suites.generalization import measures, rules
+from benchmarks.suites.generalization import clock, measures, rules
 from benchmarks.suites.generalization.curves import Curves, log_spaced, measure
 from benchmarks.suites.generalization.report import sections
 from benchmarks.suites.generalization.rules import ADAM, FIXED_ADAM, Family
@@ -63,6 +63,7 @@ def plan(request: Request) -> list[Job]:
         if not trial.missing:
             for family in competing(trial, families):
                 planned += jobs(trial, family, seeds)
+            planned += clock.jobs(NAME, trial, families)
         elif trial.name in request.tasks:
             raise ValueError(
                 f"{trial.name} needs {', '.join(trial.missing)}: `learned-opt prepare-data` makes it"

@@ -15,6 +15,12 @@ def mnist() -> Task:
     return supervised(data.images("mnist", 28), init, apply, cross_entropy, batch_size=16)
 
 
+def wide() -> Task:
+    """Some hundred times as many params as the largest networks have that the rules were made with."""
+    init, apply = mlp((784, 256, 192, 128, 10), jax.nn.relu)
+    return supervised(data.images("fashion_mnist", 28), init, apply, cross_entropy, batch_size=32)
+
+
 def noisy_labels() -> Task:
     rows = data.with_label_noise(data.images("fashion_mnist", 14), 0.4, 10)
     init, apply = mlp((196, 48, 10), jax.nn.elu)
@@ -47,6 +53,14 @@ def _binary_cross_entropy(outputs: Array, targets: Array) -> Array:
 
 TRIALS = (
     Trial("dense-mnist", "noisy", 600, mnist, "784-32-32-10, SiLU, batches of 16 MNIST images", ("mnist",)),
+    Trial(
+        "dense-wide",
+        "noisy",
+        500,
+        wide,
+        "784-256-192-128-10, ReLU, 276,000 params, batches of 32 Fashion-MNIST images",
+        ("fashion_mnist",),
+    ),
     Trial(
         "dense-noisy-labels",
         "noisy",
