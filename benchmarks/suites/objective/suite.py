@@ -10,12 +10,11 @@ import jax
 import numpy as np
 from scipy import stats
 
-from benchmarks.comparison import statistics
+from benchmarks.comparison import ensembles, statistics
 from benchmarks.comparison.statistics import Interval, ends
 from benchmarks.comparison.suite import FIRST_SEED
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
-from benchmarks.suites.objective import ensembles
 from learned_opt import optimizers, tasks, training
 from learned_opt.core.types import LearnedOptimizer, Task
 from learned_opt.meta import Settings
