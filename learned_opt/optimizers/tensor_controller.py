@@ -10,12 +10,10 @@ References:
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from learned_opt.core.trees import check_floating, check_same_structure, is_traced
@@ -38,6 +36,7 @@ from learned_opt.optimizers.tensor_statistics import (
     measured,
     observe,
     size_floors,
+    touched,
 )
 
 OUTPUTS = ("rate", "direct", "adam", "momentum")
@@ -85,6 +84,7 @@ def tensor_controller(
     max_step: float = 0.3,
     gains: Literal["zero", "by_hand"] = "zero",
     momentum_dtype: Literal["float32", "bfloat16"] = "float32",
+    separate: bool = False,
 ) -> LearnedOptimizer:
     r"""Directions of one size for each tensor, with a step that a linear controller adapts.
 
@@ -95,12 +95,14 @@ def tensor_controller(
         r, o, a, b &= W^\top \phi_t, \qquad L_t = L_{t-1} + .05 \tanh r, \qquad
         \gamma = \operatorname{softmax}(4, a, b) \\
         u_t &= - \eta_t\, e^{L_t + o}\, \max(\mathrm{RMS}(w), f)\,
-            \bigl(\gamma_1 \overline{\mathrm{orth}(n_t)} + \gamma_2 \overline{n_t / \sqrt{v_t}}
-            + \gamma_3 \overline{n_t}\bigr)
+            \bigl(\rho_t \gamma_1 \overline{\mathrm{orth}(n_t)}
+            + (\gamma_2 + (1 - \rho_t) \gamma_1) \overline{n_t / \sqrt{v_t}} + \gamma_3 \overline{n_t}\bigr)
 
     where a bar divides by the root mean square over the tensor. Tensors with one axis have no orthogonalised
     direction, nor have those that `orthogonal` excludes: for these the Adam direction comes first. Kernels
-    with more than two axes are matrices of all axes but the last, and the last. The prior step :math:`\eta_t`
+    with more than two axes are matrices of all axes but the last, and the last. Of the rows of a matrix that
+    have ever had a gradient, the share :math:`\rho_t` has one in this step: orthogonalised, the few words
+    of a batch would move all that were seen before as far as themselves. The prior step :math:`\eta_t`
     is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 + t/500)^{-1/2} (1 - t/T)` for `num_steps` T, after ten
     steps of warm-up; f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the
     controller sees, the features :math:`\phi`, are ratios of sizes and cosines (see
@@ -126,9 +128,11 @@ def tensor_controller(
         gains: what theta is at first: zero, or a few gains that were chosen by hand.
         momentum_dtype: in which the means of gradients and of updates are kept: with "bfloat16" eight bytes a
             parameter in place of twelve. The second moment, whose changes are below its precision, stays.
+        separate: whether there is a second W, `"adam"`, for tensors along Adam's directions. What the two say
+            of a matrix along orthogonalised ones counts :math:`1 - \rho_t` and :math:`\rho_t`.
 
     Returns:
-        A learned optimizer; theta is `{"controller": f32[num_features, 4]}`.
+        A learned optimizer; theta is `{"controller": f32[num_features, 4]}`, and `"adam"` likewise.
 
     Raises:
         ValueError: if `orthogonal`, `gains` or `momentum_dtype` is none of its values, `weight_decay` is
@@ -159,7 +163,7 @@ def tensor_controller(
         controller = jnp.zeros((len(FEATURES), len(OUTPUTS)), jnp.float32)
         for (feature, output), gain in BY_HAND.items() if gains == "by_hand" else ():
             controller = controller.at[FEATURES.index(feature), OUTPUTS.index(output)].set(gain)
-        return {"controller": controller}
+        return dict.fromkeys(("controller", *(["adam"] if separate else [])), controller)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(
@@ -184,7 +188,7 @@ def tensor_controller(
             check_floating(updates, "gradients")
             check_same_structure(updates, state.mu, "gradients", "params")
             along = tuple(map(config.orthogonalizes, jax.tree.leaves(updates)))
-            return _update(updates, state, params, theta["controller"], horizon, config, along)
+            return _update(updates, state, params, theta, horizon, config, along)
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -223,7 +227,7 @@ def _update(
     updates: Params,
     state: TensorControllerState,
     params: Params | None,
-    controller: Array,
+    theta: Theta,
     horizon: Array,
     config: _Config,
     along: tuple[bool, ...],
@@ -239,7 +243,9 @@ def _update(
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
 
     old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
-    plan, new = _planned(old, sums, blocks, controller, clock, blocks.ordered(along), config.max_step)
+    shares = [touched(g, rms) if yes else 0.0 for g, rms, yes in zip(leaves, kept[1], along, strict=True)]
+    shares = jnp.stack(blocks.ordered(list(map(jnp.float32, shares))))
+    plan, new = _planned(old, sums, blocks, theta, clock, shares, config.max_step)
     plan = Plan(*settled(jnp.stack(plan)))
     parts = [Plan(*part) for part in zip(*map(blocks.split, plan), strict=True)]
     rmss = list(map(directions.roots, gs, rmss, parts))
@@ -267,9 +273,9 @@ def _planned(
     old: TensorStatistics,
     sums: Array,
     blocks: Blocks,
-    controller: Array,
+    theta: Theta,
     clock: _Clock,
-    along: Sequence[bool],
+    shares: Array,
     max_step: float,
 ) -> tuple[Plan, TensorStatistics]:
     """What the controller makes of the statistics, and the next statistics."""
@@ -277,7 +283,10 @@ def _planned(
     new, cut = observe(old, sums)
     look = look_ahead(old, sums, cut)
     seen = features(new, old, sums, shapes, look, clock.progress, clock.known)
-    rate, direct, adam, plain = (seen @ controller).T
+    said = seen @ theta["controller"]
+    if "adam" in theta:
+        said = shares[:, None] * said + (1 - shares[:, None]) * (seen @ theta["adam"])
+    rate, direct, adam, plain = said.T
     # Where all is solved, agreement says nothing any more, and steps that grow with it lead away again.
     below = jnp.minimum(new.log_decline - math.log(CONVERGED), 0)
     rate, direct = jnp.where(below < 0, jnp.minimum(rate, 0), rate), direct + below / 2
@@ -286,7 +295,7 @@ def _planned(
     new = new._replace(log_step=jnp.where(present, log_step, old.log_step))
     relative = jnp.where(present, _relative_step(new, direct, clock, max_step), 0)
     step = relative * jnp.maximum(new.size, size_floors(shapes))
-    gates = _gates(adam, plain, np.array(along))
+    gates = _gates(adam, plain, shares)
     new = new._replace(
         pace=jnp.where(present, TRAIL * new.pace + (1 - TRAIL) * step, old.pace),
         relative=relative,
@@ -309,9 +318,10 @@ def _relative_step(statistics: TensorStatistics, direct: Array, clock: _Clock, m
     return capped * jnp.minimum(1, statistics.age / WARM_UP) * (1 - clock.progress)
 
 
-def _gates(adam: Array, plain: Array, along: np.ndarray) -> tuple[Array, Array, Array]:
+def _gates(adam: Array, plain: Array, shares: Array) -> tuple[Array, Array, Array]:
     """Shares of the orthogonalised direction, Adam's and the momentum's, f32[num_tensors]."""
     first = jnp.full_like(adam, FIRST_GATE)
+    along = shares > 0
     logits = jnp.stack([jnp.where(along, first, NO_SHARE), jnp.where(along, adam, first), plain])
     orthogonal, adapted, momentum = jax.nn.softmax(logits, axis=0)
-    return orthogonal, adapted, momentum
+    return shares * orthogonal, adapted + (1 - shares) * orthogonal, momentum

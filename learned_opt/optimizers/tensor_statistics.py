@@ -191,6 +191,13 @@ def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array
     return new, cut
 
 
+def touched(g: Array, rms: Array) -> Array:
+    """Of a matrix's rows that have ever had a gradient, the share that has one now, f32[]; 1 without any."""
+    now = jnp.any(g != 0, axis=-1)
+    ever = now | jnp.any(rms > 0, axis=-1)
+    return jnp.where(jnp.any(now), jnp.sum(now) / jnp.maximum(jnp.sum(ever), 1), 1)
+
+
 def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:
     """The root mean square of Nesterov's momentum, .81 of the old momentum and .19 of the gradient."""
     power, with_mu, _, _ = sums

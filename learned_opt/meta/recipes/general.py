@@ -75,7 +75,9 @@ def _recipe(
     }
     return Recipe(
         summary=summary,
-        model=optimizers.registry.get("tensor_controller")(orthogonal=orthogonal, gains="by_hand"),
+        model=optimizers.registry.get("tensor_controller")(
+            orthogonal=orthogonal, gains="by_hand", separate=bool(orthogonal)
+        ),
         task=_task("mixture", tasks=families),
         settings=Settings.of(KIND, settings | fields),
     )
