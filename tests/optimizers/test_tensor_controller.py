@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from learned_opt.optimizers import tensor_controller
+from learned_opt.optimizers import diagnose, tensor_controller
 from learned_opt.optimizers.tensor_controller import FEATURES, OUTPUTS
 
 KEY = jax.random.key(0)
@@ -157,6 +157,38 @@ def test_matrices_of_one_shape_are_orthogonalized_together():
         return jax.jit(tx.update).lower(params, tx.init(params), params).as_text().count("dot_general")
 
     assert products(6) == products(2)
+
+
+def test_rare_rows_move_along_adams_direction():
+    tx, params = transformation(), {"w": jnp.ones((10, 4))}
+    everywhere = {"w": jax.random.normal(jax.random.key(1), (10, 4))}
+    rare = {"w": everywhere["w"].at[1:].set(0)}
+    _, state = run(tx, params, [everywhere])
+    assert diagnose(state)["w"].orthogonal > 0.9  # of all rows
+    _, state = run(tx, params, [everywhere, rare])
+    found = diagnose(state)["w"]
+    np.testing.assert_allclose(found.orthogonal, 0.1 * (found.orthogonal + found.adam), rtol=0.05)
+    # A row that has never had a gradient does not count.
+    _, state = run(tx, params, [rare, rare])
+    assert diagnose(state)["w"].orthogonal > 0.9
+
+
+def test_each_direction_has_its_controller():
+    lopt = tensor_controller(separate=True)
+    assert sorted(lopt.init(KEY)) == ["adam", "controller"]
+    slow = silent_except("direct", "one", -1.0)["controller"]
+    zero = jnp.zeros_like(slow)
+
+    def sizes(**theta):
+        (updates,), _ = run(lopt.build(theta), tree(0), [tree(1)])
+        return {name: rms(update) for name, update in updates.items()}
+
+    plain = sizes(controller=zero, adam=zero)
+    matrices, others = sizes(controller=slow, adam=zero), sizes(controller=zero, adam=slow)
+    for name in SHAPES:
+        shorter, same = (matrices, others) if name in ("w", "k") else (others, matrices)
+        np.testing.assert_allclose(shorter[name], np.exp(-1) * plain[name], rtol=1e-5)
+        np.testing.assert_allclose(same[name], plain[name], rtol=1e-5)
 
 
 def test_converges_where_the_loss_can_vanish():
