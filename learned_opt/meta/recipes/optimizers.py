@@ -131,6 +131,17 @@ _EVOLVED = Recipe(
     ),
 )
 
+_RAW = _second_order(
+    log_floor=1e-5,
+    num_problems=32,
+    num_meta_steps=2000,
+    learning_rate=5e-3,
+    clip_norm=0.1,
+    validate_every=100,
+    num_validation_problems=256,
+    steps_per_call=20,
+)
+
 _RECIPES = {
     # The losses differ by many decades: with logarithms a few hard problems do not outweigh all others.
     "lstm-quadratic": Recipe(
@@ -147,6 +158,19 @@ _RECIPES = {
             steps_per_call=20,
             seed=2,
         ),
+    ),
+    # About as many numbers as in the two-layer LSTM that Andrychowicz et al. trained on these problems.
+    "dnc-quadratic": Recipe(
+        summary="10-d Gaussian quadratics, 100 steps, with a memory that the coordinates share",
+        model=_optimizer("dnc", memory="tensor", hidden_size=30),
+        task=_task("quadratic", dim=10),
+        settings=_RAW,
+    ),
+    "coordinatewise-quadratic": Recipe(
+        summary="10-d Gaussian quadratics, 100 steps, from gradients alone",
+        model=_optimizer("lstm"),
+        task=_task("quadratic", dim=10),
+        settings=_RAW,
     ),
     "lstm-sparse-coding-short": _LASSO,
     # Near the optimum losses hardly differ. Large weights make each problem's gradient longer than what it is
