@@ -30,17 +30,18 @@ class Sequences:
 
     Attributes:
         length: examples of each function.
-        validation_length: the same in validation, with one function a sequence; as in training by default.
-            Short sequences show the beginning of a function, which is what is hard, more often; what they
-            teach holds on longer ones.
+        validation_length: the same in validation; as in training by default. Short sequences show the
+            beginning of a function, which is what is hard, more often; what they teach holds on longer ones.
         num_functions: functions in a sequence, one after another without reset.
+        num_validation_functions: the same in validation.
         batch_size: sequences in a step; an epoch is 100 sequences.
         target: what a learner is trained to say: the function's value, `"predict"`; or `"recall"`, for binary
             families, the last answer that it was shown for the pair, whichever function that was of, and
             1/2 before any. With several functions in a sequence, answers of two of them are then to be held
             side by side, and ruling functions out gains nothing. Or `"bayes"`, what the Bayes-optimal
             predictor says, which is distillation: the same optimum, and gradients without the noise of
-            what cannot be known.
+            what cannot be known. Of several functions it is told where one begins; who is not does best to
+            say what it is expected to say.
         noise: standard deviation of the Gaussian noise on all that a learner sees in training. What it is to
             say, validation and evaluation have none.
         num_validation_sequences: fresh sequences that theta is selected on.
@@ -51,13 +52,21 @@ class Sequences:
     length: int = 64
     validation_length: int | None = None
     num_functions: int = 1
+    num_validation_functions: int = 1
     batch_size: int = 25
     target: Literal["predict", "recall", "bayes"] = "predict"
     noise: float = 0.0
     num_validation_sequences: int = 500
 
     def __post_init__(self):
-        check_positive(self, "length", "num_functions", "batch_size", "num_validation_sequences")
+        check_positive(
+            self,
+            "length",
+            "num_functions",
+            "num_validation_functions",
+            "batch_size",
+            "num_validation_sequences",
+        )
         if self.validation_length is not None:
             check_positive(self, "validation_length")
         if not self.noise >= 0:
@@ -105,7 +114,9 @@ def _figures(
     @jax.jit
     def figures(theta: Theta, key: Key) -> dict[str, Array]:
         def errors(key: Key) -> Array:
-            drawn = examples(family, key, sequences.examples_in_validation)
+            drawn = examples(
+                family, key, sequences.examples_in_validation, sequences.num_validation_functions
+            )
             return learner.predict(theta, drawn.inputs) - drawn.targets
 
         keys = jax.random.split(key, sequences.num_validation_sequences)
