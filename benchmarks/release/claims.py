@@ -23,6 +23,7 @@ class Claims:
     measured: tuple[Claim, ...] = ()
     research: bool = False  # whether code outside the package has made it, and no recipe's run is shipped yet
     lengths: tuple[int, ...] = ()  # examples of a function that a learner is measured on
+    in_a_row: tuple[int, ...] = (1,)  # and functions of a sequence, one after another without reset
 
 
 _RECOVERY = "--num-steps 16 --task.num-measurements 256 --task.num-atoms 512"
@@ -243,14 +244,18 @@ OPTIMIZERS = {
 }
 
 
-def _learner(name: str, lengths: tuple[int, ...], *known_failures: str) -> Claims:
+def _learner(
+    name: str, lengths: tuple[int, ...], *known_failures: str, in_a_row: tuple[int, ...] = (1,)
+) -> Claims:
     summary = meta.recipe(name).summary
-    span = f"{min(lengths):,} {'to' if len(lengths) > 2 else 'and'} {max(lengths):,}"
+    join = " to " if len(lengths) > 2 else " and "
+    span = join.join(f"{length:,}" for length in sorted({min(lengths), max(lengths)}))
     return Claims(
         summary=summary[0].upper() + summary[1:],
         size=f"{span} examples of a function",
         known_failures=known_failures,
         lengths=lengths,
+        in_a_row=in_a_row,
     )
 
 
@@ -281,6 +286,11 @@ LEARNERS = {
         "Where the function changes without reset its error is 0.0078 on 256 examples: it says what it was "
         "last shown until it is shown otherwise.",
     ),
+    "boolean-16-switching": _learner(
+        "boolean-16-switching",
+        (256, 64),
+        in_a_row=(5, 1),
+    ),
     "semilinear": _learner(
         "semilinear",
         (64, 1000),
@@ -293,6 +303,9 @@ LEARNERS = {
         (100, 1000),
         "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
     ),
+    "semilinear-switching": _learner("semilinear-switching", (64, 1000), in_a_row=(5, 1)),
+    "quadratic-switching": _learner("quadratic-switching", (100, 1000), in_a_row=(5, 1)),
+    "quadratic-each-scaled": _learner("quadratic-each-scaled", (100, 1000)),
 }
 
 MEMORIES = {

@@ -47,6 +47,7 @@ FAMILIES = made(
     [
         ("boolean", "14", {"num_functions": 14, "num_held_out": 3}),
         ("boolean", "held-out", {"num_held_out": 3, "part": "held_out"}),
+        ("quadratic", "each", {"scaled": "each"}),
     ],
 )
 WEIGHT_MEMORIES = made(MEMORIES, [("weight_memory", "small", {"num_inputs": 2, "learner_sizes": (8,)})])
