@@ -32,7 +32,7 @@ def _recall(validation_length: int) -> Settings:
 
 
 def _switching(**fields: Any) -> Settings:
-    often = {"validation_length": 256, "num_validation_functions": 5, "num_validation_sequences": 200}
+    often = {"random_changes": True, "num_validation_functions": 5, "num_validation_sequences": 200}
     return _settings(target="bayes", **often | fields)
 
 
@@ -65,7 +65,9 @@ _RECIPES = {
         summary="functions of two bits one after another without reset: the start of boolean-16-switching",
         model=_learner("lstm", num_cells=(12,)),
         task=_family("boolean"),
-        settings=_switching(length=64, num_functions=4, num_meta_steps=12_000, learning_rate=5e-2),
+        settings=_switching(
+            length=64, validation_length=256, num_functions=4, num_meta_steps=12_000, learning_rate=5e-2
+        ),
         start="boolean-16-held-out",
     ),
     "boolean-16-switching": Recipe(
