@@ -289,6 +289,11 @@ LEARNERS = {
     "boolean-16-switching": _learner(
         "boolean-16-switching",
         (256, 64),
+        "On five functions of 256 examples in a row its mean squared error is 0.0060, where 0.0056 is the "
+        "least of one that is not told when a function begins; on five of 64 examples 0.0251, where that is "
+        "0.0224.",
+        "It was meta-trained once, with one seed, on from the weights of boolean-16-held-out.",
+        "Inputs and targets are 0 or 1; it was never shown noise.",
         in_a_row=(5, 1),
     ),
     "semilinear": _learner(
@@ -303,9 +308,35 @@ LEARNERS = {
         (100, 1000),
         "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
     ),
-    "semilinear-switching": _learner("semilinear-switching", (64, 1000), in_a_row=(5, 1)),
-    "quadratic-switching": _learner("quadratic-switching", (100, 1000), in_a_row=(5, 1)),
-    "quadratic-each-scaled": _learner("quadratic-each-scaled", (100, 1000)),
+    "semilinear-switching": _learner(
+        "semilinear-switching",
+        (64, 1000),
+        "Its error on five functions in a row is 1.4 times the least of one that is not told when a function "
+        "begins, on 64 examples, and 2.8 times on 1,000.",
+        "What it gains where functions change it loses where they do not: 0.0027 on 64 examples of one "
+        "function, where semilinear has 0.0024.",
+        "By distillation, and with one seed, on from the weights of semilinear.",
+        in_a_row=(5, 1),
+    ),
+    "quadratic-switching": _learner(
+        "quadratic-switching",
+        (100, 1000),
+        "Its error on five functions in a row is twice the least of one that is not told when a function "
+        "begins, on 100 examples, and 2.8 times on 1,000.",
+        "Where training changed functions after 100 examples always, it counted and let go at the 100th; "
+        "this one saw changes at random times.",
+        "By distillation, and with one seed, on from the weights of quadratic.",
+        "Its targets lie in [0.2, 0.8] and mostly within 0.05 of 1/2; it is no learner of other functions.",
+        in_a_row=(5, 1),
+    ),
+    "quadratic-each-scaled": _learner(
+        "quadratic-each-scaled",
+        (100, 1000),
+        "Its error is 2.1 times that of the best predictor that is linear in the targets, on 100 examples, "
+        "and 4.8 times on 1,000; a better one than that is not known here.",
+        "By distillation from that predictor, with one seed.",
+        "It is for quadratics that are each scaled by their own range; quadratic is for the others.",
+    ),
 }
 
 MEMORIES = {
