@@ -93,7 +93,7 @@ def figure_three(cells: Sequence[Cell], name: str = f"boolean-16{IN_A_ROW}") -> 
         x_label="example",
         y_label="mean absolute error",
         log="",
-        marks=np.arange(what.length, total, what.length) + 0.5,
+        marks=[begin + 0.5 for begin in range(what.length, total, what.length)],
         highlight=[SHIPPED + what.shipped[0]],
     )
 
