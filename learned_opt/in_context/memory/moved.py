@@ -33,8 +33,8 @@ class Moved(NamedTuple):
     @property
     def correlation(self) -> float:
         """Of the ranks of both, in [-1, 1]; negative where either moves what the other leaves alone."""
-        ranks = np.stack([np.argsort(np.argsort(each)) for each in self])
-        return float(np.corrcoef(ranks)[0, 1])
+        learner, meta_training = (np.argsort(np.argsort(each)).astype(np.float64) for each in self)
+        return float(np.corrcoef(learner, meta_training)[0, 1])
 
     @property
     def half(self) -> float:
