@@ -122,23 +122,28 @@ def optimizer_row(claim: Claim, name: str, measured: tuple[str, Any, Comparison]
 
 
 def learner_rows(name: str, source: str, claims: Claims) -> list[Row]:
-    """A row for each length and part of a function learner's family: its figures, and the limit's."""
+    """A row for each length, number of functions and part of a family: the learner's figures, and limits."""
     stored = zoo.load(source, "function learner")
     rows = []
-    for length, (part, family) in itertools.product(claims.lengths, parts(stored.config.task).items()):
+    measured = itertools.product(claims.lengths, claims.in_a_row, parts(stored.config.task).items())
+    for length, num_functions, (part, family) in measured:
+        num = NUM_SEQUENCES if length * num_functions < 1000 else NUM_SEQUENCES // 10
         evaluations = [
             in_context.evaluate_learner(
                 stored.model,
                 stored.theta,
                 family,
                 length=length,
-                num_sequences=NUM_SEQUENCES if length < 1000 else NUM_SEQUENCES // 10,
+                num_functions=num_functions,
+                num_sequences=num,
                 seed=seed,
             )
             for seed in SEEDS
         ]
         summary = {k: v for k, v in in_context.mean_summary(evaluations).items() if v is not None}
-        rows.append({"what": f"{part}, {length} examples of a function", **summary})
+        what = f"{part}, {length} examples of a function"
+        what += f", {num_functions} in a row" if num_functions > 1 else ""
+        rows.append({"what": what, **summary})
     return rows
 
 

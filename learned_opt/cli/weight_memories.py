@@ -12,6 +12,7 @@ from learned_opt.cli.common import print_json
 from learned_opt.cli.comparison import brief
 from learned_opt.cli.options import parse
 from learned_opt.cli.stored import label, report_path, trained_on, what_next, write_report
+from learned_opt.in_context.memory.figures import LOSSES
 from learned_opt.training.estimators.settings import check_positive
 
 ACCOUNT_DATASETS = 100
@@ -43,8 +44,10 @@ def evaluate(what: str, words: Sequence[str]) -> None:
     trained_on(what, stored)
     data, num_train = in_context.comparison_datasets(stored, options.num_datasets, seed=options.seed)
     rows = []
-    with runs.progress(2, "predicting fresh data sets", unit="rows") as bar:
-        for done, orders in enumerate((None, options.num_orders)):
+    # Only probabilities of two classes are averaged.
+    averages = (None, options.num_orders) if stored.model.targets.name == "binary" else (None,)
+    with runs.progress(len(averages), "predicting fresh data sets", unit="rows") as bar:
+        for done, orders in enumerate(averages):
             bar.update(done)
             losses = in_context.memory_losses(
                 stored.model, stored.theta, data, num_train, num_orders=orders, seed=options.seed
@@ -56,14 +59,14 @@ def evaluate(what: str, words: Sequence[str]) -> None:
                     "std": float(losses.std()),
                 }
             )
-        bar.update(2)
+        bar.update(len(averages))
     if options.json:
         numbers = {k: getattr(options, k) for k in ("num_datasets", "num_orders", "seed")}
         print_json({"memory": label(what), "config": stored.config.to_json(), **numbers, "rows": rows})
         return
     columns = {
         "predictions": reports.Column("predictions"),
-        "mean": reports.Column("mean cross entropy", digits=4),
+        "mean": reports.Column(f"mean {LOSSES[stored.model.targets.name]}", digits=4),
         "std": reports.Column("standard deviation over data sets", digits=3),
     }
     selected_on = stored.config.validation_task or stored.config.task
@@ -102,14 +105,16 @@ def inspect(what: str, words: Sequence[str]) -> None:
     )
     with Console(stderr=True).status("compiling"):
         sections = in_context.memory_sections(stored.model, stored.theta, data, options.num_train)
-    written = write_report(options.out or report_path(what), f"Inside {label(what)}", stored, sections)
+        moved = in_context.moved_section(stored, data, options.num_train)
+    written = write_report(
+        options.out or report_path(what), f"Inside {label(what)}", stored, [*sections, moved]
+    )
     reports.print_table(sections[-1].rows, title="Root mean squares of the parameters")
-    print(written)
+    print(f"{moved.prose}\n{written}")
 
 
 def after_training(run: meta.Run) -> str:
     """What there is to say of a finished run."""
-    return (
-        f"validation loss {run.validation_loss:.4g}, the mean cross entropy over test samples\n"
-        + what_next("inspect", run)
+    return f"validation loss {run.validation_loss:.4g}, the mean loss over test samples\n" + what_next(
+        "inspect", run
     )

@@ -20,6 +20,8 @@ from learned_opt.in_context.functions.sequences import Sequences, sequence_loss
 from learned_opt.in_context.memory import recipes as _memory_recipes  # noqa: F401  (registers them)
 from learned_opt.in_context.memory.datasets_loss import DatasetBatches, draw_datasets
 from learned_opt.in_context.memory.figures import loss_over_time, memory_sections, weights_over_time
+from learned_opt.in_context.memory.moved import Moved, moved, moved_section
+from learned_opt.in_context.memory.other_datasets import cluster_datasets, regression_datasets
 from learned_opt.in_context.memory.prediction import (
     DEFAULT_MEMORY,
     comparison_datasets,
@@ -49,11 +51,13 @@ __all__ = [
     "FunctionLearner",
     "Learned",
     "Model",
+    "Moved",
     "Probes",
     "Sequences",
     "WeightMemory",
     "ablation_sections",
     "bayes_outputs",
+    "cluster_datasets",
     "comparison_datasets",
     "delta_rule",
     "describe",
@@ -71,9 +75,12 @@ __all__ = [
     "mean_summary",
     "memory_losses",
     "memory_sections",
+    "moved",
+    "moved_section",
     "predict",
     "probe_learner",
     "probe_sections",
+    "regression_datasets",
     "run_changing_weight",
     "run_fixed_weights",
     "selected_on",

@@ -47,9 +47,18 @@ FAMILIES = made(
     [
         ("boolean", "14", {"num_functions": 14, "num_held_out": 3}),
         ("boolean", "held-out", {"num_held_out": 3, "part": "held_out"}),
+        ("quadratic", "each", {"scaled": "each"}),
     ],
 )
-WEIGHT_MEMORIES = made(MEMORIES, [("weight_memory", "small", {"num_inputs": 2, "learner_sizes": (8,)})])
+WEIGHT_MEMORIES = made(
+    MEMORIES,
+    [
+        ("weight_memory", "small", {"num_inputs": 2, "learner_sizes": (8,)}),
+        ("weight_memory", "deep", {"num_hidden": 5, "more_hidden": (4, 3), "learner_sizes": (8,)}),
+        ("weight_memory", "classes", {"num_hidden": 5, "targets": "classes", "learner_sizes": (8,)}),
+        ("weight_memory", "numbers", {"num_hidden": 5, "targets": "numbers", "learner_sizes": (8,)}),
+    ],
+)
 DISTRIBUTIONS = made(DATASETS, [("xor_datasets", "noiseless", {"num_inputs": 2, "noise": 0.0})])
 
 
@@ -173,7 +182,7 @@ def test_a_memory_learns_from_targets_that_are_shown_and_from_no_others(name: st
     theta = memory.init(jax.random.key(0))
     data = xor_datasets(num_inputs=memory.num_inputs, num_samples=12).sample(jax.random.key(1))
     learned = learn(memory, theta, data, 6)
-    assert learned.logits.shape == (12,)
+    assert learned.logits.shape == ((12,) if memory.targets.num_outputs == 1 else (12, 3))
     hidden = data._replace(targets=data.targets.at[6:].set(jnp.nan))
     chex.assert_trees_all_equal(learn(memory, theta, hidden, 6), learned)
     shown = data._replace(targets=1 - data.targets)
@@ -181,12 +190,17 @@ def test_a_memory_learns_from_targets_that_are_shown_and_from_no_others(name: st
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_data_sets_are_standardised_and_of_two_classes(name: str):
+def test_data_sets_are_standardised_and_of_all_classes(name: str):
     datasets = DISTRIBUTIONS[name].make()
     many = jax.jit(jax.vmap(datasets.sample))(jax.random.split(jax.random.key(0), 8))
     np.testing.assert_allclose(many.inputs.mean(axis=1), 0, atol=1e-5)
     np.testing.assert_allclose(many.inputs.std(axis=1), 1, atol=1e-4)
-    assert np.all(np.isin(many.targets, (0, 1)))
-    share = many.targets.mean(axis=1)
-    assert np.all((share > 0.1) & (share < 0.9))
+    if datasets.targets == "numbers":
+        np.testing.assert_allclose(many.targets.mean(axis=1), 0, atol=1e-5)
+        np.testing.assert_allclose(many.targets.std(axis=1), 1, atol=1e-4)
+    else:
+        assert np.all(np.isin(many.targets, range(datasets.num_classes)))
+        for number in range(datasets.num_classes):
+            share = (many.targets == number).mean(axis=1)
+            assert np.all((share > 0.1) & (share < 0.9))
     assert not np.array_equal(many.inputs[0], many.inputs[1])

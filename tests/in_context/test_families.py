@@ -9,6 +9,7 @@ import pytest
 
 from learned_opt.in_context import Examples, bayes_outputs, examples, families
 from learned_opt.in_context.functions import bayes
+from learned_opt.in_context.functions.quadratics import SCALED_COVARIANCE
 from learned_opt.in_context.functions.sequences import last_shown
 
 
@@ -90,6 +91,32 @@ def test_quadratic_limit():
     assert squared[0] == pytest.approx((1 / 3) * (98 / 45) / 400, rel=0.1)
     assert squared.mean() == pytest.approx(0.00005, rel=0.15)
     assert squared[10:].max() < 1e-6
+
+
+def test_quadratics_that_are_scaled_each_fill_their_range():
+    family = families.quadratic("each")
+    functions = jax.vmap(family.sample)(jax.random.split(jax.random.key(0), 200))
+    side = jnp.linspace(-1, 1, 81)
+    grid = jnp.stack(jnp.meshgrid(side, side), axis=-1)
+    values = np.asarray(jax.vmap(family.evaluate, (0, None))(functions, grid))
+    np.testing.assert_allclose(values.min((1, 2)), 0.2, atol=1e-3)
+    np.testing.assert_allclose(values.max((1, 2)), 0.8, atol=1e-3)
+    drawn = np.asarray(jax.vmap(family.sample)(jax.random.split(jax.random.key(1), 50_000)))
+    np.testing.assert_allclose(drawn.T @ drawn / len(drawn), SCALED_COVARIANCE, atol=3e-4)
+    with pytest.raises(ValueError, match="unknown scaled 'all'"):
+        families.quadratic("all")
+
+
+@pytest.mark.parametrize("family", [families.quadratic(), families.semilinear()], ids=["linear", "particles"])
+def test_one_that_is_not_told_starts_anew_where_a_function_is_contradicted(family):
+    """From the second example of a function on it says what one says that is told where it begins."""
+    drawn = examples(family, jax.random.key(0), 24, num_functions=3)
+    untold = family.switching(1e-6)(drawn.inputs[:, :2], drawn.targets).reshape(3, 24)
+    told = bayes_outputs(family, drawn, 3).reshape(3, 24)
+    tolerance = 0.02 if family.sample(jax.random.key(0)).shape == (3,) else 1e-4  # there are fewer particles
+    np.testing.assert_allclose(untold[0], told[0], atol=tolerance)
+    np.testing.assert_allclose(untold[1:, 1:], told[1:, 1:], atol=tolerance)
+    assert np.abs(untold[1:, 0] - told[1:, 0]).max() > 2 * tolerance
 
 
 def test_semilinear_limit():

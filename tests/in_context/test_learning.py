@@ -20,8 +20,9 @@ from learned_opt.in_context import (
     sequence_loss,
 )
 from learned_opt.in_context.functions.evaluation import cycles_to_learn, running_means
+from learned_opt.in_context.functions.sequences import trainable
 from learned_opt.meta import RECIPES
-from learned_opt.meta.settings import settings_of
+from learned_opt.meta.settings import Settings, settings_of
 
 TINY = {"length": 8, "batch_size": 4, "warmup_steps": 1, "num_validation_sequences": 8, "quiet": True}
 CASES = {
@@ -117,6 +118,23 @@ def test_noise_is_on_what_a_learner_sees_and_not_on_what_it_is_to_say():
     assert loss(blind, 0.0) == loss(blind, 0.2) == 0.25
 
 
+def test_theta_is_selected_on_several_functions_in_a_row():
+    """An echo of the last target errs at the first example, of however many functions."""
+    always = families.among(families.TABLES[[0b1111]], families.TABLES[[0b1111]])
+    echo = CASES["gru"]._replace(predict=lambda theta, inputs: inputs[:, 2])
+    losses = {
+        num: trainable(
+            echo,
+            always,
+            always,
+            Settings(estimator=Sequences(length=5, num_validation_functions=num, num_validation_sequences=2)),
+            None,
+        ).validate({})["loss"]
+        for num in (1, 4)
+    }
+    assert losses == pytest.approx({1: 1 / 5, 4: 1 / 20})
+
+
 def test_of_several_starts_the_best_is_kept(tmp_path):
     learner, family = learners.lstm(num_cells=(2,)), families.boolean()
     settings = {**TINY, "num_meta_steps": 12, "validate_every": 4, "learning_rate": 0.05}
@@ -170,6 +188,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, num_starts):
         ({"length": 0}, "length=0"),
         ({"noise": -0.1}, "noise=-0.1"),
         ({"validation_length": 0}, "validation_length=0"),
+        ({"num_validation_functions": 0}, "num_validation_functions=0"),
         ({"target": "bays"}, "'bays'"),
         ({"horizon": 10}, "unknown field of settings 'horizon'"),
         ({"estimator": "tbptt"}, "unknown estimator for function learners 'tbptt'"),

@@ -8,15 +8,18 @@ import pytest
 from learned_opt import meta_train, resume, zoo
 from learned_opt.in_context import (
     Dataset,
+    cluster_datasets,
     draw_datasets,
     learn,
     memory_losses,
+    moved,
+    regression_datasets,
     selected_on,
     weight_memory,
     xor_datasets,
 )
 from learned_opt.in_context.memory.prediction import averaged_predictions
-from learned_opt.in_context.memory.weight_memory import mean_cross_entropy
+from learned_opt.in_context.memory.weight_memory import mean_loss
 from learned_opt.meta.settings import settings_of
 
 NUM_TRAIN = 60
@@ -112,17 +115,80 @@ def test_averaged_predictions_of_one_order_are_those_of_the_cells_at_the_switch(
 
 
 def test_costs_over_all_and_over_test_samples():
+    memory = weight_memory()
     logits, targets = jnp.array([0.0, 2.0, -1.0]), jnp.array([1.0, 1.0, 0.0])
     each = np.log1p(np.exp(-np.array([0.0, 2.0, 1.0])))
-    np.testing.assert_allclose(mean_cross_entropy(logits, targets, 1), each.mean(), rtol=1e-6)
-    np.testing.assert_allclose(mean_cross_entropy(logits, targets, 1, "test"), each[1:].mean(), rtol=1e-6)
+    np.testing.assert_allclose(mean_loss(memory, logits, targets, 1), each.mean(), rtol=1e-6)
+    np.testing.assert_allclose(mean_loss(memory, logits, targets, 1, "test"), each[1:].mean(), rtol=1e-6)
     with pytest.raises(ValueError, match="samples='train'"):
-        mean_cross_entropy(logits, targets, 1, "train")
+        mean_loss(memory, logits, targets, 1, "train")
+
+
+def test_losses_of_classes_and_of_numbers_by_hand():
+    classes = weight_memory(targets="classes", num_classes=3)
+    found = mean_loss(classes, jnp.array([[0.0, 0, 0], [0, jnp.log(2), 0]]), jnp.array([2.0, 1.0]), 0)
+    assert float(found) == pytest.approx((np.log(3) + np.log(2)) / 2)
+    numbers = weight_memory(targets="numbers")
+    assert float(mean_loss(numbers, jnp.array([1.0, 2.0]), jnp.array([0.0, 5.0]), 1, "test")) == 9.0
+
+
+def test_a_deeper_model_by_hand():
+    memory = weight_memory(num_inputs=1, num_hidden=1, more_hidden=(1,), learner_sizes=(1,))
+    cells = jnp.array([2.0, 0.5, -3.0, 9.0, 4.0, -1.0])  # W1, b1, W2, b2, w3, b3
+    assert float(memory.predict(cells, jnp.array([1.0]))) == 4 * (-3 * 2.5 + 9) - 1
+    model = memory.unpack(cells)
+    assert [float(x.squeeze()) for x in model.deeper[0]] == [-3.0, 9.0]
+    assert float(model.output_bias) == -1.0
+
+
+def test_training_samples_that_lie_among_the_others(stored, data):
+    """Which are shown decides, not where they lie; the first ones are those of a number."""
+    run = jax.jit(lambda which: learn(stored.model, stored.theta, data, which))
+    first = jnp.arange(100) < NUM_TRAIN
+    np.testing.assert_array_equal(run(first).logits, learned(stored, data).logits)
+    every_second = jnp.arange(100) % 2 == 0
+    shuffled = data._replace(targets=jnp.where(every_second, data.targets, 1 - data.targets))
+    among = jax.jit(lambda data: learn(stored.model, stored.theta, data, every_second))
+    np.testing.assert_array_equal(among(shuffled).logits, among(data).logits)
+    test = mean_loss(stored.model, among(data).logits, data.targets, every_second, "test")
+    assert float(test) == pytest.approx(
+        float(stored.model.targets.loss(among(data).logits, data.targets)[1::2].mean()), rel=1e-5
+    )
+
+
+def test_who_moves_which_weight(stored):
+    drawn, _ = draw_datasets(selected_on(stored), jax.random.key(1), 20, 100, 100)
+    found = moved(stored, drawn, 100)
+    assert found.by_learner.min() >= 0
+    assert -1 <= found.correlation <= 1
+    assert 0 < found.half < 0.5
+    nothing = moved(stored, drawn, 0)
+    np.testing.assert_array_equal(nothing.by_learner, 0)
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0x7A1))[0]
+    untrained = moved(stored._replace(theta=stored.model.init(key)), drawn, 0)
+    np.testing.assert_allclose(untrained.by_meta_training, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("targets", "datasets"),
+    [("classes", cluster_datasets(num_samples=30)), ("numbers", regression_datasets(num_samples=30))],
+)
+def test_memories_of_other_targets_are_trained_with_samples_among_the_others(targets, datasets):
+    memory = weight_memory(num_hidden=3, learner_sizes=(4,), targets=targets)
+    run = meta_train(memory, datasets, **SMALL | {"interlaced": True})
+    assert np.isfinite(run.validation_loss)
+    with pytest.raises(
+        ValueError, match=f"a memory of binary, 1 outputs, cannot learn data sets of {targets}"
+    ):
+        meta_train(weight_memory(num_hidden=3, learner_sizes=(4,)), datasets, **SMALL)
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
+        ({"targets": "ordinal"}, "unknown targets 'ordinal'"),
+        ({"targets": "classes", "num_classes": 1}, "num_classes=1"),
+        ({"more_hidden": (0,)}, r"more_hidden=\(0,\)"),
         ({"num_inputs": 0}, "num_inputs=0"),
         ({"num_hidden": 0}, "num_hidden=0"),
         ({"learner_sizes": ()}, r"learner_sizes=\(\)"),

@@ -13,10 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learned_opt.core.errors import unknown_name
 from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key
 from learned_opt.in_context.functions import bayes
 from learned_opt.in_context.functions.bayes import Predictor
+from learned_opt.in_context.functions.quadratics import (
+    SCALED_COVARIANCE,
+    monomials,
+    scaled_by_own_range,
+)
 
 registry = Registry("function family")
 
@@ -233,16 +239,22 @@ def semilinear() -> Family:
     def link(z: Array) -> Array:
         return 0.5 * (1 + jnp.tanh(z))
 
+    def inverse_link(y: Array) -> Array:
+        return jnp.arctanh(2 * y - 1)
+
     return Family(
         sample=lambda key: _uniform(key, (3,)),
         evaluate=lambda function, x: link(features(x) @ function),
         inputs=lambda key, num: _uniform(key, (num, 2)),
-        bayes=bayes.particles(features, link, lambda y: jnp.arctanh(2 * y - 1), num_features=3),
+        bayes=bayes.particles(features, link, inverse_link, num_features=3),
+        switching=lambda hazard: bayes.particles(
+            features, link, inverse_link, num_features=3, num_particles=512, hazard=hazard
+        ),
     )
 
 
 @registry.register
-def quadratic() -> Family:
+def quadratic(scaled: Literal["together", "each"] = "together") -> Family:
     r"""Quadratic functions of two numbers, scaled into [0.2, 0.8].
 
     .. math::
@@ -250,30 +262,52 @@ def quadratic() -> Family:
         y = \tfrac12 + \tfrac1{20}(a x_1^2 + b x_2^2 + c x_1 x_2 + d x_1 + e x_2 + f),
         \qquad a, \dots, f, x_i \sim U[-1, 1]
 
-    The sum lies in [-6, 6] whatever its coefficients, and that range is what is scaled, the same for all
-    functions; the paper does not say whether each function was scaled by its own range.
+    The sum q lies in [-6, 6] whatever its coefficients, and that range is what is scaled, the same for all
+    functions. Or each is scaled by the range of its own on the square of inputs,
+
+    .. math::
+
+        y = 0.2 + 0.6\, \frac{q(x) - \min q}{\max q - \min q},
+
+    which makes the values about five times as wide. The paper does not say which.
+
+    Args:
+        scaled: all functions `"together"`, by one range, or `"each"` by its own.
 
     Returns:
-        The family; a function is its coefficients, f32[6].
+        The family; a function is its coefficients, f32[6]: before scaling together, or after scaling each,
+        of y - 1/2.
+
+    Raises:
+        ValueError: if there is no such scaling.
 
     Example:
         >>> bool(jnp.isclose(quadratic().evaluate(jnp.ones(6), jnp.ones(2)), 0.8))
         True
+        >>> family = quadratic("each")
+        >>> function = family.sample(jax.random.key(0))
+        >>> y = family.evaluate(function, family.inputs(jax.random.key(1), 4096))
+        >>> round(float(y.min()), 2), round(float(y.max()), 2)
+        (0.2, 0.8)
 
     Reference:
         Younger et al. 2001, section 4.
     """
-    offset, scale = 0.5, 0.05
+    if scaled not in ("together", "each"):
+        raise unknown_name("scaled", scaled, ("together", "each"))
+    offset, scale = 0.5, 0.05 if scaled == "together" else 1.0
+    prior = None if scaled == "together" else jnp.asarray(SCALED_COVARIANCE, jnp.float32)
 
-    def features(x: Array) -> Array:
-        x1, x2 = x[..., 0], x[..., 1]
-        return jnp.stack([x1 * x1, x2 * x2, x1 * x2, x1, x2, jnp.ones_like(x1)], axis=-1)
+    def sample(key: Key) -> Array:
+        coefficients = _uniform(key, (6,))
+        return coefficients if scaled == "together" else scaled_by_own_range(coefficients)
 
     return Family(
-        sample=lambda key: _uniform(key, (6,)),
-        evaluate=lambda function, x: offset + scale * (features(x) @ function),
+        sample=sample,
+        evaluate=lambda function, x: offset + scale * (monomials(x) @ function),
         inputs=lambda key, num: _uniform(key, (num, 2)),
-        bayes=bayes.linear_regression(features, offset, scale),
+        bayes=bayes.linear_regression(monomials, offset, scale, prior),
+        switching=lambda hazard: bayes.linear_regression(monomials, offset, scale, prior, hazard),
     )
 
 

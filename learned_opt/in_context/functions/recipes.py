@@ -31,6 +31,11 @@ def _recall(validation_length: int) -> Settings:
     )
 
 
+def _switching(**fields: Any) -> Settings:
+    often = {"random_changes": True, "num_validation_functions": 5, "num_validation_sequences": 200}
+    return _settings(target="bayes", **often | fields)
+
+
 _RECIPES = {
     # From two thirds of all starts six cells end above 0.0045.
     "boolean-16": Recipe(
@@ -54,6 +59,36 @@ _RECIPES = {
         task=_family("boolean", num_held_out=3),
         settings=_recall(validation_length=256),
     ),
+    # Figure 3 of Younger et al.: the state is kept where another function begins. Short functions have more
+    # beginnings; what they teach does not quite hold for as long as 256 examples, which it does not count.
+    "boolean-16-switching-short": Recipe(
+        summary="functions of two bits one after another without reset: the start of boolean-16-switching",
+        model=_learner("lstm", num_cells=(12,)),
+        task=_family("boolean"),
+        settings=_switching(
+            length=64,
+            random_changes=False,
+            validation_length=256,
+            num_functions=4,
+            num_meta_steps=12_000,
+            learning_rate=5e-2,
+        ),
+        start="boolean-16-held-out",
+    ),
+    "boolean-16-switching": Recipe(
+        summary="all functions of two bits, one after another without reset, 256 examples each; 12 cells",
+        model=_learner("lstm", num_cells=(12,)),
+        task=_family("boolean"),
+        settings=_switching(
+            length=256,
+            random_changes=False,
+            validation_length=256,
+            num_functions=3,
+            num_meta_steps=8000,
+            learning_rate=3e-2,
+        ),
+        start="boolean-16-switching-short",
+    ),
     "semilinear": Recipe(
         summary="sigmoid units of two inputs; 32 + 32 LSTM cells, distilled from the Bayes-optimal predictor",
         model=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
@@ -72,6 +107,40 @@ _RECIPES = {
         model=_learner("lstm", num_cells=(32,), output="linear", target_scale=20.0),
         task=_family("quadratic"),
         settings=_settings(length=100, num_meta_steps=6000, learning_rate=1.2e-2),
+    ),
+    "semilinear-switching": Recipe(
+        summary="sigmoid units of two inputs, one after another without reset; 32 + 32 LSTM cells, distilled",
+        model=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
+        task=_family("semilinear"),
+        settings=_switching(
+            validation_length=64,
+            length=32,
+            num_functions=4,
+            batch_size=10,
+            num_meta_steps=6000,
+            learning_rate=1e-2,
+        ),
+        start="semilinear",
+    ),
+    "quadratic-switching": Recipe(
+        summary="quadratics of two inputs, one after another without reset, 100 examples each; 32 LSTM cells",
+        model=_learner("lstm", num_cells=(32,), output="linear", target_scale=20.0),
+        task=_family("quadratic"),
+        settings=_switching(
+            validation_length=100,
+            length=100,
+            num_functions=3,
+            batch_size=15,
+            num_meta_steps=6000,
+            learning_rate=1e-2,
+        ),
+        start="quadratic",
+    ),
+    "quadratic-each-scaled": Recipe(
+        summary="quadratics of two inputs, each scaled by its own range, 100 examples each; LSTM of 32 cells",
+        model=_learner("lstm", num_cells=(32,), output="linear", target_scale=4.0),
+        task=_family("quadratic", scaled="each"),
+        settings=_settings(length=100, target="bayes", num_meta_steps=6000, learning_rate=1.2e-2),
     ),
 }
 

@@ -30,17 +30,20 @@ class Sequences:
 
     Attributes:
         length: examples of each function.
-        validation_length: the same in validation, with one function a sequence; as in training by default.
-            Short sequences show the beginning of a function, which is what is hard, more often; what they
-            teach holds on longer ones.
+        validation_length: the same in validation; as in training by default. Short sequences show the
+            beginning of a function, which is what is hard, more often; what they teach holds on longer ones.
         num_functions: functions in a sequence, one after another without reset.
+        random_changes: whether another function begins at random times in training, as many in a sequence and
+            of that mean length. Where all are of one length, a learner can count and know when.
+        num_validation_functions: functions in a sequence in validation, all of one length.
         batch_size: sequences in a step; an epoch is 100 sequences.
         target: what a learner is trained to say: the function's value, `"predict"`; or `"recall"`, for binary
             families, the last answer that it was shown for the pair, whichever function that was of, and
             1/2 before any. With several functions in a sequence, answers of two of them are then to be held
             side by side, and ruling functions out gains nothing. Or `"bayes"`, what the Bayes-optimal
             predictor says, which is distillation: the same optimum, and gradients without the noise of
-            what cannot be known.
+            what cannot be known. Of several functions it is told where one begins; who is not does best to
+            say what it is expected to say.
         noise: standard deviation of the Gaussian noise on all that a learner sees in training. What it is to
             say, validation and evaluation have none.
         num_validation_sequences: fresh sequences that theta is selected on.
@@ -51,13 +54,22 @@ class Sequences:
     length: int = 64
     validation_length: int | None = None
     num_functions: int = 1
+    random_changes: bool = False
+    num_validation_functions: int = 1
     batch_size: int = 25
     target: Literal["predict", "recall", "bayes"] = "predict"
     noise: float = 0.0
     num_validation_sequences: int = 500
 
     def __post_init__(self):
-        check_positive(self, "length", "num_functions", "batch_size", "num_validation_sequences")
+        check_positive(
+            self,
+            "length",
+            "num_functions",
+            "num_validation_functions",
+            "batch_size",
+            "num_validation_sequences",
+        )
         if self.validation_length is not None:
             check_positive(self, "validation_length")
         if not self.noise >= 0:
@@ -105,7 +117,9 @@ def _figures(
     @jax.jit
     def figures(theta: Theta, key: Key) -> dict[str, Array]:
         def errors(key: Key) -> Array:
-            drawn = examples(family, key, sequences.examples_in_validation)
+            drawn = examples(
+                family, key, sequences.examples_in_validation, sequences.num_validation_functions
+            )
             return learner.predict(theta, drawn.inputs) - drawn.targets
 
         keys = jax.random.split(key, sequences.num_validation_sequences)
@@ -151,25 +165,58 @@ def sequence_loss(learner: FunctionLearner, family: Family, sequences: Sequences
     """
     if sequences.target == "recall" and not family.binary:
         raise ValueError("target='recall' is for binary families; others never see an input twice")
-    targets: dict[str, Callable[[Examples], Array]] = {
-        "predict": lambda drawn: drawn.targets,
-        "recall": last_shown,
-        "bayes": lambda drawn: bayes_outputs(family, drawn, sequences.num_functions),
-    }
+    length, num_functions = sequences.length, sequences.num_functions
+
+    def draw(key: Key) -> tuple[Examples, Array]:
+        """Examples, and what is to be said of them."""
+        if sequences.random_changes:
+            drawn, told = with_random_changes(family, key, length, num_functions)
+        else:
+            drawn, told = examples(family, key, length, num_functions), None
+        if sequences.target == "predict":
+            return drawn, drawn.targets
+        if sequences.target == "recall":
+            return drawn, last_shown(drawn)
+        return drawn, bayes_outputs(family, drawn, num_functions) if told is None else told
 
     def squared(theta: Theta, key: Key) -> Array:
-        drawn = examples(family, key, sequences.length, sequences.num_functions)
+        drawn, targets = draw(key)
         inputs = drawn.inputs
         if sequences.noise:
             noise_key = jax.random.fold_in(key, NOISE_STREAM)
             inputs = inputs + sequences.noise * jax.random.normal(noise_key, inputs.shape)
-        return jnp.square(learner.predict(theta, inputs) - targets[sequences.target](drawn))
+        return jnp.square(learner.predict(theta, inputs) - targets)
 
     def loss(theta: Theta, key: Key) -> Array:
         keys = jax.random.split(key, sequences.batch_size)
         return jax.vmap(squared, (None, 0))(theta, keys).mean()
 
     return loss
+
+
+def with_random_changes(family: Family, key: Key, length: int, num_functions: int) -> tuple[Examples, Array]:
+    """Functions one after another that change at random times, and what one says of them that is told when.
+
+    Args:
+        family: of the functions.
+        key: for everything drawn.
+        length: examples of a function, on average.
+        num_functions: in sequence; one may be of no length.
+
+    Returns:
+        `num_functions * length` examples, and the Bayes-optimal predictions f32[T].
+    """
+    total = num_functions * length
+    draw_key, change_key = jax.random.split(key)
+    drawn = jax.vmap(lambda key: examples(family, key, total))(jax.random.split(draw_key, num_functions))
+    told = jax.vmap(lambda one: bayes_outputs(family, one))(drawn)
+    changes = jnp.sort(jax.random.randint(change_key, (num_functions - 1,), 1, total))
+    time = jnp.arange(total)
+    which = jnp.searchsorted(changes, time, side="right")
+    since = time - jnp.concatenate([jnp.zeros(1, changes.dtype), changes])[which]
+    x, y = drawn.inputs[which, since, :2], drawn.targets[which, since]
+    previous = jnp.concatenate([jnp.zeros(1, jnp.float32), y[:-1]])
+    return Examples(jnp.concatenate([x, previous[:, None]], axis=1), y), told[which, since]
 
 
 def last_shown(drawn: Examples) -> Array:

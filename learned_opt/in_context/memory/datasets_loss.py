@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from learned_opt.core.kinds import Kind, Trainable, register_kind
 from learned_opt.core.remembered import remembered
 from learned_opt.core.types import Array, Estimator, Key, Theta
-from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_cross_entropy
+from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_loss, training_samples
 from learned_opt.in_context.memory.weight_memory import registry as memory_registry
 from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
 from learned_opt.in_context.memory.xor_datasets import registry as data_registry
@@ -22,16 +22,19 @@ from learned_opt.meta.settings import Settings
 from learned_opt.training.estimators.loss_gradient import loss_gradient
 from learned_opt.training.estimators.settings import check_positive, registry
 
+ORDER_STREAM = 0x0DE2
+
 
 @registry.add
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetBatches:
-    """The exact gradient of the mean cross entropy on fresh data sets.
+    """The exact gradient of the mean loss on fresh data sets: cross entropy, or squared error.
 
     Attributes:
         batch_size: data sets of a step.
         min_train: least number of training samples of a data set.
         max_train: greatest number of them; the others are test samples.
+        interlaced: whether training samples lie anywhere among the others, and not before them all.
         cost: over all samples of a data set, or over its test samples.
         num_validation_datasets: fresh data sets that theta is selected on, by their test samples.
     """
@@ -41,6 +44,7 @@ class DatasetBatches:
     batch_size: int = 64
     min_train: int = 20
     max_train: int = 180
+    interlaced: bool = False
     cost: Literal["all", "test"] = "all"
     num_validation_datasets: int = 512
 
@@ -96,8 +100,15 @@ def _mean_cost(
 ) -> Array:
     drawn, num_train = draw_datasets(datasets, key, num, batches.min_train, batches.max_train)
 
+    if batches.interlaced:
+        size = drawn.targets.shape[1]
+        order_keys = jax.random.split(jax.random.fold_in(key, ORDER_STREAM), num)
+        num_train = jax.vmap(lambda key, n: jax.random.permutation(key, training_samples(n, size)))(
+            order_keys, num_train
+        )
+
     def cost(one: Dataset, n: Array) -> Array:
-        return mean_cross_entropy(learn(memory, theta, one, n).logits, one.targets, n, samples)
+        return mean_loss(memory, learn(memory, theta, one, n).logits, one.targets, n, samples)
 
     return jnp.mean(jax.vmap(cost)(drawn, num_train))
 
@@ -145,6 +156,11 @@ def _check_fit(memory: WeightMemory, datasets: Datasets, batches: DatasetBatches
     num_samples, num_inputs = jax.eval_shape(datasets.sample, jax.random.key(0)).inputs.shape
     if num_inputs != memory.num_inputs:
         raise ValueError(f"a memory of {memory.num_inputs} inputs cannot learn data sets of {num_inputs}")
+    wanted, given = memory.targets, datasets.targets
+    if wanted.name != given or (given == "classes" and wanted.num_outputs != datasets.num_classes):
+        raise ValueError(
+            f"a memory of {wanted.name}, {wanted.num_outputs} outputs, cannot learn data sets of {given}"
+        )
     if batches.max_train >= num_samples:
         raise ValueError(
             f"max_train={batches.max_train!r}: of {num_samples} samples none are then left for the test"

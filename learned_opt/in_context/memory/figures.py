@@ -13,10 +13,11 @@ from learned_opt.in_context.memory.weight_memory import (
     Model,
     WeightMemory,
     learn,
-    mean_cross_entropy,
+    mean_loss,
 )
 from learned_opt.in_context.memory.xor_datasets import Dataset
 
+LOSSES = {"binary": "cross entropy", "classes": "cross entropy", "numbers": "squared error"}
 SHOWN = 98.0  # percent of the weights that the scale of colours tells apart
 
 
@@ -45,11 +46,7 @@ def weights_over_time(
         >>> weights_over_time(memory, memory.init(jax.random.key(1)), data, 10, title="Weights")[:5]
         '<svg '
     """
-    model = jax.vmap(memory.unpack)(learned(memory, theta, data, num_train).cells)
-    hidden = np.moveaxis(np.asarray(model.hidden_weights), 0, -1)  # [num_inputs, num_hidden, num_samples + 1]
-    panels = {f"weights of input {i + 1}": rows for i, rows in enumerate(hidden)}
-    panels["biases of the hidden units"] = np.asarray(model.hidden_biases).T
-    panels["output weights"] = np.asarray(model.output_weights).T
+    panels = panels_of(jax.vmap(memory.unpack)(learned(memory, theta, data, num_train).cells))
     return reports.heat_map(
         panels,
         title=title,
@@ -95,7 +92,7 @@ def loss_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_train:
         {names[0]: table[:, : num_train + 1], names[1]: table[:, num_train:]},
         title=title,
         x_label="samples seen",
-        y_label="cross entropy over the test samples",
+        y_label=f"{LOSSES[memory.targets.name]} over the test samples",
         log="",
         y_limits=(float(low.min()), float(high.max())),
         highlight=names,
@@ -108,7 +105,7 @@ def losses_over_time(memory: WeightMemory, theta: Theta, data: Dataset, num_trai
     def losses(theta: Theta, one: Dataset) -> Array:
         def loss(cells: Array) -> Array:
             logits = jax.vmap(memory.predict, (None, 0))(cells, one.inputs)
-            return mean_cross_entropy(logits, one.targets, num_train, "test")
+            return mean_loss(memory, logits, one.targets, num_train, "test")
 
         return jax.vmap(loss)(learn(memory, theta, one, num_train).cells)
 
@@ -133,11 +130,33 @@ def movement(memory: WeightMemory, theta: Theta, data: Dataset, num_train: int) 
         "learned": memory.unpack(cells[num_train] - cells[0]),
         "in the test": memory.unpack(cells[-1] - cells[num_train]),
     }
+    named = {
+        when: dict(zip(part_names(model), jax.tree.leaves(model), strict=True))
+        for when, model in parts.items()
+    }
     return [
-        {"part": name.replace("_", " ")}
-        | {when: float(jnp.sqrt(jnp.mean(getattr(part, name) ** 2))) for when, part in parts.items()}
-        for name in Model._fields
+        {"part": name} | {when: float(jnp.sqrt(jnp.mean(model[name] ** 2))) for when, model in named.items()}
+        for name in named["learned"]
     ]
+
+
+def part_names(model: Model) -> list[str]:
+    """What the leaves of a model are called."""
+    names = ["hidden weights", "hidden biases", "output weights", "output bias"]
+    for layer in range(2, 2 + len(model.deeper)):
+        names += [f"weights of layer {layer}", f"biases of layer {layer}"]
+    return names
+
+
+def panels_of(model: Model) -> dict[str, np.ndarray]:
+    """The weights of a model over time, by what they come from, f[rows, time]; a leading axis is time."""
+    hidden = np.moveaxis(np.asarray(model.hidden_weights), 0, -1)  # [num_inputs, num_hidden, time]
+    panels = {f"weights of input {i + 1}": rows for i, rows in enumerate(hidden)}
+    panels["biases of the hidden units"] = np.asarray(model.hidden_biases).T
+    for layer, (weights, _) in enumerate(model.deeper, start=2):
+        panels[f"weights of layer {layer}"] = np.asarray(weights).reshape(len(weights), -1).T
+    panels["output weights"] = np.asarray(model.output_weights).reshape(len(model.output_weights), -1).T
+    return panels
 
 
 def memory_sections(

@@ -12,7 +12,7 @@ from learned_opt import zoo
 from learned_opt.core.types import Array, Key, Theta
 from learned_opt.in_context.memory.datasets_loss import draw_datasets
 from learned_opt.in_context.memory.standardization import numbers, standardized
-from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_cross_entropy
+from learned_opt.in_context.memory.weight_memory import WeightMemory, learn, mean_loss
 from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
 from learned_opt.meta.settings import settings_of
 
@@ -101,6 +101,8 @@ def averaged_predictions(
     What follows the `num_train` training samples of `data` has no influence; an order shows `max_train` of
     them at most. The queries are scaled as the samples are.
     """
+    if memory.targets.name != "binary":
+        raise ValueError(f"a memory of {memory.targets.name}: only predictions of two classes are averaged")
     num_samples, given = data.inputs.shape
     wanted = memory.num_inputs
     if given > wanted:
@@ -163,7 +165,7 @@ def memory_losses(
             p = averaged_predictions(memory, theta, one, n, one.inputs, key, **options)
             p = jnp.clip(p, SMALLEST, 1 - SMALLEST)  # a rounded 0 or 1 would have no finite logit
             logits = jnp.log(p) - jnp.log1p(-p)
-        return mean_cross_entropy(logits, one.targets, n, "test")
+        return mean_loss(memory, logits, one.targets, n, "test")
 
     keys = jax.random.split(jax.random.key(seed), num_train.shape[0])
     run = jax.jit(lambda theta, *each: jax.lax.map(lambda one: loss(theta, *one), each, batch_size=BATCH))

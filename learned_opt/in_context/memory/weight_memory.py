@@ -1,26 +1,29 @@
 """An LSTM whose cells are the parameters of another network: what it learns, it learns in its state.
 
-The model is a perceptron with one hidden layer. The learner computes the gates of one LSTM cell for every
+The model is a perceptron. The learner computes the gates of one LSTM cell for every
 parameter of the model, from what it sees of a sample: the inputs, the target where there is one, the model's
 prediction, and whether there is a target. It does not see the parameters.
 
 Deviations: targets and predictions are shown to the learner as numbers in [-1, 1], so that a target that is
-hidden (0) is neither class. The sizes of the learner's layers are our choice, since the paper's are lost.
+hidden (0) is neither class. Several hidden layers, several classes and regression, which the paper does not
+try, are there too. The sizes of the learner's layers are our choice, since the paper's are lost.
 
 Reference:
     Learning to learn neural networks, sections 2 to 4.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import optax
 
 from learned_opt.core.registry import Registry
 from learned_opt.core.types import Array, Key, Theta
+from learned_opt.in_context.memory.targets import Name, Targets, targets_of
 from learned_opt.in_context.memory.xor_datasets import Dataset
 
 registry = Registry("weight memory")
@@ -33,16 +36,18 @@ class Model(NamedTuple):
     """The parameters of the model, as its cells hold them.
 
     Attributes:
-        hidden_weights: f32[num_inputs, num_hidden].
+        hidden_weights: f32[num_inputs, num_hidden], of the first hidden layer.
         hidden_biases: f32[num_hidden].
-        output_weights: f32[num_hidden].
-        output_bias: f32[].
+        output_weights: f32[num_hidden]; of several classes f32[num_hidden, num_classes]. Of the last layer.
+        output_bias: f32[], or f32[num_classes].
+        deeper: weights and biases of the other hidden layers.
     """
 
     hidden_weights: Array
     hidden_biases: Array
     output_weights: Array
     output_bias: Array
+    deeper: tuple[tuple[Array, Array], ...] = ()
 
 
 class WeightMemory(NamedTuple):
@@ -51,10 +56,12 @@ class WeightMemory(NamedTuple):
     Attributes:
         init: `init(key) -> theta`: the learner's parameters, and the cells to start from.
         unpack: `unpack(cells) -> model`, f32[num_cells] as the parameters that they are.
-        predict: `predict(cells, x) -> logit`, the model at one sample, f32[num_inputs] -> f32[].
+        predict: `predict(cells, x) -> logit`, the model at one sample, f32[num_inputs] -> f32[]: the logit of
+            class 1, or the number; of several classes their logits f32[num_classes].
         step: `step(theta, cells, x, target, observed) -> (cells, logit)`: predicts, then updates the cells.
             The target of a sample that is not observed has no influence.
         num_inputs: of the model.
+        targets: what it predicts, and what that costs.
         config: the named arguments that made this network, or `None`.
     """
 
@@ -63,6 +70,7 @@ class WeightMemory(NamedTuple):
     predict: Callable[[Array, Array], Array]
     step: Callable[[Theta, Array, Array, Array, Array], tuple[Array, Array]]
     num_inputs: int
+    targets: Targets
     config: Any = None
 
 
@@ -70,7 +78,8 @@ class Learned(NamedTuple):
     """What a weight memory does on one data set.
 
     Attributes:
-        logits: f32[num_samples], the prediction for each sample, made before it is learned from.
+        logits: f32[num_samples], or f32[num_samples, num_classes]: the prediction for each sample, made
+            before it is learned from.
         cells: f32[num_samples + 1, num_cells], before each sample and after the last.
     """
 
@@ -80,9 +89,14 @@ class Learned(NamedTuple):
 
 @registry.register
 def weight_memory(
-    num_inputs: int = 4, num_hidden: int = 32, learner_sizes: tuple[int, ...] = (128, 64)
+    num_inputs: int = 4,
+    num_hidden: int = 32,
+    learner_sizes: tuple[int, ...] = (128, 64),
+    more_hidden: tuple[int, ...] = (),
+    targets: Name = "binary",
+    num_classes: int = 3,
 ) -> WeightMemory:
-    r"""A network that learns a perceptron of one hidden layer in its cells.
+    r"""A network that learns a perceptron in its cells, here with one hidden layer and two classes.
 
     .. math::
 
@@ -98,14 +112,18 @@ def weight_memory(
 
     Args:
         num_inputs: of the model.
-        num_hidden: units of the model's hidden layer.
+        num_hidden: units of the model's first hidden layer.
         learner_sizes: units of each of the learner's layers.
+        more_hidden: units of each of the model's further hidden layers.
+        targets: what the model predicts: `"binary"`, one of two classes; `"classes"`, one of several, by a
+            softmax; or `"numbers"`, by a linear output and the squared error.
+        num_classes: of several classes.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: if a number is below 1 or the learner has no layers.
+        ValueError: if a number is below 1, the learner has no layers, or there are no such targets.
 
     Example:
         >>> memory = weight_memory(num_inputs=2, num_hidden=3, learner_sizes=(4,))
@@ -117,23 +135,20 @@ def weight_memory(
     Reference:
         Learning to learn neural networks, section 3.
     """
-    sizes = tuple(learner_sizes)
-    if not sizes or any(n < 1 for n in (num_inputs, num_hidden, *sizes)):
+    sizes, hidden = tuple(learner_sizes), (num_hidden, *more_hidden)
+    if not sizes or any(n < 1 for n in (num_inputs, *hidden, *sizes)):
         raise ValueError(
-            f"num_inputs={num_inputs!r}, num_hidden={num_hidden!r}, learner_sizes={sizes!r}: "
-            "give at least 1 of each, and the learner at least one layer"
+            f"num_inputs={num_inputs!r}, num_hidden={num_hidden!r}, more_hidden={more_hidden!r}, "
+            f"learner_sizes={sizes!r}: give at least 1 of each, and the learner at least one layer"
         )
-    num_cells = num_hidden * (num_inputs + 2) + 1
-
-    def unpack(cells: Array) -> Model:
-        hidden = num_inputs * num_hidden
-        weights, biases, output, bias = jnp.split(cells, (hidden, hidden + num_hidden, num_cells - 1))
-        return Model(weights.reshape(num_inputs, num_hidden), biases, output, bias[0])
+    kind = targets_of(targets, num_classes)
+    unpack, num_cells = layout(num_inputs, hidden, kind.num_outputs)
 
     def predict(cells: Array, x: Array) -> Array:
         model = unpack(cells)
-        hidden = jax.nn.relu(x @ model.hidden_weights + model.hidden_biases)
-        return hidden @ model.output_weights + model.output_bias
+        for weights, biases in ((model.hidden_weights, model.hidden_biases), *model.deeper):
+            x = jax.nn.relu(x @ weights + biases)
+        return x @ model.output_weights + model.output_bias
 
     def gates(seen: Array) -> Array:
         for size in sizes:
@@ -145,35 +160,68 @@ def weight_memory(
 
     def init(key: Key) -> Theta:
         learner_key, hidden_key, output_key = jax.random.split(key, 3)
-        hidden = jax.random.normal(hidden_key, (num_inputs + 1, num_hidden), jnp.float32)
-        output = jax.random.normal(output_key, (num_hidden,), jnp.float32)
-        cells = (hidden.ravel() * (2 / (num_inputs + 1)) ** 0.5, output / num_hidden**0.5)
         return {
-            "initial": {"cells": jnp.concatenate([*cells, jnp.zeros(1, jnp.float32)])},
-            "learner": learner.init(learner_key, jnp.zeros(num_inputs + 3, jnp.float32)),
+            "initial": {"cells": first_cells(hidden_key, output_key, num_inputs, hidden, kind.num_outputs)},
+            "learner": learner.init(
+                learner_key, jnp.zeros(num_inputs + 2 * kind.num_outputs + 1, jnp.float32)
+            ),
         }
 
     def step(theta: Theta, cells: Array, x: Array, target: Array, observed: Array) -> tuple[Array, Array]:
-        logit = predict(cells, x)
+        output = predict(cells, x)
         flag = jnp.asarray(observed, x.dtype)
         # A product would let a target that is not a number through.
-        shown = jnp.where(observed, 2 * target - 1, 0)
-        seen = jnp.concatenate([x, jnp.stack([shown, 2 * jax.nn.sigmoid(logit) - 1, flag])])
+        shown = jnp.where(observed, kind.shown(target), 0)
+        seen = jnp.concatenate([x, shown, kind.said(output), flag[None]])
         i, f, z = jnp.split(learner.apply(theta["learner"], seen), 3)
         kept = jax.nn.sigmoid(f + FORGET_BIAS) * cells
-        return kept + jax.nn.sigmoid(i + INPUT_BIAS) * jnp.tanh(z), logit
+        return kept + jax.nn.sigmoid(i + INPUT_BIAS) * jnp.tanh(z), output
 
-    return WeightMemory(init, unpack, predict, step, num_inputs)
+    return WeightMemory(init, unpack, predict, step, num_inputs, kind)
+
+
+def layout(
+    num_inputs: int, hidden: tuple[int, ...], num_outputs: int
+) -> tuple[Callable[[Array], Model], int]:
+    """Where in the cells the parameters of a perceptron lie, and how many cells there are."""
+    pairs = list(itertools.pairwise((num_inputs, *hidden)))
+    shapes: list[tuple[int, ...]] = [shape for m, n in pairs for shape in ((m, n), (n,))]
+    several = (num_outputs,) if num_outputs > 1 else ()
+    shapes += [(hidden[-1], *several), several]
+    sizes = [math.prod(shape) for shape in shapes]
+
+    def unpack(cells: Array) -> Model:
+        parts = jnp.split(cells, list(itertools.accumulate(sizes))[:-1])
+        weights, biases, *between, output, bias = (
+            part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)
+        )
+        return Model(weights, biases, output, bias, tuple(zip(between[::2], between[1::2], strict=True)))
+
+    return unpack, sum(sizes)
+
+
+def first_cells(
+    hidden_key: Key, output_key: Key, num_inputs: int, hidden: tuple[int, ...], num_outputs: int
+) -> Array:
+    """Random parameters of a perceptron, each layer's in proportion to what it sees; output biases are 0."""
+    keys = (hidden_key, *(jax.random.fold_in(hidden_key, i) for i in range(1, len(hidden))))
+    layers = [
+        jax.random.normal(key, (m + 1, n), jnp.float32).ravel() * (2 / (m + 1)) ** 0.5
+        for key, (m, n) in zip(keys, itertools.pairwise((num_inputs, *hidden)), strict=True)
+    ]
+    output = jax.random.normal(output_key, (hidden[-1] * num_outputs,), jnp.float32) / hidden[-1] ** 0.5
+    return jnp.concatenate([*layers, output, jnp.zeros(num_outputs, jnp.float32)])
 
 
 def learn(memory: WeightMemory, theta: Theta, data: Dataset, num_train: Any) -> Learned:
-    """Shows a data set to a weight memory, sample by sample; the first `num_train` with their targets.
+    """Shows a data set to a weight memory, sample by sample; the training samples with their targets.
 
     Args:
         memory: the network.
         theta: its parameters.
         data: the samples, in the order in which they are shown.
-        num_train: i32[], how many of them are training samples.
+        num_train: i32[], how many of them are training samples, the first ones; or bool[num_samples], which
+            of them, so that training and prediction take turns.
 
     Returns:
         The predictions and the cells.
@@ -185,7 +233,7 @@ def learn(memory: WeightMemory, theta: Theta, data: Dataset, num_train: Any) -> 
         >>> learned.logits.shape, learned.cells.shape
         ((6,), (7, 13))
     """
-    observed = jnp.arange(data.targets.shape[0]) < num_train
+    observed = training_samples(num_train, data.targets.shape[0])
 
     def body(cells: Array, sample: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         new, logit = memory.step(theta, cells, *sample)
@@ -196,14 +244,23 @@ def learn(memory: WeightMemory, theta: Theta, data: Dataset, num_train: Any) -> 
     return Learned(logits, jnp.concatenate([first[jnp.newaxis], cells]))
 
 
-def mean_cross_entropy(
-    logits: Array, targets: Array, num_train: Any, samples: Literal["all", "test"] = "all"
+def training_samples(num_train: Any, num_samples: int) -> Array:
+    """Which samples are training samples, bool[num_samples], of how many or which of them."""
+    return num_train if jnp.ndim(num_train) == 1 else jnp.arange(num_samples) < num_train
+
+
+def mean_loss(
+    memory: WeightMemory,
+    outputs: Array,
+    targets: Array,
+    num_train: Any,
+    samples: Literal["all", "test"] = "all",
 ) -> Array:
-    """The mean loss f32[] of logits f32[num_samples] over all samples, or over those after `num_train`."""
+    """The mean loss f32[] of outputs over all samples, or over those that are no training samples."""
     if samples not in ("all", "test"):
         raise ValueError(f"samples={samples!r}: it must be 'all' or 'test'")
-    losses = optax.sigmoid_binary_cross_entropy(logits, targets)
+    losses = memory.targets.loss(outputs, targets)
     if samples == "all":
         return jnp.mean(losses)
-    counted = (jnp.arange(losses.shape[0]) >= num_train).astype(losses.dtype)
+    counted = 1 - training_samples(num_train, losses.shape[0]).astype(losses.dtype)
     return jnp.sum(losses * counted) / jnp.maximum(jnp.sum(counted), 1)

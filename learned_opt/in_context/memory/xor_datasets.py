@@ -25,11 +25,11 @@ LEAST_DEVIATION = 1e-6  # an input that is constant is centred only
 
 
 class Dataset(NamedTuple):
-    """A binary problem.
+    """A problem.
 
     Attributes:
         inputs: f32[num_samples, num_inputs].
-        targets: f32[num_samples], each 0 or 1.
+        targets: f32[num_samples]: 0 or 1, the number of a class, or any number.
     """
 
     inputs: Array
@@ -37,14 +37,18 @@ class Dataset(NamedTuple):
 
 
 class Datasets(NamedTuple):
-    """A distribution over binary problems.
+    """A distribution over problems.
 
     Attributes:
         sample: `sample(key) -> data set`.
+        targets: what they are: `"binary"`, `"classes"` or `"numbers"`.
+        num_classes: of classes.
         config: the named arguments that made this distribution, or `None`.
     """
 
     sample: Callable[[Key], Dataset]
+    targets: str = "binary"
+    num_classes: int = 2
     config: Any = None
 
 

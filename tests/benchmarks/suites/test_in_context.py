@@ -2,11 +2,15 @@
 
 import chex
 import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
 from benchmarks.comparison.learners import judge
-from benchmarks.harness.suite import Request
-from benchmarks.suites.in_context import ensembles, suite
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.in_context import descent, ensembles, suite
 from learned_opt import in_context
 from learned_opt.in_context import families, learners
 from learned_opt.meta import Settings, initial_state, meta_steps
@@ -80,6 +84,39 @@ def test_the_plan_has_every_network_on_every_set():
     planned = {(job.key.task, job.key.optimizer) for job in jobs}
     assert len(planned) == len(jobs)
     for name, what in suite.SETS.items():
-        assert planned >= {(name, network) for network in (*what.networks, suite.SHIPPED + name, suite.MEAN)}
+        references = (*(suite.SHIPPED + shipped for shipped in what.shipped), suite.MEAN, *descent.DESCENTS)
+        assert planned >= {(name, network) for network in (*what.networks, *references)}
     with pytest.raises(ValueError, match="no optimizers"):
         suite.plan(Request(optimizers=("adam",)))
+
+
+def test_gradient_descent_on_a_sequence_by_hand():
+    """The first answer is that of the start; the second that after one step on the first example."""
+    one = descent.learner(descent.Descent(optax.sgd, num_hidden=1), 0.5)
+    theta = (jnp.zeros((2, 1)), jnp.ones(1), jnp.ones(1), jnp.zeros(()))
+    inputs = jnp.array([[0.0, 0, 0], [0, 0, 1], [0, 0, 0]])
+    says = one.predict(theta, inputs)
+    h = np.tanh(1.0)
+    p = 1 / (1 + np.exp(-h))
+    slope = 2 * (p - 1) * p * (1 - p)  # of the squared error at a target of 1
+    b, v, c = 1 - 0.5 * slope * (1 - h**2), 1 - 0.5 * slope * h, -0.5 * slope
+    assert says[0] == pytest.approx(p)
+    assert says[1] == pytest.approx(1 / (1 + np.exp(-(np.tanh(b) * v + c))))
+    assert says[2] < says[1]
+
+
+def test_figure_three_has_a_line_for_each_learner_and_reference():
+    task, what = f"boolean-16{suite.IN_A_ROW}", suite.SETS[f"boolean-16{suite.IN_A_ROW}"]
+    networks = [suite.SHIPPED + what.shipped[0], suite.UNTOLD]
+    cells = [
+        Cell(
+            Key("in_context", task, network, what.length, None, "meta-training"),
+            {},
+            {"absolute": [0.5] * 1280},
+            {},
+            0.0,
+        )
+        for network in networks
+    ]
+    svg = suite.figure_three(cells)
+    assert all(network in svg for network in networks)

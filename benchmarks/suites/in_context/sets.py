@@ -1,0 +1,96 @@
+"""The sets of functions of the suite, the networks that are trained on them, and what that may cost."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from learned_opt.in_context.functions import families, learners
+from learned_opt.in_context.functions.families import Family
+from learned_opt.in_context.functions.learners import FunctionLearner
+
+RTRL = "fully recurrent, 12 units, RTRL"
+
+NETWORKS: dict[str, Callable[[], FunctionLearner]] = {
+    "LSTM, 6 cells": lambda: learners.lstm(),
+    "LSTM of 1997, 6 cells + 6 units": lambda: learners.lstm(num_units=(6,), forget_gate=False),
+    "LSTM of 1997, truncated gradient": lambda: learners.lstm(
+        num_units=(6,), forget_gate=False, truncated=True
+    ),
+    "GRU, 8 units": lambda: learners.gru(num_units=8),
+    "Elman, 12 units": lambda: learners.elman(num_units=12),
+    RTRL: lambda: learners.fully_recurrent(num_units=12),
+}
+# For quadratics the paper has networks of two layers.
+TWO_LAYERS: dict[str, Callable[[], FunctionLearner]] = {
+    "LSTM of 1997, 12 cells + 6 units, 40 units": lambda: learners.lstm(
+        num_cells=(12, 0), num_units=(6, 40), forget_gate=False, feedback=True
+    ),
+    "LSTM, 6 cells, 40 cells": lambda: learners.lstm(num_cells=(6, 40), num_units=(0, 0)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Set:
+    """A set of functions, the examples of one that networks are trained and judged on, and the networks.
+
+    With several functions one follows another without reset, as in figure 3 of Younger et al.
+    """
+
+    make: Callable[[], Family]
+    length: int
+    shipped: tuple[str, ...]
+    training_length: int = 0  # of the networks
+    networks: Mapping[str, Callable[[], FunctionLearner]] = dataclasses.field(default_factory=dict)
+    times: int = 1  # as many steps of training as on the others; the papers' networks needed 3,000 epochs
+    num_functions: int = 1
+
+
+IN_A_ROW = ", five in a row"
+SETS: dict[str, Set] = {
+    "boolean-16": Set(families.boolean, 256, ("boolean-16",), 64, NETWORKS),
+    "semilinear": Set(families.semilinear, 64, ("semilinear",), 64, NETWORKS),
+    "quadratic": Set(
+        families.quadratic, 100, ("quadratic",), 100, TWO_LAYERS | dict(list(NETWORKS.items())[3:]), times=4
+    ),
+    "quadratic, each scaled": Set(lambda: families.quadratic("each"), 100, ("quadratic-each-scaled",)),
+    f"boolean-16{IN_A_ROW}": Set(
+        families.boolean,
+        256,
+        ("boolean-16-switching", "boolean-16-held-out", "boolean-16"),
+        num_functions=5,
+    ),
+    f"semilinear{IN_A_ROW}": Set(
+        families.semilinear, 64, ("semilinear-switching", "semilinear"), num_functions=5
+    ),
+    f"quadratic{IN_A_ROW}": Set(
+        families.quadratic, 100, ("quadratic-switching", "quadratic"), num_functions=5
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a size spends: on meta-training, and on judging what came out."""
+
+    seeds: int
+    num_steps: int
+    num_sequences: int = 500
+    batch_size: int = 25
+    rates: tuple[float, ...] = (2e-3, 6e-3, 2e-2, 6e-2, 2e-1)
+    sets: tuple[str, ...] = tuple(SETS)
+    networks: tuple[str, ...] = (*NETWORKS, *TWO_LAYERS)
+    descent: bool = True
+
+
+BUDGETS = {
+    "quick": Budget(
+        1,
+        100,
+        100,
+        rates=(2e-2,),
+        sets=("boolean-16",),
+        networks=("LSTM, 6 cells", "Elman, 12 units"),
+        descent=False,
+    ),
+    "default": Budget(3, 3000),
+    "full": Budget(10, 40_000),
+}
