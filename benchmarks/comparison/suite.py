@@ -47,6 +47,7 @@ class Budget:
     tuning_problems: int = 64  # that a learning rate is swept on
     rates: int = 13  # that a sweep starts with, over four decades
     chunk: int = 64  # problems run side by side
+    costs: bool = True  # whether the time and the state of a step are measured
 
 
 def comparison(
@@ -58,8 +59,12 @@ def comparison(
     budgets: Mapping[str, Budget],
     optimizers: Callable[[str], Sequence[Optimizer]] = lambda size: tuple(BASELINES.values()),
     metrics: Mapping[str, Column] | None = None,
+    independent: bool = False,
 ) -> Suite:
-    """A suite of the tasks `cases(size)`; `version` is raised when the meaning of a cell changes."""
+    """A suite of the tasks `cases(size)`; `version` is raised when the meaning of a cell changes.
+
+    Tasks run side by side if they are `independent`, which pays where each takes long to compile.
+    """
 
     def plan(request: Request) -> list[Job]:
         own = optimizers(request.size)
@@ -69,7 +74,7 @@ def comparison(
             budget = dataclasses.replace(budget, seeds=request.seeds)
         return [job for case in cases(request.size) for job in case_jobs(name, case, chosen, budget)]
 
-    return Suite(name, version, summary, plan, metrics or {})
+    return Suite(name, version, summary, plan, metrics or {}, independent=independent)
 
 
 def case_jobs(suite: str, case: Case, chosen: Sequence[Optimizer], budget: Budget) -> list[Job]:
@@ -82,7 +87,8 @@ def case_jobs(suite: str, case: Case, chosen: Sequence[Optimizer], budget: Budge
     shared = _settings(case, task)
     entries = [_Entry(suite, case, task, c, budget, shared | _settings_of(c)) for c in chosen]
     jobs = [job for horizon in case.horizons for entry in entries for job in entry.jobs(horizon)]
-    return jobs + ([entry.cost() for entry in entries] if case.shift is None else [])
+    measured = budget.costs and case.shift is None
+    return jobs + ([entry.cost() for entry in entries] if measured else [])
 
 
 def _seen(case: Case) -> Task:

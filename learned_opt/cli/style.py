@@ -16,8 +16,9 @@ import optax
 from rich.progress import track
 
 from learned_opt import datasets, reports, runs, tasks, training, zoo
+from learned_opt.cli.named_optimizers import REFERENCE, named_optimizer
 from learned_opt.cli.options import parse
-from learned_opt.core.errors import check_at_least, unknown_name
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Task
 from learned_opt.networks.vgg import save_layers
 
@@ -37,7 +38,6 @@ usage: learned-opt demo style CONTENT STYLE [OPTIONS]
 
 `learned-opt demo style --help` lists the options."""
 
-REFERENCE = "lbfgs"
 WIDTHS = (16, 32, 64)  # of the conv net that is trained here
 STEPS_PER_CALL = 10
 
@@ -87,7 +87,9 @@ def command(words: Sequence[str]) -> None:
     check_at_least(1, num_steps=options.num_steps, train_steps=options.train_steps)
     runs.use_every_core()
     reports.require_plots()
-    optimizers = {options.optimizer: _optimizer(options)}
+    optimizers = {
+        options.optimizer: named_optimizer(options.optimizer, options.learning_rate, options.num_steps)
+    }
     if options.reference:
         optimizers[REFERENCE] = optax.lbfgs()
     directory = options.directory or Path("runs") / time.strftime("style-%Y%m%d-%H%M%S")
@@ -134,17 +136,6 @@ def optimize(
     metrics = {} if task.metrics is None else task.metrics(state.params, problem, task.data)
     found = {name: float(value) for name, value in metrics.items()}
     return state.params, np.concatenate([*losses, np.asarray(last)]), found
-
-
-def _optimizer(options: Options) -> optax.GradientTransformation:
-    name, rate = options.optimizer, options.learning_rate
-    if name == REFERENCE:
-        return optax.lbfgs()
-    if name in training.BASELINES:
-        return training.BASELINES[name](0.03 if rate is None else rate)
-    if name not in zoo.available() and not Path(name).exists():
-        raise unknown_name("optimizer", name, [*zoo.available(), *training.BASELINES, REFERENCE])
-    return zoo.pretrained(name, num_steps=options.num_steps, learning_rate=1.0 if rate is None else rate)
 
 
 def _train(options: Options, path: Path) -> Path:

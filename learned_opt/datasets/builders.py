@@ -73,7 +73,7 @@ def build(name: str, data_dir: Path, source_dir: Path, on_example: Callable[[], 
     config = tfds.download.DownloadConfig(
         manual_dir=source_dir, extract_dir=downloads / "extracted", try_download_gcs=False
     )
-    with _quiet():
+    with quiet():
         builder.download_and_prepare(
             download_dir=downloads, download_config=config, file_format="array_record"
         )
@@ -99,7 +99,7 @@ def read_split(builder: tfds.core.DatasetBuilder, split: str) -> ImageData:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences the bars and banners of TFDS, of which there would be six."""
     was_active = tqdm_utils._active
     tfds.display_progress_bar(False)

@@ -15,6 +15,7 @@ from learned_opt.networks.external_memory import (
 )
 from learned_opt.networks.memory_cells import CellState, MemoryCells
 from learned_opt.networks.neural_programmer import NeuralProgrammer
+from learned_opt.networks.question_answering import QuestionAnswerer
 from learned_opt.networks.rtrl import rtrl_output
 from learned_opt.networks.simple import Elman, fully_recurrent, init_fully_recurrent
 from learned_opt.networks.vgg import load_layers, save_layers
@@ -28,6 +29,7 @@ __all__ = [
     "Memory",
     "MemoryCells",
     "NeuralProgrammer",
+    "QuestionAnswerer",
     "access",
     "allocation_weighting",
     "content_weighting",

@@ -25,11 +25,13 @@ from learned_opt.tasks.rosenbrock import Valley, rosenbrock
 from learned_opt.tasks.rotations import rotations
 from learned_opt.tasks.sequences import Sequences
 from learned_opt.tasks.sparse_coding import sparse_coding
+from learned_opt.tasks.streamed import Answers, StreamedTask, image_classifier, question_answerer
 from learned_opt.tasks.style_transfer import Target, style_transfer
 from learned_opt.tasks.table_questions import Question
 from learned_opt.tasks.vae import Pictures, vae
 
 __all__ = [
+    "Answers",
     "Factorization",
     "Frozen",
     "Images",
@@ -45,6 +47,7 @@ __all__ = [
     "Scaled",
     "Sequences",
     "SparseCoding",
+    "StreamedTask",
     "Target",
     "TextSplits",
     "Valley",
@@ -57,6 +60,7 @@ __all__ = [
     "copy",
     "function_fit",
     "gradient_noise",
+    "image_classifier",
     "low_rank_adapters",
     "matrix_factorization",
     "mixture",
@@ -64,6 +68,7 @@ __all__ = [
     "normalized_loss",
     "physics_informed",
     "quadratic",
+    "question_answerer",
     "random_scaling",
     "registry",
     "regression",

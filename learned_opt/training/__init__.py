@@ -22,6 +22,7 @@ from learned_opt.training.evaluate import (
     evaluation_keys,
     trajectories,
 )
+from learned_opt.training.fit import FitSettings, FitState, Fitted, batch_update, fit
 from learned_opt.training.minimize import Minimized, minimize
 from learned_opt.training.objectives import Objective, of_logarithms, weighted_sum
 from learned_opt.training.tune import BASELINES, Sweep, Tuned, loss_at, sweep, tune
@@ -31,11 +32,15 @@ __all__ = [
     "BASELINES",
     "Comparison",
     "Entry",
+    "FitSettings",
+    "FitState",
+    "Fitted",
     "InnerState",
     "Minimized",
     "Objective",
     "Sweep",
     "Tuned",
+    "batch_update",
     "blend",
     "compare",
     "convergence_rate",
@@ -45,6 +50,7 @@ __all__ = [
     "evaluate_with_metrics",
     "evaluation_keys",
     "families_es",
+    "fit",
     "full_unroll",
     "growing",
     "imitation",

@@ -15,7 +15,7 @@ from benchmarks.comparison import baselines
 from benchmarks.comparison.costs import ADAM, count, interleaved, state_bytes
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
-from benchmarks.suites.speed import meta_training, rules
+from benchmarks.suites.speed import meta_training, pipeline, rules
 from learned_opt import optimizers, zoo
 from learned_opt.reports import Column, Section, line_plot
 
@@ -46,6 +46,7 @@ def plan(request: Request) -> list[Job]:
             jobs.append(Job(key, {"coordinates": n}, functools.partial(_floor, n)))
         jobs += rules.jobs("speed", request.size)
         jobs += meta_training.jobs("speed", request.size, machine)
+        jobs += pipeline.jobs("speed", request.size)
     return [dataclasses.replace(job, timed=True) for job in jobs]
 
 
@@ -141,7 +142,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     floor = [c for c in cells if c.key.part == "floor"]
     if floor:
         found.append(_floor_section(floor))
-    return found + rules.section(cells) + meta_training.sections(cells)
+    return found + rules.section(cells) + meta_training.sections(cells) + pipeline.sections(cells)
 
 
 def _update_section(layout: str, leaves: int, own: Sequence[Cell]) -> Section:
@@ -228,7 +229,8 @@ SUITE = Suite(
     "speed",
     3,
     "Time and memory of an update beside Adam's over 1e3 to 1e7 parameters in few and in many leaves, and "
-    "the throughput of meta-training beside the limits of the machine and its loop beside the compiled call.",
+    "the throughput of meta-training beside the limits of the machine and its loop beside the compiled call; "
+    "what a pipeline of images gives, beside what a training step takes.",
     plan,
     sections=sections,
 )

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key, Request
 from benchmarks.suites.speed.meta_training import LOOP, loop_costs
+from benchmarks.suites.speed.pipeline import PIPELINE
 from benchmarks.suites.speed.suite import SUITE
 
 
@@ -23,3 +24,12 @@ def test_report_has_the_overhead_of_the_loop():
     assert row["overhead"] == pytest.approx(5)
     assert row["compile"] == 5.0
     assert key == Key("speed", "meta-training-quadratic-10", "lstm-20x2", 0, None, LOOP)
+
+
+def test_report_has_the_pipeline_beside_the_step():
+    key = Key("speed", "imagenet-64", "resnet18", 0, None, PIPELINE)
+    (section,) = SUITE.sections([Cell(key, {}, {"given": {"0": 300.0, "1": 500.0}, "taken": 50.0}, {}, 1.0)])
+    (row,) = section.rows
+    assert row["workers_1"] == 500
+    assert row["ratio"] == pytest.approx(10)
+    assert {"workers_0", "workers_1", "taken"} <= section.columns.keys()
