@@ -102,8 +102,9 @@ def _task(
         drawn.append((figure, "A cross: that loss was never reached within the horizon."))
     window = first.settings["window"]
     around = f", averaged over {window} steps" if window > 1 else ""
+    problems = _counted(first.final.size, "problem")
     explained = (
-        f"Losses at step {horizon:,}{around}: the interquartile mean over {first.final.size} problems, with "
+        f"Losses at step {horizon:,}{around}: the interquartile mean over {problems}, with "
         "95 % bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, "
         "0 if it never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept "
         "learning rate."
@@ -136,8 +137,9 @@ def _curves(
         )
 
     first = next(iter(shown.values()))
+    problems, seeds = _counted(first.final.size, "problem"), _counted(len(first.seeds), "seed")
     caption = (
-        f"Lines are medians over {first.final.size} problems ({len(first.seeds)} seeds); bands, those of "
+        f"Lines are medians over {problems} ({seeds}); bands, those of "
         "learned optimizers where there are any, the quartiles."
     )
     if left_out:
@@ -159,7 +161,13 @@ def _limits(shown: Sequence[Aggregate]) -> tuple[float, float] | None:
     if not values.size:
         return None
     top = min(values.max(), 3 * max(curve[0] for curve in curves))
-    return float(max(values.min() / 2, 1e-12 * top)), float(max(top, values.min() * 1.1))
+    lower = np.concatenate([a.quantiles()[0] for a in shown if not a.is_reference])  # where a band begins
+    least = lower[lower > 0].min(initial=values.min())
+    return float(max(least, values.min() / 2, 1e-12 * top)), float(max(top, values.min() * 1.1))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _overview(groups: Aggregates, strong: Sequence[str]) -> Section:

@@ -1,10 +1,11 @@
 """What every command takes: modules with tasks, optimizers and recipes of the user's own, and `--debug`."""
 
+import contextlib
 import importlib
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -114,6 +115,17 @@ def print_json(value: Any) -> None:
 def with_imports(command: str) -> str:
     """A command that a message advises, with the modules that this one was given."""
     return " ".join([command, *(f"--import {quoted(module)}" for module in _imported)])
+
+
+@contextlib.contextmanager
+def continuable(directory: Path) -> Iterator[None]:
+    """Says how to go on with a run that is stopped from the keyboard."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = with_imports(f"learned-opt resume {quoted(directory)}")
+        print(f"\nstopped; go on with: {again}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 _imported: list[str] = []  # by the command that runs

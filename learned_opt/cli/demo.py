@@ -7,6 +7,7 @@ from pathlib import Path
 
 from learned_opt import datasets, meta, reports, runs, training
 from learned_opt.cli import style
+from learned_opt.cli.common import continuable
 from learned_opt.cli.comparison import comparison_sections, print_comparison, progress
 from learned_opt.cli.options import parse
 
@@ -58,9 +59,10 @@ def command(words: Sequence[str]) -> None:
 
     recipe = _recipe(dataset, options)
     directory = options.directory or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
-    run = meta.meta_train(
-        recipe.model.make(), recipe.task.make(), directory=directory, **recipe.settings.flat()
-    )
+    with continuable(directory):
+        run = meta.meta_train(
+            recipe.model.make(), recipe.task.make(), directory=directory, **recipe.settings.flat()
+        )
     comparison = _compare(recipe, run, options)
     print_comparison(comparison, NAME, recipe.task)
 

@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jax
 
 from learned_opt import __version__, datasets
-from learned_opt.cli import demo, doctor, fit, kinds, predict, prepare_data, show, train, watch
+from learned_opt.cli import completion, demo, doctor, fit, kinds, predict, prepare_data, show, train, watch
 from learned_opt.cli.common import OPTIONS, import_modules, split_common
 from learned_opt.cli.options import listing
 from learned_opt.cli.terminal import any_terminal
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], None], str]] = {
     "predict": (predict.command, "a binary problem of your own, learned by a weight memory"),
     "fit": (fit.command, "one network on ImageNet or Visual7W, read from the disk"),
     "prepare-data": (prepare_data.command, "build MNIST, Fashion-MNIST or CIFAR-10 once"),
+    "completion": (completion.command, "what makes bash or zsh complete commands and names"),
 }
 ALIASES = {"meta-train": "train"}
 DATA_ERRORS = (datasets.DataNotPreparedError, datasets.DataSourceError)

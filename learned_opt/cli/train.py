@@ -1,19 +1,16 @@
 """`learned-opt train` and `learned-opt resume`."""
 
-import contextlib
 import dataclasses
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from learned_opt import meta, runs
-from learned_opt.cli.common import with_imports
+from learned_opt.cli.common import continuable
 from learned_opt.cli.kinds import COMMANDS_OF
 from learned_opt.cli.options import parse, target
 from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing, recipe_name
-from learned_opt.core.paths import quoted
 
 USAGE = """\
 usage: learned-opt train {{RECIPE,FILE.py}} [OPTIONS]
@@ -132,7 +129,7 @@ def _earlier_run(recipe: meta.Recipe) -> Path | None:
 
 
 def _train(recipe: meta.Recipe, start: str | Path | None, directory: Path) -> None:
-    with _continuable(directory):
+    with continuable(directory):
         run = meta.meta_train(
             recipe.model.make(),
             recipe.task.make(),
@@ -145,7 +142,7 @@ def _train(recipe: meta.Recipe, start: str | Path | None, directory: Path) -> No
 
 
 def _resume(directory: Path) -> None:
-    with _continuable(directory):
+    with continuable(directory):
         run = meta.resume(directory)
     _report(run, runs.RunDirectory.open(directory).config["kind"])
 
@@ -158,17 +155,6 @@ def _report(run: meta.Run, kind: str) -> None:
             "skipped; `learned-opt doctor` looks for the cause"
         )
     _say(COMMANDS_OF[kind].after_training(run))
-
-
-@contextlib.contextmanager
-def _continuable(directory: Path) -> Iterator[None]:
-    """Says how to go on with a run that is stopped from the keyboard."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = with_imports(f"learned-opt resume {quoted(directory)}")
-        print(f"\nstopped; go on with: {again}", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _say(text: str) -> None:

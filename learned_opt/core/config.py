@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-from typing import Any, TypeVar
-
-import pydantic
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from learned_opt.core.errors import unknown_name
+
+if TYPE_CHECKING:
+    import pydantic
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
         ...
         ValueError: unknown field of point 'y'. Known: x
     """
+    import pydantic  # takes longer than all of this package, and an import checks nothing
+
     known = [f.name for f in dataclasses.fields(config_class)]  # type: ignore[arg-type]
     for name in data:
         if name not in known:
@@ -54,6 +57,8 @@ def validated(config_class: type[T], data: dict[str, Any], what: str) -> T:
 
 
 @functools.cache
-def _adapter(config_class: type) -> pydantic.TypeAdapter[Any]:
-    """Made once for a class: it takes milliseconds, and the recipes need it dozens of times at import."""
+def _adapter(config_class: type) -> "pydantic.TypeAdapter[Any]":
+    """Made once for a class: it takes milliseconds."""
+    import pydantic
+
     return pydantic.TypeAdapter(config_class)

@@ -111,6 +111,18 @@ class Settings:
         return outer | {"estimator": self.estimator.name} | estimator
 
     @classmethod
+    def of_code(cls, kind: Kind, **fields: Any) -> "Settings":
+        """As `of`, of fields that code of this package gives: their types are not checked.
+
+        Recipes are made when the package is imported, and a checker of types takes long to set up.
+        """
+        estimator = registry.get(fields.pop("estimator", kind.estimators[0]))
+        own = {f.name for f in dataclasses.fields(cls)}
+        outer = {name: value for name, value in fields.items() if name in own}
+        inner = {name: value for name, value in fields.items() if name not in own}
+        return cls(estimator=estimator(**inner), **outer)
+
+    @classmethod
     def of(cls, kind: Kind, fields: dict[str, Any]) -> "Settings":
         """Settings from keywords or from JSON.
 

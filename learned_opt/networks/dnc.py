@@ -62,7 +62,7 @@ class DNC(hk.RNNCore):
         ...     return hk.dynamic_unroll(core, xs, core.initial_state(xs.shape[1]))
         >>> net = hk.without_apply_rng(hk.transform(run))
         >>> xs = jnp.ones((5, 2, 6))  # time, batch, features
-        >>> outputs, state = net.apply(net.init(jax.random.key(0), xs), xs)
+        >>> outputs, state = jax.jit(net.apply)(jax.jit(net.init)(jax.random.key(0), xs), xs)
         >>> outputs.shape, state.memory.links.shape
         ((5, 2, 2), (2, 4, 4))
 

@@ -8,13 +8,12 @@ underflow in float32 give a ratio of 0 and no division by zero.
 
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
 
 from learned_opt.core.errors import check_above_zero
-from learned_opt.core.trees import check_floating
+from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, Params
 
 
@@ -77,7 +76,7 @@ def smorms3(learning_rate: float = 1e-3, *, eps: float = 1e-16) -> optax.Gradien
 
     def update(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, SMORMS3State]:
         del params
-        chex.assert_trees_all_equal_structs(updates, state.mean)
+        check_same_structure(updates, state.mean, "gradients", "params")
 
         def mix(old: Array, new: Array, memory: Array) -> Array:
             rate = 1 / (memory + 1)

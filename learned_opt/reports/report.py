@@ -92,6 +92,7 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["with_code"] = _with_code
     data = {"title": title, "summary": summary, "sections": [_data(s) for s in sections]}
     # Inside a script nothing is unescaped, so that a "<" must not be there at all.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
@@ -113,6 +114,13 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
     path = user_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
+
+
+def _with_code(text: str) -> Any:
+    """Text for HTML, what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def read_report(path: str | Path) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def associative_recall(
     Example:
         >>> task = associative_recall(max_items=3)
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> batch.inputs.shape, bool(0.6 < task.loss(x, (), batch) < 0.8)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> batch.inputs.shape, bool(0.6 < jax.jit(task.loss)(x, (), batch) < 0.8)
         ((16, 11, 8), True)
     """
     check_at_least(1, num_bits=num_bits, item_length=item_length, batch_size=batch_size)

@@ -72,8 +72,8 @@ def characters(
     Example:
         >>> task = characters()
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> batch.shape, bool(2 < task.loss(x, (), batch) < 6)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> batch.shape, bool(2 < jax.jit(task.loss)(x, (), batch) < 6)
         ((4, 9), True)
     """
     if network not in ("attention", "gru", "lstm"):

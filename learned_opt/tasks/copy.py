@@ -55,8 +55,8 @@ def copy(
     Example:
         >>> task = copy(max_length=3)
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> batch.inputs.shape, bool(0.6 < task.loss(x, (), batch) < 0.8)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> batch.inputs.shape, bool(0.6 < jax.jit(task.loss)(x, (), batch) < 0.8)
         ((16, 8, 6), True)
     """
     check_at_least(1, num_bits=num_bits, max_length=max_length, batch_size=batch_size)

@@ -57,8 +57,8 @@ def neural_programmer(
     Example:
         >>> task = neural_programmer(width=8)
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> batch.table.shape, bool(task.loss(x, (), batch) > 1)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> batch.table.shape, bool(jax.jit(task.loss)(x, (), batch) > 1)
         ((50, 8, 1), True)
 
     Reference:

@@ -53,8 +53,8 @@ def repeat_copy(
     Example:
         >>> task = repeat_copy(max_length=2)
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> batch.targets.shape, bool(0.6 < task.loss(x, (), batch) < 0.8)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> batch.targets.shape, bool(0.6 < jax.jit(task.loss)(x, (), batch) < 0.8)
         ((16, 11, 5), True)
     """
     check_at_least(

@@ -62,8 +62,8 @@ def resnet(
     Example:
         >>> task = resnet(widths=(4,), batch_size=8)
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> bool(1 < task.loss(x, (), batch) < 6)
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> bool(1 < jax.jit(task.loss)(x, (), batch) < 6)
         True
     """
     widths = tuple(widths)

@@ -51,8 +51,8 @@ def rotations(
     Example:
         >>> task = rotations()
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> bool(1 < task.loss(x, (), batch) < 4)  # log 4 = 1.39 without knowing anything
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> bool(1 < jax.jit(task.loss)(x, (), batch) < 4)  # log 4 = 1.39 without knowing anything
         True
     """
     widths = tuple(widths)

@@ -51,6 +51,7 @@ def sequence_task(
         return jnp.asarray(said)
 
     net = hk.without_apply_rng(hk.transform(logits))
+    net_init = jax.jit(net.init)  # one operation after another takes seconds
 
     def draw(key: Key, number: int, shortest: int, longest: int) -> Sequences:
         keys = jax.random.split(key, number)
@@ -58,7 +59,7 @@ def sequence_task(
 
     def init(key: Key, problem: tuple[()]) -> Params:
         del problem
-        return net.init(key, draw(key, 1, shortest, longest).inputs)
+        return net_init(key, draw(key, 1, shortest, longest).inputs)
 
     def batch(key: Key, problem: tuple[()], data: tuple[()]) -> Sequences:
         del problem, data

@@ -69,8 +69,8 @@ def vae(
     Example:
         >>> task = vae()
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> x, batch = task.init(keys[0], ()), task.batch(keys[1], (), task.data)
-        >>> bool(30 < task.loss(x, (), batch) < 60)  # 64 log 2 = 44 without knowing anything
+        >>> x, batch = jax.jit(task.init)(keys[0], ()), jax.jit(task.batch)(keys[1], (), task.data)
+        >>> bool(30 < jax.jit(task.loss)(x, (), batch) < 60)  # 64 log 2 = 44 without knowing anything
         True
     """
     hidden_sizes = tuple(hidden_sizes)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from learned_opt import cli, meta, optimizers, runs, tasks, zoo
 from learned_opt.cli.recipes import RecipeOptions, overridden
 from learned_opt.core.kinds import KINDS
+from learned_opt.meta.diagnosis.monitor import Monitor
 from learned_opt.training.estimators import Bptt, Pes
 from tests.cli.failing import fails
 
@@ -29,9 +31,7 @@ def run(tmp_path_factory):
 
 
 WRAPPERS = {"convex_term", "gradient_noise", "mixture", "normalized_loss", "random_scaling"}
-COMMANDS = (
-    "demo list show train resume doctor watch evaluate inspect predict prepare-data".split()  # all of them
-)
+COMMANDS = "demo list show train resume doctor watch evaluate inspect predict prepare-data completion".split()
 
 
 def test_help_names_every_command_once(capsys):
@@ -173,6 +173,35 @@ def test_meta_train_stores_what_it_was_told(run):
     assert '"num_meta_steps": 4' in text
     assert len(runs.read_metrics(run / "metrics.jsonl")) == 2
     assert (run / "theta.safetensors").exists()
+
+
+def test_ctrl_c_leaves_a_run_that_the_command_it_names_goes_on_with(capsys, run, tmp_path, monkeypatch):
+    path, checks = tmp_path / "stopped run", []
+
+    def stopped_at_the_second(*arguments):
+        checks.append(arguments)
+        if len(checks) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Monitor, "check", stopped_at_the_second)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["train", "lstm-quadratic", "--directory", str(path), *TINY])
+    assert ended.value.code == 130
+    assert not (path / "theta.safetensors").exists()
+    _, command = capsys.readouterr().err.split("stopped; go on with: learned-opt ")
+    cli.main(shlex.split(command))
+    assert (path / "theta.safetensors").read_bytes() == (run / "theta.safetensors").read_bytes()
+
+
+def test_ctrl_c_in_the_demo_names_the_command_too(capsys, tmp_path, monkeypatch):
+    def stopped(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(meta, "meta_train", stopped)
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--quick", "--directory", str(tmp_path / "run")])
+    assert f"go on with: learned-opt resume {tmp_path / 'run'}" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_not_overwritten(capsys, run):

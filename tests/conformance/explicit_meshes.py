@@ -63,7 +63,8 @@ def on_an_explicit_mesh(tx, init):
 
 def in_shard_map(tx):
     """One member of an ensemble a device."""
-    members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(tree(i) for i in range(4)))
+    each = [tree(i) for i in range(4)]
+    members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     gradients = jax.tree.map(lambda m: jnp.stack([m, 2 * m], 1), members)
 
     def updates(params, gradients):
@@ -80,9 +81,12 @@ def in_shard_map(tx):
     mesh = jax.make_mesh((4,), ("member",))
     spec = jax.P("member")
     mapped = jax.jit(jax.shard_map(share, mesh=mesh, in_specs=spec, out_specs=spec))
-    expected = jax.jit(jax.vmap(updates))(members, gradients)
     found = mapped(*jax.device_put((members, gradients), jax.NamedSharding(mesh, spec)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
+    found = jax.tree.map(np.asarray, found)
+    for i, one in enumerate(each):
+        for t, expected in enumerate(follow(tx, one, [one, jax.tree.map(lambda p: 2 * p, one)])[0]):
+            here = jax.tree.map(lambda leaf, i=i, t=t: leaf[i, t], found)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), here, expected)
 
 
 def cases():

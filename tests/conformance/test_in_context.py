@@ -3,6 +3,7 @@
 Each takes part by being registered, with its default arguments; a table adds others.
 """
 
+import functools
 import json
 
 import chex
@@ -80,46 +81,57 @@ def test_configurations_survive_json_and_make_what_they_say(registry, config):
     assert config.make().config == config
 
 
+@functools.cache
+def learner_of(name: str):
+    return LEARNERS[name].make()
+
+
 @pytest.fixture(params=LEARNERS)
 def learner(request):
-    return LEARNERS[request.param].make()
+    return learner_of(request.param)
 
 
+@functools.cache
+def begun(learner):
+    """Its first theta, and its predictions, compiled once for all tests of a shape."""
+    return jax.jit(learner.init)(jax.random.key(0)), jax.jit(learner.predict)
+
+
+@functools.cache
 def drawn(length: int = 12):
     return examples(families.boolean(), jax.random.key(5), length)
 
 
 def test_predictions_do_not_look_ahead(learner):
     """What comes later has no influence, and what came before has some."""
-    theta = learner.init(jax.random.key(0))
+    theta, predict = begun(learner)
     inputs = drawn().inputs
-    before = learner.predict(theta, inputs)
-    after = learner.predict(theta, inputs.at[6:].add(1.0))
+    before = predict(theta, inputs)
+    after = predict(theta, inputs.at[6:].add(1.0))
     np.testing.assert_array_equal(before[:6], after[:6])
-    changed = learner.predict(theta, inputs.at[3].add(1.0))
+    changed = predict(theta, inputs.at[3].add(1.0))
     assert np.abs(changed - before)[4:].max() > 1e-6
 
 
 def test_learners_vmap_and_keep_their_types(learner):
-    theta = learner.init(jax.random.key(0))
+    theta, predict = begun(learner)
     inputs = jnp.stack([drawn().inputs, 1 - drawn().inputs])
     outputs = jax.jit(jax.vmap(learner.predict, in_axes=(None, 0)))(theta, inputs)
     assert outputs.dtype == jnp.float32
-    np.testing.assert_allclose(outputs[1], learner.predict(theta, inputs[1]), rtol=1e-5, atol=1e-6)
-    chex.assert_tree_all_finite(jax.grad(lambda t: learner.predict(t, inputs[0]).sum())(theta))
+    np.testing.assert_allclose(outputs[1], predict(theta, inputs[1]), rtol=1e-5, atol=1e-6)
+    chex.assert_tree_all_finite(jax.jit(jax.grad(lambda t: learner.predict(t, inputs[0]).sum()))(theta))
 
 
 def test_predictions_go_on_from_a_state(learner):
-    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
-    state = jax.tree.map(lambda s: s[4], learner.states(theta, inputs))
-    rest = learner.predict(theta, inputs[5:], state=state)
-    np.testing.assert_allclose(rest, learner.predict(theta, inputs)[5:], rtol=1e-6, atol=1e-7)
+    (theta, predict), inputs = begun(learner), drawn().inputs
+    state = jax.tree.map(lambda s: s[4], jax.jit(learner.states)(theta, inputs))
+    rest = predict(theta, inputs[5:], state=state)
+    np.testing.assert_allclose(rest, predict(theta, inputs)[5:], rtol=1e-6, atol=1e-7)
 
 
 def test_cutting_out_units(learner):
     """All factors 1 change nothing; of every layer a unit that is cut out is missed."""
-    theta, inputs = learner.init(jax.random.key(0)), drawn().inputs
-    predict = jax.jit(learner.predict)
+    (theta, predict), inputs = begun(learner), drawn().inputs
     ones = tuple(jnp.ones(n) for n in learner.widths)
     whole = predict(theta, inputs)
     np.testing.assert_allclose(predict(theta, inputs, ones), whole, rtol=1e-6)
@@ -129,7 +141,7 @@ def test_cutting_out_units(learner):
 
 
 def test_states_are_of_every_example(learner):
-    theta = learner.init(jax.random.key(0))
+    theta, _ = begun(learner)
     states = jax.eval_shape(learner.states, theta, drawn().inputs)
     assert len(states) == len(learner.widths)
     assert all(leaf.shape[0] == 12 for leaf in jax.tree.leaves(states))
@@ -149,7 +161,7 @@ def test_every_learner_is_trained_stored_resumed_and_loaded(learner, tmp_path):
 
 def first_theta(learner):
     key = jax.random.fold_in(jax.random.key(0), 0x7A1)
-    return learner.init(jax.random.split(key)[0])
+    return jax.jit(learner.init)(jax.random.split(key)[0])
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -179,14 +191,16 @@ def test_the_bayes_optimal_predictor_gets_better_and_is_no_oracle(name: str):
 @pytest.mark.parametrize("name", WEIGHT_MEMORIES)
 def test_a_memory_learns_from_targets_that_are_shown_and_from_no_others(name: str):
     memory = WEIGHT_MEMORIES[name].make()
-    theta = memory.init(jax.random.key(0))
-    data = xor_datasets(num_inputs=memory.num_inputs, num_samples=12).sample(jax.random.key(1))
-    learned = learn(memory, theta, data, 6)
+    theta = jax.jit(memory.init)(jax.random.key(0))
+    datasets = xor_datasets(num_inputs=memory.num_inputs, num_samples=12)
+    data = jax.jit(datasets.sample)(jax.random.key(1))
+    learn_from = jax.jit(lambda data: learn(memory, theta, data, 6))
+    learned = learn_from(data)
     assert learned.logits.shape == ((12,) if memory.targets.num_outputs == 1 else (12, 3))
     hidden = data._replace(targets=data.targets.at[6:].set(jnp.nan))
-    chex.assert_trees_all_equal(learn(memory, theta, hidden, 6), learned)
+    chex.assert_trees_all_equal(learn_from(hidden), learned)
     shown = data._replace(targets=1 - data.targets)
-    assert not np.allclose(learn(memory, theta, shown, 6).cells[6], learned.cells[6], atol=1e-7)
+    assert not np.allclose(learn_from(shown).cells[6], learned.cells[6], atol=1e-7)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

@@ -85,6 +85,17 @@ def build(name: str, **kwargs) -> optax.GradientTransformationExtraArgs:
     return UNDER_TEST[name].lopt.build(theta_of(name), **kwargs)
 
 
+@functools.cache
+def gradient_of_update_size(name: str):
+    """With respect to theta, of a first update; compiled once for all gradients of a shape."""
+
+    def update_size(theta, params, gradients):
+        tx = UNDER_TEST[name].lopt.build(theta)
+        return optax.tree.norm(tx.update(gradients, tx.init(params))[0])
+
+    return jax.jit(jax.grad(update_size))
+
+
 def small(seed: int = 0):
     """A tree of two leaves, where the containers do not matter."""
     keys = jax.random.split(jax.random.key(seed))

@@ -1,5 +1,6 @@
 """Function learners: they learn, resume to the bit, and are what their configuration says."""
 
+import functools
 import shutil
 
 import chex
@@ -43,6 +44,7 @@ def learner(request):
     return CASES[request.param]
 
 
+@functools.cache
 def drawn(length: int = 12):
     return examples(families.boolean(), jax.random.key(5), length)
 
@@ -263,9 +265,8 @@ def test_ablation_finds_what_was_put_in():
 
 
 def test_ablation_of_every_network(learner):
-    ablation = inspect_learner(
-        learner, learner.init(jax.random.key(0)), families.semilinear(), num_functions=8
-    )
+    theta = jax.jit(learner.init)(jax.random.key(0))
+    ablation = inspect_learner(learner, theta, families.semilinear(), num_functions=8)
     assert len(describe(ablation)) == len(ablation.cells) == ablation.explained.shape[0]
     assert ablation.explained.shape[1] == 3
     assert len(ablation.units) == sum(learner.widths) == len(ablation.ablated)

@@ -57,7 +57,7 @@ def test_gates_are_those_of_the_network(shown):
 
 def test_probes_of_every_network():
     for learner in CASES.values():
-        theta = learner.init(jax.random.key(0))
+        theta = jax.jit(learner.init)(jax.random.key(0))
         probes = probe_learner(learner, theta, families.semilinear(), num_functions=16, length=40)
         assert probes.exchanged.shape == (len(probes.cells), 3)
         assert probes.holds_input.shape == (len(probes.units),) == (sum(learner.widths),)

@@ -182,9 +182,10 @@ def network(num_slots: int = 4):
 
 def test_a_batch_is_its_examples_and_gradients_reach_every_parameter():
     xs, net = jax.random.normal(jax.random.key(1), (6, 3, 2)), network()
-    theta = net.init(jax.random.key(0), xs)
-    together, _ = net.apply(theta, xs)
-    alone = [net.apply(theta, xs[:, i : i + 1])[0] for i in range(3)]
+    theta = jax.jit(net.init)(jax.random.key(0), xs)
+    apply = jax.jit(lambda theta, xs: net.apply(theta, xs)[0])
+    together = apply(theta, xs)
+    alone = [apply(theta, xs[:, i : i + 1]) for i in range(3)]
     np.testing.assert_allclose(together, jnp.concatenate(alone, axis=1), rtol=1e-5, atol=1e-6)
     grad = jax.jit(jax.grad(lambda theta: jnp.sum(jnp.square(net.apply(theta, xs)[0]))))(theta)
     assert all(np.all(np.isfinite(g)) and np.any(g != 0) for g in jax.tree.leaves(grad))
@@ -192,8 +193,8 @@ def test_a_batch_is_its_examples_and_gradients_reach_every_parameter():
 
 def test_the_parameters_do_not_depend_on_the_number_of_slots():
     xs = jnp.ones((2, 1, 2))
-    theta = network(4).init(jax.random.key(0), xs)
-    assert network(9).apply(theta, xs)[1].memory.slots.shape == (1, 9, 2)
+    theta = jax.jit(network(4).init)(jax.random.key(0), xs)
+    assert jax.eval_shape(network(9).apply, theta, xs)[1].memory.slots.shape == (1, 9, 2)
 
 
 def test_sizes_below_one_are_refused():

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 def examples(task, answers):
     """The first sequence of a batch that has to be answered in so many steps, in numpy."""
-    batch = jax.tree.map(np.asarray, task.batch(KEY, (), ()))
+    batch = jax.tree.map(np.asarray, jax.jit(task.batch)(KEY, (), ()))
     one = int(np.flatnonzero(batch.answers.sum(1) == answers)[0])
     return batch.inputs[one], batch.targets[one], np.flatnonzero(batch.answers[one])
 
@@ -42,7 +42,7 @@ def test_repeat_copy_written_out():
 
 def test_associative_recall_written_out():
     task = tasks.associative_recall(num_bits=8, item_length=2, max_items=3, batch_size=64)
-    batch = jax.tree.map(np.asarray, task.batch(KEY, (), ()))
+    batch = jax.tree.map(np.asarray, jax.jit(task.batch)(KEY, (), ()))
     for inputs, targets, answers in zip(*batch, strict=True):
         begins, asks = np.flatnonzero(inputs[:, 8]), np.flatnonzero(inputs[:, 9])
         items = [inputs[t + 1 : t + 3, :8] for t in begins]
@@ -57,7 +57,7 @@ def test_associative_recall_written_out():
 
 def test_chance_is_half_of_the_bits_wrong():
     task = tasks.copy(max_length=2, num_slots=4)
-    metrics = task.metrics(task.init(KEY, ()), (), ())
+    metrics = jax.jit(lambda key: task.metrics(task.init(key, ()), (), ()))(KEY)
     assert metrics["bit_errors"] == pytest.approx(0.5, abs=0.1)
     assert metrics["bit_errors_at_twice"] == pytest.approx(0.5, abs=0.1)
 
@@ -65,14 +65,19 @@ def test_chance_is_half_of_the_bits_wrong():
 def test_a_network_that_knows_nothing_has_the_entropy_of_a_bit():
     task = tasks.copy()
     params = jax.tree.map(jnp.zeros_like, task.init(KEY, ()))
-    loss = task.loss(params, (), task.batch(KEY, (), ()))
+    loss = jax.jit(lambda params: task.loss(params, (), task.batch(KEY, (), ())))(params)
     assert loss == pytest.approx(np.log(2), rel=1e-5)
 
 
 def test_adam_learns_to_copy_two_symbols():
     task = tasks.copy(num_bits=2, max_length=2, hidden_size=16, num_slots=4, word_size=4)
     tx = optax.adam(0.01)
-    state = start(tx, task, KEY, ())
-    state, losses = jax.jit(lambda s: unroll(tx, task, KEY, (), (), s, 400))(state)
+
+    @jax.jit
+    def train(key):
+        state, losses = unroll(tx, task, key, (), (), start(tx, task, key, ()), 400)
+        return losses, task.metrics(state.params, (), ())
+
+    losses, metrics = train(KEY)
     assert losses[-20:].mean() < 0.1 * losses[0]
-    assert task.metrics(state.params, (), ())["bit_errors"] < 0.05
+    assert metrics["bit_errors"] < 0.05

@@ -85,15 +85,6 @@ def test_a_run_is_made_again_from_a_card_alone(name):
     assert again.validation_loss == before.validation_loss
 
 
-@pytest.fixture
-def optimized():
-    """For a test that computes much, and compiles little: what it runs is optimized."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.mark.usefixtures("optimized")
 def test_quadratic_card_holds():
     """The card's ratio, measured again on other problems."""

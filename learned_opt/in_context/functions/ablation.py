@@ -121,8 +121,8 @@ def inspect_learner(
 
         return drawn.inputs[settled:], held, squared(None), jax.lax.map(squared, _each_cut(learner.widths))
 
-    run = jax.jit(lambda theta: jax.lax.map(lambda args: one(theta, *args), (functions, keys), batch_size=16))
-    inputs, held, squared, cut = map(np.asarray, run(theta))
+    run = jax.jit(lambda theta, *batch: jax.lax.map(lambda args: one(theta, *args), batch, batch_size=16))
+    inputs, held, squared, cut = map(np.asarray, run(theta, functions, keys))
     cells, units = unit_names(learner)
     shown = TABLES if family.binary else np.asarray(functions)
     weights, seen = _weights(learner, theta)

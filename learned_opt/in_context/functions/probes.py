@@ -234,8 +234,8 @@ def _exchanged(
     xs = inputs[:, settled : settled + QUERIES, :2]
     last = inputs[:, settled, 2:]  # the target that is shown with the next example, whichever that is
     batch = (reached, other_states, functions, others, xs, last)
-    run = jax.jit(lambda theta: jax.lax.map(lambda args: one(theta, *args), batch, batch_size=64))
-    moved, effects = (np.moveaxis(np.asarray(a, np.float64), 1, 0) for a in run(theta))
+    run = jax.jit(lambda theta, batch: jax.lax.map(lambda args: one(theta, *args), batch, batch_size=64))
+    moved, effects = (np.moveaxis(np.asarray(a, np.float64), 1, 0) for a in run(theta, batch))
     moved, effects = (a.reshape(a.shape[0], -1) for a in (moved, effects))
     return np.linalg.lstsq(effects.T, moved.T, rcond=None)[0].T
 

@@ -17,7 +17,7 @@ def _family(name: str, **arguments: Any) -> Any:
 
 def _settings(**fields: Any) -> Settings:
     often = {"warmup_steps": 100, "validate_every": 400, "steps_per_call": 100}
-    return Settings.of(KIND, often | fields)
+    return Settings.of_code(KIND, **often | fields)
 
 
 def _recall(validation_length: int) -> Settings:

@@ -14,15 +14,13 @@ register_recipes(
             model=KIND.models.get("weight_memory")(num_inputs=4, learner_sizes=(128, 64)),
             task=KIND.tasks.get("xor_datasets")(num_inputs=4, noise=2.0),
             validation_task=KIND.tasks.get("xor_datasets")(num_inputs=4, noise=1.5),
-            settings=Settings.of(
+            settings=Settings.of_code(
                 KIND,
-                {
-                    "num_meta_steps": 5000,
-                    "learning_rate": 2e-3,
-                    "warmup_steps": 100,
-                    "validate_every": 100,
-                    "steps_per_call": 25,
-                },
+                num_meta_steps=5000,
+                learning_rate=2e-3,
+                warmup_steps=100,
+                validate_every=100,
+                steps_per_call=25,
             ),
         ),
     }

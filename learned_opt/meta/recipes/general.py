@@ -79,7 +79,7 @@ def _recipe(
             orthogonal=orthogonal, gains="by_hand", separate=bool(orthogonal)
         ),
         task=_task("mixture", tasks=families),
-        settings=Settings.of(KIND, settings | fields),
+        settings=Settings.of_code(KIND, **settings | fields),
     )
 
 

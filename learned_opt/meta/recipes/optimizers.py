@@ -18,7 +18,7 @@ def _task(name: str, **arguments: Any) -> Any:
 
 
 def _settings(**fields: Any) -> Settings:
-    return Settings.of(KIND, fields)
+    return Settings.of_code(KIND, **fields)
 
 
 def _second_order(**fields: Any) -> Settings:

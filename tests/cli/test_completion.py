@@ -1,0 +1,64 @@
+"""Shell completion, as bash does it."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from learned_opt import cli, meta, tasks, zoo
+from learned_opt.cli import completion
+from learned_opt.cli.main import COMMANDS
+
+ASK = """
+while read -ra words; do
+    COMP_WORDS=(learned-opt "${words[@]//_/}") COMP_CWORD=${#words[@]}
+    _learned_opt
+    echo "${COMPREPLY[*]}"
+done"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_commands_names_and_options(capsys):
+    cli.main(["completion", "bash"])
+    script = capsys.readouterr().out
+    asked = {  # an underscore is an empty word
+        "_": list(COMMANDS),
+        "ev": ["evaluate"],
+        "show _": list(zoo.available(None)),
+        "train _": list(meta.RECIPES),
+        "evaluate lstm-q": ["lstm-quadratic"],
+        "evaluate general --task vae": ["vae"],
+        "evaluate general --jso": ["--json"],
+        "train general --num-meta": ["--num-meta-steps"],
+        "train general --wrap c": ["convex_term"],
+        "train general --estimator p": ["pes"],
+        "resume runs/": [],  # files
+        "completion z": ["zsh"],
+    }
+    asking = "\n".join(asked) + "\n"
+    done = subprocess.run(
+        ["bash", "-c", script + ASK], input=asking, capture_output=True, text=True, check=True
+    )
+    assert [line.split() for line in done.stdout.splitlines()] == list(asked.values())
+
+
+def test_the_script_knows_every_command_and_task(capsys):
+    assert list(completion._commands()) == list(COMMANDS)
+    cli.main(["completion", "zsh"])
+    script = capsys.readouterr().out
+    assert script.startswith("autoload -Uz compinit bashcompinit")
+    (names,) = (line for line in script.splitlines() if line.strip().startswith("--task)"))
+    whole = {name for name in tasks.registry.names() if f"{name} " in names.replace('"', " ")}
+    assert set(tasks.registry.names()) - whole == {
+        "convex_term",
+        "gradient_noise",
+        "mixture",
+        "normalized_loss",
+        "random_scaling",
+    }
+
+
+def test_an_unknown_shell(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["completion", "bsh"])
+    assert "unknown shell 'bsh'; did you mean 'bash'" in capsys.readouterr().err
