@@ -21,7 +21,7 @@ from learned_opt.in_context import (
     sequence_loss,
 )
 from learned_opt.in_context.functions.evaluation import cycles_to_learn, running_means
-from learned_opt.in_context.functions.sequences import trainable
+from learned_opt.in_context.functions.sequences import trainable, with_random_changes
 from learned_opt.meta import RECIPES
 from learned_opt.meta.settings import Settings, settings_of
 
@@ -320,3 +320,23 @@ def test_the_limit_of_one_that_is_not_told_when_functions_change():
     found = evaluation.summary()
     assert found["bayes_mse"] < found["switching_mse"] < 0.5 * found["mean_mse"]
     assert "switching_mse" not in evaluation._replace(switching_errors=None).summary()
+
+
+def test_functions_that_change_at_random_times_are_functions_each():
+    """Who is told when forgets: a pair of bits that was shown is then as one that was not."""
+    draw, forgotten = jax.jit(with_random_changes, static_argnums=(0, 2, 3)), []
+    for seed in range(8):
+        drawn, told = draw(families.boolean(), jax.random.key(seed), 20, 3)
+        chex.assert_shape([drawn.targets, told], (60,))
+        np.testing.assert_array_equal(drawn.inputs[1:, 2], drawn.targets[:-1])
+        rows = np.asarray(drawn.inputs[:, :2] @ jnp.array([2.0, 1.0])).astype(int)
+        shown, times = {}, []
+        for t, (row, target, said) in enumerate(zip(rows, drawn.targets, told, strict=True)):
+            if np.isclose(said, 0.5):
+                times += [t] if row in shown else []
+            else:
+                np.testing.assert_allclose(said, shown[row], atol=1e-3)
+            shown[row] = float(target)
+        assert len(times) <= 2 * 4  # two changes, four pairs
+        forgotten += times
+    assert len({t // 10 for t in forgotten}) > 3  # at any time
