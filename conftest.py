@@ -3,12 +3,10 @@
 It lies at the root, and not in `tests/`, because the examples in the package need it too.
 """
 
-import functools
 import gc
 import importlib.metadata
 import os
 import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +34,6 @@ import jax
 import numpy as np
 import optax
 import pytest
-from jax._src.interpreters import mlir
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -44,11 +41,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # optax raises a float to an integer step count, which strict promotion forbids: the bias
 # correction of Adam and its kin keeps the rules that it was written for.
 optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(optax.tree.bias_correction)
-
-# A context for every program, with all dialects loaded, is a quarter of what it takes to compile a small one.
-_new_context = mlir.make_ir_context
-_context_of = functools.cache(lambda thread: _new_context())
-mlir.make_ir_context = lambda: _context_of(threading.get_ident())
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
@@ -65,7 +57,6 @@ def pytest_collection_finish() -> None:
 def _few_mappings() -> Iterator[None]:
     """Drops compiled programs before they are more than Linux lets a process map, which is 65,530 pieces."""
     yield
-    _context_of.cache_clear()  # it keeps every constant that it has seen
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()

@@ -8,6 +8,7 @@ from learned_opt import datasets, meta, tasks, zoo
 from learned_opt.cli import (
     demo,
     doctor,
+    fit,
     function_learners,
     optimizers,
     predict,
@@ -95,6 +96,7 @@ def _commands() -> dict[str, tuple[Iterable[str], Iterable[str]]]:
         "evaluate": (shipped, _options(optimizers.Options, *(kind.EvaluateOptions for kind in kinds))),
         "inspect": (in_context, _options(*(kind.InspectOptions for kind in kinds))),
         "predict": ([], _options(predict.Options)),
+        "fit": (("imagenet2012", "imagenet_resized/64x64", fit.VISUAL7W), _options(fit.Options)),
         "prepare-data": (prepared, _options(prepare_data.Options)),
         "completion": (FIRST, []),
     }

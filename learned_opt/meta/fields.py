@@ -49,6 +49,8 @@ class Fields(TypedDict, total=False):
     length: int
     validation_length: int | None
     num_functions: int
+    num_validation_functions: int
+    random_changes: bool
     batch_size: int
     target: Literal["predict", "recall", "bayes"]
     noise: float
@@ -57,3 +59,4 @@ class Fields(TypedDict, total=False):
     max_train: int
     cost: Literal["all", "test"]
     num_validation_datasets: int
+    interlaced: bool

@@ -31,7 +31,9 @@ def run(tmp_path_factory):
 
 
 WRAPPERS = {"convex_term", "gradient_noise", "mixture", "normalized_loss", "random_scaling"}
-COMMANDS = "demo list show train resume doctor watch evaluate inspect predict prepare-data completion".split()
+COMMANDS = (
+    "demo list show train resume doctor watch evaluate inspect predict fit prepare-data completion".split()
+)
 
 
 def test_help_names_every_command_once(capsys):

@@ -287,7 +287,7 @@ def quadratic(scaled: Literal["together", "each"] = "together") -> Family:
         >>> family = quadratic("each")
         >>> function = family.sample(jax.random.key(0))
         >>> y = family.evaluate(function, family.inputs(jax.random.key(1), 4096))
-        >>> round(float(y.min()), 2), round(float(y.max()), 2)
+        >>> round(float(y.min()), 1), round(float(y.max()), 1)
         (0.2, 0.8)
 
     Reference:
