@@ -29,6 +29,7 @@ from learned_opt.optimizers.tensor_statistics import (
     SECOND,
     TRAIL,
     TensorStatistics,
+    dense_share,
     fans,
     features,
     inverse,
@@ -36,7 +37,6 @@ from learned_opt.optimizers.tensor_statistics import (
     measured,
     observe,
     size_floors,
-    touched,
 )
 
 OUTPUTS = ("rate", "direct", "adam", "momentum")
@@ -101,8 +101,9 @@ def tensor_controller(
     where a bar divides by the root mean square over the tensor. Tensors with one axis have no orthogonalised
     direction, nor have those that `orthogonal` excludes: for these the Adam direction comes first. Kernels
     with more than two axes are matrices of all axes but the last, and the last. Of the rows of a matrix that
-    have ever had a gradient, the share :math:`\rho_t` has one in this step: orthogonalised, the few words
-    of a batch would move all that were seen before as far as themselves. The prior step :math:`\eta_t`
+    have ever had a gradient, a share has one in this step; :math:`\rho_t` goes with it from 0 at a fifth to 1
+    at three: orthogonalised, the few words of a batch would move all that were seen before as far as
+    themselves. The prior step :math:`\eta_t`
     is :math:`.03 (1 + t/30)^{-1/2}`, or :math:`.02 (1 + t/500)^{-1/2} (1 - t/T)` for `num_steps` T, after ten
     steps of warm-up; f is :math:`.1 / \sqrt{\text{fan-in}}` for matrices and .5 for vectors. All that the
     controller sees, the features :math:`\phi`, are ratios of sizes and cosines (see
@@ -243,7 +244,7 @@ def _update(
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
 
     old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
-    shares = [touched(g, rms) if yes else 0.0 for g, rms, yes in zip(leaves, kept[1], along, strict=True)]
+    shares = [dense_share(g, rms) if yes else 0.0 for g, rms, yes in zip(leaves, kept[1], along, strict=True)]
     shares = jnp.stack(blocks.ordered(list(map(jnp.float32, shares))))
     plan, new = _planned(old, sums, blocks, theta, clock, shares, config.max_step)
     plan = Plan(*settled(jnp.stack(plan)))

@@ -21,6 +21,7 @@ LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32
 SMALLEST = 1e-37  # largest entry of a gradient that counts as zero; one over it is a float32 number
 BOUND = 1e18  # of the size of params; its square is a float32 number
 LARGEST_IN_UNITS = 1e15  # the same, in a tensor's unit
+RARE, USUAL = 0.2, 0.6  # shares of a matrix's rows that have a gradient in a step
 OUTLIER = 5.0  # a gradient more than so many times as large as usual is cut to that
 
 FEATURES = (
@@ -191,11 +192,15 @@ def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array
     return new, cut
 
 
-def touched(g: Array, rms: Array) -> Array:
-    """Of a matrix's rows that have ever had a gradient, the share that has one now, f32[]; 1 without any."""
+def dense_share(g: Array, rms: Array) -> Array:
+    """How little a matrix is like an embedding, f32[]: 0 to 1 as the share of its rows with a gradient grows.
+
+    Of the rows that have ever had one, those count that have one now.
+    """
     now = jnp.any(g != 0, axis=-1)
     ever = now | jnp.any(rms > 0, axis=-1)
-    return jnp.where(jnp.any(now), jnp.sum(now) / jnp.maximum(jnp.sum(ever), 1), 1)
+    share = jnp.where(jnp.any(now), jnp.sum(now) / jnp.maximum(jnp.sum(ever), 1), 1)
+    return jnp.clip((share - RARE) / (USUAL - RARE), 0, 1)
 
 
 def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:

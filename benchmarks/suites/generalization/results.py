@@ -14,6 +14,7 @@ from benchmarks.suites.generalization.rules import ADAM, COSINE, FIXED_ADAM
 from benchmarks.suites.generalization.tasks import velodrome
 
 Row = dict[str, Any]
+PART = "curves"
 NATURES = ("solvable", "noisy", "between")
 CONTROLS = (FIXED_ADAM, "prodigy", "dowg", "schedule-free", "nadamw", "muon")
 
@@ -76,12 +77,12 @@ Outcomes = dict[Task, dict[str, Outcome]]
 
 
 def outcomes(cells: Iterable[Cell]) -> Outcomes:
-    """By task, then by rule."""
+    """By task, then by rule; of the cells with curves."""
     found: Outcomes = {}
     for cell in cells:
-        found.setdefault((cell.key.task, cell.key.horizon), {})[cell.key.optimizer] = Outcome(
-            cell.key.optimizer, cell
-        )
+        if cell.key.part == PART:
+            group = found.setdefault((cell.key.task, cell.key.horizon), {})
+            group[cell.key.optimizer] = Outcome(cell.key.optimizer, cell)
     return found
 
 

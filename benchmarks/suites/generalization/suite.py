@@ -15,6 +15,7 @@ from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from benchmarks.suites.generalization import clock, measures, rules
 from benchmarks.suites.generalization.curves import Curves, log_spaced, measure
 from benchmarks.suites.generalization.report import sections
+from benchmarks.suites.generalization.results import PART
 from benchmarks.suites.generalization.rules import ADAM, FIXED_ADAM, Family
 from benchmarks.suites.generalization.tasks import (
     attention,
@@ -34,7 +35,7 @@ from benchmarks.suites.generalization.tasks import (
 from benchmarks.suites.generalization.tasks.trial import Trial
 from learned_opt.core.types import Task
 
-NAME, PART = "generalization", "curves"
+NAME = "generalization"
 KINDS = (
     dense, conv, recurrent, attention, embeddings, convex,
     regression, matrices, residual, functions, generative,
