@@ -101,10 +101,10 @@ def _published(cells: Sequence[Cell]) -> str:
             speeds = [row["speed"] for row in rows if (row["rule"], row["steps"]) == (rule, steps)]
             if speeds:
                 told = ", told" if rule.endswith(KNOWN) else ""
-                parts.append(
-                    f"{min(speeds):.2g} to {max(speeds):.2g} times as fast at {steps:,} steps{told} "
-                    f"({len(speeds)} tasks)"
-                )
+                low, high = f"{min(speeds):.2g}", f"{max(speeds):.2g}"
+                speed = low if len(speeds) == 1 else f"{low} to {high}"
+                count = "1 task" if len(speeds) == 1 else f"{len(speeds)} tasks"
+                parts.append(f"{speed} times as fast at {steps:,} steps{told} ({count})")
     return "; ".join(parts)
 
 

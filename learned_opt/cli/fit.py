@@ -42,7 +42,7 @@ class Options(training.FitSettings):
         test_split: what is tested on; of images validation by default, of visual7w val.
         optimizer: one that is shipped (learned-opt list), a run or a file; or sgd, momentum, nag, rmsprop,
             adam.
-        learning_rate: of a hand-made optimizer; a factor on the updates of a learned one.
+        learning_rate: of a hand-made optimizer, which needs one; a factor on the updates of a learned one.
         directory: where metrics and checkpoints are stored; nowhere by default.
     """
 

@@ -16,7 +16,7 @@ import optax
 from rich.progress import track
 
 from learned_opt import datasets, reports, runs, tasks, training, zoo
-from learned_opt.cli.named_optimizers import REFERENCE, named_optimizer
+from learned_opt.cli.named_optimizers import named_optimizer
 from learned_opt.cli.options import parse
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Task
@@ -38,6 +38,7 @@ usage: learned-opt demo style CONTENT STYLE [OPTIONS]
 
 `learned-opt demo style --help` lists the options."""
 
+REFERENCE = "lbfgs"
 WIDTHS = (16, 32, 64)  # of the conv net that is trained here
 STEPS_PER_CALL = 10
 
@@ -49,7 +50,7 @@ class Options:
     Attributes:
         optimizer: one that is shipped (learned-opt list), a run or a file; or sgd, momentum, nag, rmsprop,
             adam, lbfgs.
-        learning_rate: of a hand-made optimizer; a factor on the updates of a learned one.
+        learning_rate: of a hand-made optimizer, 0.03 by default; a factor on the updates of a learned one.
         weights: the conv net: a safetensors file of a VGG network, named as torchvision's; a small one is
             trained here by default.
         dataset: what that one is trained on, to tell which way up an image is: cifar10, or an .npz file.
@@ -87,10 +88,12 @@ def command(words: Sequence[str]) -> None:
     check_at_least(1, num_steps=options.num_steps, train_steps=options.train_steps)
     runs.use_every_core()
     reports.require_plots()
-    optimizers = {
-        options.optimizer: named_optimizer(options.optimizer, options.learning_rate, options.num_steps)
-    }
-    if options.reference:
+    optimizers = {}
+    if options.optimizer != REFERENCE:
+        optimizers[options.optimizer] = named_optimizer(
+            options.optimizer, options.learning_rate, options.num_steps, usual=0.03
+        )
+    if options.reference or not optimizers:
         optimizers[REFERENCE] = optax.lbfgs()
     directory = options.directory or Path("runs") / time.strftime("style-%Y%m%d-%H%M%S")
     given = {"style": style} | ({} if content == "none" else {"content": content})

@@ -76,9 +76,8 @@ def learner(descent: Descent, rate: Any) -> FunctionLearner:
             updates, opt_state = tx.update(jax.grad(loss)(params), opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), None
 
-        return jax.lax.scan(down, (params, opt_state), length=descent.num_steps)[0], says(params, x[t][None])[
-            0
-        ]
+        said = says(params, x[t][None])[0]
+        return jax.lax.scan(down, (params, opt_state), length=descent.num_steps)[0], said
 
     def predict(theta: Theta, inputs: Array) -> Array:
         # An example's target is the next one's input; that of the last is learned from too late to matter.

@@ -36,6 +36,10 @@ def _switching(**fields: Any) -> Settings:
     return _settings(target="bayes", **often | fields)
 
 
+_TWELVE_CELLS = _learner("lstm", num_cells=(12,))
+_TWO_LAYERS = _learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0)
+_WIDE_TARGETS = _learner("lstm", num_cells=(32,), output="linear", target_scale=20.0)
+
 _RECIPES = {
     # From two thirds of all starts six cells end above 0.0045.
     "boolean-16": Recipe(
@@ -49,13 +53,13 @@ _RECIPES = {
     # Six cells find the same solution on some splits only; with twelve, every split has it.
     "boolean-14": Recipe(
         summary="functions of two bits without XOR and XNOR, 3 of them held out; LSTM of 12 cells",
-        model=_learner("lstm", num_cells=(12,)),
+        model=_TWELVE_CELLS,
         task=_family("boolean", num_functions=14, num_held_out=3),
         settings=_recall(validation_length=64),
     ),
     "boolean-16-held-out": Recipe(
         summary="all functions of two bits, 3 of them held out, 256 examples each; LSTM of 12 cells",
-        model=_learner("lstm", num_cells=(12,)),
+        model=_TWELVE_CELLS,
         task=_family("boolean", num_held_out=3),
         settings=_recall(validation_length=256),
     ),
@@ -63,7 +67,7 @@ _RECIPES = {
     # beginnings; what they teach does not quite hold for as long as 256 examples, which it does not count.
     "boolean-16-switching-short": Recipe(
         summary="functions of two bits one after another without reset: the start of boolean-16-switching",
-        model=_learner("lstm", num_cells=(12,)),
+        model=_TWELVE_CELLS,
         task=_family("boolean"),
         settings=_switching(
             length=64,
@@ -77,7 +81,7 @@ _RECIPES = {
     ),
     "boolean-16-switching": Recipe(
         summary="all functions of two bits, one after another without reset, 256 examples each; 12 cells",
-        model=_learner("lstm", num_cells=(12,)),
+        model=_TWELVE_CELLS,
         task=_family("boolean"),
         settings=_switching(
             length=256,
@@ -91,7 +95,7 @@ _RECIPES = {
     ),
     "semilinear": Recipe(
         summary="sigmoid units of two inputs; 32 + 32 LSTM cells, distilled from the Bayes-optimal predictor",
-        model=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
+        model=_TWO_LAYERS,
         task=_family("semilinear"),
         settings=_settings(
             length=24,
@@ -104,13 +108,13 @@ _RECIPES = {
     ),
     "quadratic": Recipe(
         summary="quadratics of two inputs, 100 examples each; LSTM of 32 cells that sees wide targets",
-        model=_learner("lstm", num_cells=(32,), output="linear", target_scale=20.0),
+        model=_WIDE_TARGETS,
         task=_family("quadratic"),
         settings=_settings(length=100, num_meta_steps=6000, learning_rate=1.2e-2),
     ),
     "semilinear-switching": Recipe(
         summary="sigmoid units of two inputs, one after another without reset; 32 + 32 LSTM cells, distilled",
-        model=_learner("lstm", num_cells=(32, 32), num_units=(0, 0), output="linear", target_scale=4.0),
+        model=_TWO_LAYERS,
         task=_family("semilinear"),
         settings=_switching(
             validation_length=64,
@@ -124,7 +128,7 @@ _RECIPES = {
     ),
     "quadratic-switching": Recipe(
         summary="quadratics of two inputs, one after another without reset, 100 examples each; 32 LSTM cells",
-        model=_learner("lstm", num_cells=(32,), output="linear", target_scale=20.0),
+        model=_WIDE_TARGETS,
         task=_family("quadratic"),
         settings=_switching(
             validation_length=100,
