@@ -11,7 +11,7 @@ import pytest
 from benchmarks.harness import discovery, report, results, runner
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key, Request
-from benchmarks.suites.generalization import curves, measures, rules, suite
+from benchmarks.suites.generalization import clock, curves, measures, rules, suite
 from benchmarks.suites.generalization.results import (
     outcomes,
     published_rows,
@@ -207,6 +207,28 @@ def test_an_epoch_has_every_row_once():
     assert sorted(rows.tolist()) == sorted(others.tolist()) == list(range(1000))
     assert abs(np.corrcoef(np.asarray(rows), np.arange(1000))[0, 1]) < 0.1
     assert abs(np.corrcoef(np.asarray(rows), np.asarray(others))[0, 1]) < 0.1
+
+
+def test_against_the_clock_a_slower_step_makes_up_for_a_speed_up(made: list[Cell]):
+    key = Key("generalization", "dense-a", clock.RULES, 100, None, clock.PART)
+    seconds = {"mine": 4e-3, "adam": 2e-3}
+    found = suite.SUITE.sections([*made, Cell(key, {}, {"seconds": seconds}, {}, 1.0)])  # type: ignore[misc]
+    (section,) = (one for one in found if one.heading == "Against the clock")
+    ours, adam = section.rows
+    assert (ours["rule"], ours["step"], ours["ratio"]) == ("mine", 4.0, 2.0)
+    assert ours["time_speed"] == pytest.approx(ours["speed"] / 2)
+    assert ours["speed"] > 1
+    assert "speed" not in adam
+    assert len(section.figures) == 1
+
+
+def test_the_seconds_of_a_step_are_those_of_every_rule():
+    trial = next(trial for trial in suite.TRIALS if trial.name == "recurrent-characters")
+    assert trial.name in clock.TIMED
+    (job,) = clock.jobs("generalization", trial, [rules.ADAM_ALONE])
+    assert job.timed
+    assert job.run(None)["seconds"]["adam-1e-3"] > 0
+    assert clock.jobs("generalization", suite.TRIALS[-1], [rules.ADAM_ALONE]) == []
 
 
 def test_the_report_has_every_part(made: list[Cell]):
