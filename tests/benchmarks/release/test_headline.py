@@ -47,7 +47,7 @@ def test_rows_by_hand(cells: list[Cell]):
     assert lite == ("`general-lite`", "5.00", "50 %", "", "", "1 of 2", "")
     text = headline.explanation(cells)
     assert text.startswith("On 2 tasks of 2 kinds")
-    assert re.search(r"tasks: [\d.]+ to [\d.]+ times as fast at 100 steps \(1 tasks\)\.", text)
+    assert re.search(r"tasks: [\d.]+ times as fast at 100 steps \(1 task\)\.", text)
     assert "512x512 on cpu" in text
 
 
