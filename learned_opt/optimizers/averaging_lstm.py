@@ -7,7 +7,7 @@ Reference:
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import optax
 from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
+from learned_opt.optimizers.inputs import NO_MOMENTS, Inputs
 from learned_opt.optimizers.leaves import (
     coordinates,
     finite_gradient,
@@ -23,7 +24,7 @@ from learned_opt.optimizers.leaves import (
     layers_like,
     touched,
 )
-from learned_opt.optimizers.lstm import INPUTS, LSTMState, log_sign
+from learned_opt.optimizers.lstm import LSTMState
 from learned_opt.optimizers.lstm_stack import linear, lstm_cell, lstm_stack, over_coordinates
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
@@ -33,11 +34,12 @@ from learned_opt.optimizers.schedules import cosine_factor
 def averaging_lstm(
     hidden_sizes: tuple[int, ...] = (20, 20),
     averaging_cells: int = 5,
+    inputs: Literal["log_sign", "normalized", "normalized_and_size"] = "log_sign",
     output_scale: float = 0.1,
 ) -> LearnedOptimizer:
     r"""A stack of LSTMs, shared by all coordinates, some cells of which say the same everywhere.
 
-    As `lstm` with log-and-sign inputs, but what the first k cells of a layer say is averaged over all
+    As `lstm`, but what the first k cells of a layer say is averaged over all
     coordinates i of all tensors, in each step and before anything hears it:
 
     .. math::
@@ -55,6 +57,7 @@ def averaging_lstm(
     Args:
         hidden_sizes: units of each LSTM layer.
         averaging_cells: k, at most the units of the smallest layer.
+        inputs: what the network sees of the gradient, as in `lstm`.
         output_scale: in units of the params.
 
     Returns:
@@ -78,7 +81,8 @@ def averaging_lstm(
     """
     hidden_sizes = tuple(hidden_sizes)
     check_above_zero(output_scale=output_scale)
-    stack = lstm_stack(hidden_sizes, INPUTS["log_sign"])
+    seen = Inputs(inputs)
+    stack = lstm_stack(hidden_sizes, seen.size)
     if not 1 <= averaging_cells <= min(hidden_sizes):
         raise ValueError(
             f"averaging_cells={averaging_cells!r}: give 1 to {min(hidden_sizes)}, the smallest layer's units"
@@ -92,18 +96,21 @@ def averaging_lstm(
         def init_fn(params: Params) -> LSTMState:
             check_floating(params, "params")
             hidden, cell = (layers_like(params, hidden_sizes) for _ in range(2))
-            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, (), ())
+            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, *seen.init(params))
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, coordinates(state.hidden[0]), "gradients", "params")
+            count = jnp.asarray(optax.safe_increment(state.count))
             gradients, treedef = jax.tree.flatten(updates)
             safe, finite = zip(*map(finite_gradient, gradients), strict=True) if gradients else ((), ())
-            known = [jax.tree.leaves(c) for c in state.cell]
+            moments = [jax.tree.leaves(m) for m in seen.trees(state)]
+            known = moments or [jax.tree.leaves(c) for c in state.cell]
             counts = [f & touched(g, *c) for g, f, *c in zip(safe, finite, *known, strict=True)]
 
-            z, hidden, cell = [log_sign(g) for g in safe], [], []
+            views = [seen.of(g, m_v, count) for g, *m_v in zip(safe, *moments, strict=True)]
+            z, hidden, cell = [view for view, _ in views], [], []
             for name, old_hidden, old_cell in zip(layers, state.hidden, state.cell, strict=True):
                 h, c = jax.tree.leaves(old_hidden), jax.tree.leaves(old_cell)
                 new = [_layer(theta[name], *leaf) for leaf in zip(z, h, c, strict=True)]
@@ -114,11 +121,16 @@ def averaging_lstm(
             size = output_scale * factor(state.count)
             said = [_readout(theta["linear"], h) for h in z]
             found = [
-                jnp.where(counted, size * u, 0).astype(g.dtype)
+                jnp.where(counted, size * seen.bounded(u), 0).astype(g.dtype)
                 for counted, u, g in zip(counts, said, gradients, strict=True)
             ]
-            count = jnp.asarray(optax.safe_increment(state.count))
-            return treedef.unflatten(found), LSTMState(count, tuple(hidden), tuple(cell), (), ())
+            mu_nu = [
+                treedef.unflatten(map(keep_unless, counts, [m_v[i] for _, m_v in views], old))
+                for i, old in enumerate(moments)
+            ]
+            return treedef.unflatten(found), LSTMState(
+                count, tuple(hidden), tuple(cell), *(mu_nu or NO_MOMENTS)
+            )
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -19,15 +19,16 @@ from learned_opt.core.errors import check_above_zero, check_at_least
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, Key, LearnedOptimizer, Params, Theta
 from learned_opt.networks import Memory, access, empty_memory, interface, interface_size
+from learned_opt.optimizers.inputs import NO_MOMENTS, Inputs
 from learned_opt.optimizers.leaves import (
     coordinates,
     finite_gradient,
     keep_all_unless,
     map_unzipped,
+    split,
     touched,
     zeros_like,
 )
-from learned_opt.optimizers.lstm import INPUTS, log_sign
 from learned_opt.optimizers.lstm_stack import init_linear, linear, lstm_cell, over_coordinates
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
@@ -43,6 +44,8 @@ class DNCOptimizerState(NamedTuple):
         reads: what the heads read last, leaves `param.shape + (num_reads * word_size,)`; with one memory a
             tensor, `(num_reads * word_size,)`.
         memory: a `Memory` of trees, whose leaves begin with `param.shape` where each coordinate has one.
+        mu: the mean of the gradients, leaves `param.shape`; `()` without normalised inputs.
+        nu: the mean of the squared gradients, likewise.
     """
 
     count: Array
@@ -50,6 +53,8 @@ class DNCOptimizerState(NamedTuple):
     cell: Params
     reads: Params
     memory: Memory
+    mu: Params
+    nu: Params
 
 
 @registry.register
@@ -59,6 +64,7 @@ def dnc(
     num_slots: int = 4,
     word_size: int = 4,
     num_reads: int = 1,
+    inputs: Literal["log_sign", "normalized", "normalized_and_size"] = "log_sign",
     output_scale: float = 0.1,
 ) -> LearnedOptimizer:
     r"""An LSTM with an external memory, shared by all coordinates, that maps gradients to updates.
@@ -69,10 +75,10 @@ def dnc(
         r_t, M_t &= \mathrm{access}(M_{t-1}, W_\xi h_t + b_\xi), \qquad
         u_t = s\, (w^\top (h_t, r_t) + b)
 
-    with z the size and the sign of the gradient as in `lstm`. With `memory="coordinate"` each coordinate has
-    a memory of its own. With `memory="tensor"` a tensor has one: it is told the mean of
-    :math:`W_\xi h_t + b_\xi` over the coordinates, and all of them hear what its heads read, so that
-    coordinates learn of each other.
+    with z, the `inputs`, as in `lstm`, and as there a bounded update where they are normalised. With
+    `memory="coordinate"` each coordinate has a memory of its own. With `memory="tensor"` a tensor has one: it
+    is told the mean of :math:`W_\xi h_t + b_\xi` over the coordinates, and all of them hear what its heads
+    read, so that coordinates learn of each other.
 
     Beside :math:`2 H` numbers of the controller, the state has :math:`N W + N^2 + 3 N + R (N + W)` numbers a
     memory: 52 with the default sizes. That is a coordinate's or a tensor's. Where params are sharded, a
@@ -88,6 +94,7 @@ def dnc(
         num_slots: N, words of a memory.
         word_size: W, numbers in a word.
         num_reads: R, read heads.
+        inputs: what the controller sees of the gradient, as in `lstm`.
         output_scale: s, in units of the params.
 
     Returns:
@@ -112,7 +119,10 @@ def dnc(
     check_at_least(1, hidden_size=hidden_size, num_slots=num_slots, word_size=word_size, num_reads=num_reads)
     if memory not in ("coordinate", "tensor"):
         raise ValueError(f"memory={memory!r}: choose 'coordinate' or 'tensor'")
-    init = functools.partial(_init, hidden_size=hidden_size, word_size=word_size, num_reads=num_reads)
+    seen = Inputs(inputs)
+    num_read = num_reads * word_size
+    sizes = (seen.size + num_read, hidden_size, num_read, interface_size(word_size, num_reads))
+    init = functools.partial(_init, sizes=sizes)
     empty = jax.eval_shape(lambda: empty_memory(num_slots, word_size, num_reads))
     own = memory == "coordinate"
 
@@ -126,59 +136,65 @@ def dnc(
             # A tensor's memory is made from the tensor too: in shard_map its type says more than its shape.
             owners = params if own else jax.tree.map(jnp.sum, zeros_like(params))
             hidden, cell = (zeros_like(params, (hidden_size,)) for _ in range(2))
-            reads = zeros_like(owners, (num_reads * word_size,))
+            reads = zeros_like(owners, (num_read,))
             memories = Memory(*(zeros_like(owners, part.shape) for part in empty))
-            return DNCOptimizerState(jnp.zeros([], jnp.int32), hidden, cell, reads, memories)
+            count = jnp.zeros([], jnp.int32)
+            return DNCOptimizerState(count, hidden, cell, reads, memories, *seen.init(params))
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, coordinates(state.hidden), "gradients", "params")
+            count = jnp.asarray(optax.safe_increment(state.count))
 
-            def leaf_update(g, *old):
+            def leaf_update(g, *leaf_state):
+                m_v, old = leaf_state[: seen.num_moments], leaf_state[seen.num_moments :]
                 g32, finite = finite_gradient(g)
-                counts = finite & touched(g32, old[1])
-                out, new = _step(theta, g32, counts, old)
-                update = jnp.where(counts, output_scale * factor(state.count) * out, 0)
-                kept = keep_all_unless(counts, new[:2], old[:2])
+                counts = finite & touched(g32, *(m_v or old[1:2]))
+                z, moments = seen.of(g32, m_v, count)
+                out, new = _step(theta, z, counts, old)
+                update = jnp.where(counts, output_scale * factor(state.count) * seen.bounded(out), 0)
+                kept = keep_all_unless(counts, (*moments, *new[:2]), (*m_v, *old[:2]))
                 kept += keep_all_unless(counts if own else jnp.any(counts), new[2:], old[2:])
                 return (update.astype(g.dtype), *kept)
 
-            trees = (state.hidden, state.cell, state.reads, *state.memory)
-            updates, hidden, cell, reads, *new = map_unzipped(leaf_update, updates, *trees)
-            count = jnp.asarray(optax.safe_increment(state.count))
-            return updates, DNCOptimizerState(count, hidden, cell, reads, Memory(*new))
+            trees = (*seen.trees(state), state.hidden, state.cell, state.reads, *state.memory)
+            updates, *new = map_unzipped(leaf_update, updates, *trees)
+            moments, (hidden, cell, reads, *memories) = split(new, (seen.num_moments, len(trees)))
+            return updates, DNCOptimizerState(
+                count, hidden, cell, reads, Memory(*memories), *(moments or NO_MOMENTS)
+            )
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
     return LearnedOptimizer(init, build, coordinatewise=own)
 
 
-def _init(key: Key, hidden_size: int, word_size: int, num_reads: int) -> Theta:
+def _init(key: Key, sizes: tuple[int, int, int, int]) -> Theta:
     """Fresh weights; the output layer starts at a hundredth of haiku's default, as that of `lstm` does."""
     controller_key, interface_key, output_key = jax.random.split(key, 3)
-    num_read = num_reads * word_size
+    num_inputs, hidden_size, num_read, num_told = sizes
     num_said = hidden_size + num_read
-    seen = INPUTS["log_sign"] + num_read + hidden_size
     return {
-        "controller": init_linear(controller_key, seen, 4 * hidden_size),
-        "interface": init_linear(interface_key, hidden_size, interface_size(word_size, num_reads)),
+        "controller": init_linear(controller_key, num_inputs + hidden_size, 4 * hidden_size),
+        "interface": init_linear(interface_key, hidden_size, num_told),
         "linear": init_linear(output_key, num_said, 1, deviation=0.01 / num_said**0.5),
     }
 
 
-def _step(theta: Theta, g: Array, counts: Array, state: Sequence[Array]) -> tuple[Array, list[Array]]:
+def _step(theta: Theta, z: Array, counts: Array, state: Sequence[Array]) -> tuple[Array, list[Array]]:
     """What is said of the updates of a tensor's coordinates, and its new state."""
     hidden, cell, reads, *memory = state
-    z = jnp.concatenate([log_sign(g), _heard(reads, hidden)], axis=-1)
+    ndim = counts.ndim
+    z = jnp.concatenate([z, _heard(reads, hidden)], axis=-1)
     controller = functools.partial(lstm_cell, theta["controller"])
-    hidden, cell = over_coordinates(controller, g.ndim)(z, hidden, cell)
+    hidden, cell = over_coordinates(controller, ndim)(z, hidden, cell)
     memory_axes = reads.ndim - 1  # those of the tensor, or none
-    told = hidden if memory_axes == g.ndim else _mean(hidden, counts)
+    told = hidden if memory_axes == ndim else _mean(hidden, counts)
     remember = over_coordinates(functools.partial(_remember, theta["interface"]), memory_axes)
     reads, memory = remember(told, Memory(*memory))
     heard = jnp.concatenate([hidden, _heard(reads, hidden)], axis=-1)
-    out = over_coordinates(functools.partial(linear, theta["linear"]), g.ndim)(heard)[..., 0]
+    out = over_coordinates(functools.partial(linear, theta["linear"]), ndim)(heard)[..., 0]
     return out, [hidden, cell, reads, *memory]
 
 

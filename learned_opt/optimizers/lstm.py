@@ -7,15 +7,15 @@ References:
     (RNNProp): the normalised inputs and the bounded output (section 4).
 """
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import optax
 
-from learned_opt.core.errors import check_above_zero, unknown_name
+from learned_opt.core.errors import check_above_zero
 from learned_opt.core.trees import check_floating, check_same_structure
 from learned_opt.core.types import Array, LearnedOptimizer, Params, Theta
+from learned_opt.optimizers.inputs import NO_MOMENTS, Inputs
 from learned_opt.optimizers.leaves import (
     coordinates,
     finite_gradient,
@@ -24,16 +24,10 @@ from learned_opt.optimizers.leaves import (
     map_unzipped,
     split,
     touched,
-    zeros_like,
 )
 from learned_opt.optimizers.lstm_stack import lstm_stack
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.schedules import cosine_factor
-
-# What each choice gives the network to see of a coordinate: the number of inputs.
-INPUTS = {"log_sign": 2, "normalized": 2, "normalized_and_size": 3}
-LOG_SIGN_P = 10.0
-NORMALIZED_EPS = 1e-8
 
 
 class LSTMState(NamedTuple):
@@ -127,18 +121,14 @@ def lstm(
         puts a layer of ELU units between); `"normalized_and_size"` is not from a paper.
     """
     hidden_sizes = tuple(hidden_sizes)
-    if inputs not in INPUTS:
-        raise unknown_name("inputs", inputs, INPUTS)
+    seen = Inputs(inputs, betas)
     check_above_zero(output_scale=output_scale)
-    if len(betas) != 2 or any(not 0 <= b < 1 for b in betas):
-        raise ValueError(f"betas={betas!r}: give two decay rates in [0, 1)")
     if state_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"state_dtype={state_dtype!r}: choose 'float32' or 'bfloat16'")
 
-    normalized = inputs in ("normalized", "normalized_and_size")
     dtype = jnp.dtype(state_dtype)
-    stack = lstm_stack(hidden_sizes, INPUTS[inputs])
-    sizes = (len(hidden_sizes), len(hidden_sizes), 2 if normalized else 0)
+    stack = lstm_stack(hidden_sizes, seen.size)
+    sizes = (len(hidden_sizes), len(hidden_sizes), seen.num_moments)
 
     def build(theta: Theta, *, num_steps: Any = None) -> optax.GradientTransformationExtraArgs:
         check_same_structure(theta, stack.shapes(), "theta", "lstm's theta")
@@ -148,58 +138,30 @@ def lstm(
             check_floating(params, "params")
 
             hidden, cell = (layers_like(params, hidden_sizes, dtype) for _ in range(2))
-            mu, nu = (zeros_like(params) if normalized else () for _ in range(2))
-            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, mu, nu)
+            return LSTMState(jnp.zeros([], jnp.int32), hidden, cell, *seen.init(params))
 
         def update_fn(updates, state, params=None, **extra_args):
             del params, extra_args
             check_floating(updates, "gradients")
             check_same_structure(updates, coordinates(state.hidden[0]), "gradients", "params")
             count = jnp.asarray(optax.safe_increment(state.count))
-            # The moments are () without normalised inputs, and then there is nothing to zip with.
-            moments = (state.mu, state.nu) if normalized else ()
 
             def leaf_update(g, *leaf_state):
                 hidden, cell, m_v = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g)
                 counts = finite & touched(g32, *(m_v or cell))
-                if normalized:
-                    m, v = m_v
-                    z, m_v = _normalized(g32, m, v, betas, count, INPUTS[inputs])
-                else:
-                    z = log_sign(g32)
+                z, m_v = seen.of(g32, m_v, count)
                 out, hidden, cell = stack.apply(theta, z, hidden, cell)
-                out = jnp.tanh(out[..., 0]) if normalized else out[..., 0]
-                update = jnp.where(counts, output_scale * factor(state.count) * out, 0)
+                size = output_scale * factor(state.count)
+                update = jnp.where(counts, size * seen.bounded(out[..., 0]), 0)
                 new = keep_all_unless(counts, (*hidden, *cell, *m_v), leaf_state)
                 return (update.astype(g.dtype), *new)
 
-            trees = (*state.hidden, *state.cell, *moments)
+            trees = (*state.hidden, *state.cell, *seen.trees(state))
             updates, *new = map_unzipped(leaf_update, updates, *trees)
             hidden, cell, moments = split(new, sizes)
-            mu, nu = moments or ((), ())
-            return updates, LSTMState(count, hidden, cell, mu, nu)
+            return updates, LSTMState(count, hidden, cell, *(moments or NO_MOMENTS))
 
         return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
     return LearnedOptimizer(stack.init, build, coordinatewise=True)
-
-
-def log_sign(g: Array) -> Array:
-    """Size and sign of the gradient: f32[...] -> f32[..., 2]."""
-    size = jnp.maximum(jnp.abs(g), math.exp(-LOG_SIGN_P))
-    # Below e^-p the first input is log(e^-p)/p = -1 by itself, and the second goes linearly through 0.
-    return jnp.stack([jnp.log(size) / LOG_SIGN_P, g / size], axis=-1)
-
-
-def _normalized(g: Array, m: Array, v: Array, betas: tuple[float, float], count: Array, num_inputs: int):
-    """Inputs f32[..., num_inputs] from the gradient and its moments, and the new moments."""
-    m = betas[0] * m + (1 - betas[0]) * g
-    v = betas[1] * v + (1 - betas[1]) * jnp.square(g)
-    t = count.astype(jnp.float32)
-    m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
-    # The root's derivative at 0 is infinite; the gradient is a constant of meta-training by default, but
-    # its second-order form differentiates it.
-    root = jnp.where(v_hat > 0, jnp.sqrt(jnp.where(v_hat > 0, v_hat, 1)), 0) + NORMALIZED_EPS
-    inputs = [m_hat / root, g / root, jnp.log(root) / LOG_SIGN_P][:num_inputs]
-    return jnp.stack(inputs, axis=-1), (m, v)

@@ -1,5 +1,7 @@
 """Global averaging cells: one step written out, and what coordinates can and cannot know of each other."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,3 +64,18 @@ def test_a_plain_lstm_does_not_know_of_others_and_this_one_does():
 def test_more_averaging_cells_than_cells_are_refused():
     with pytest.raises(ValueError, match="averaging_cells=3: give 1 to 2"):
         averaging_lstm((3, 2), averaging_cells=3)
+
+
+@pytest.mark.parametrize("inputs", ["log_sign", "normalized", "normalized_and_size"])
+def test_a_coordinate_that_is_alone_is_updated_as_by_a_plain_lstm(inputs: str):
+    plain, own = (
+        make((3, 2), inputs=inputs) for make in (lstm, functools.partial(averaging_lstm, averaging_cells=1))
+    )
+    theta = plain.init(jax.random.key(1))
+    txs = [lopt.build(theta) for lopt in (plain, own)]
+    states = [tx.init(jnp.ones(())) for tx in txs]
+    for g in (2.0, -0.3):
+        found = [tx.update(jnp.float32(g), state) for tx, state in zip(txs, states, strict=True)]
+        states = [state for _, state in found]
+        np.testing.assert_allclose(*[update for update, _ in found], rtol=1e-5)
+    np.testing.assert_allclose(*[jnp.asarray(state.nu) for state in states], rtol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 
 from learned_opt.networks import access, empty_memory, interface
 from learned_opt.optimizers import dnc
-from learned_opt.optimizers.lstm import log_sign
+from learned_opt.optimizers.inputs import log_sign
 
 SIZES = {"hidden_size": 3, "num_slots": 4, "word_size": 2, "num_reads": 2}
 THETA = jax.tree.map(lambda x: x + 0.1, dnc(**SIZES).init(jax.random.key(0)))
@@ -66,6 +66,18 @@ def test_a_tensor_at_rest_keeps_its_memory():
     _, after = tx.update(jnp.zeros(2), state)
     np.testing.assert_array_equal(after.memory.usage, 0)
     np.testing.assert_array_equal(after.memory.write_weights, 0)
+
+
+def test_normalized_inputs_hide_the_scale_and_bound_the_update():
+    lopt = dnc(**SIZES, inputs="normalized", output_scale=0.5)
+    tx = lopt.build(jax.tree.map(lambda x: 100 * x, lopt.init(jax.random.key(0))))
+    state = small_state = tx.init(jnp.ones(2))
+    for g in GRADIENTS:
+        updates, state = jax.jit(tx.update)(g, state)
+        small, small_state = jax.jit(tx.update)(1e-3 * g, small_state)
+        np.testing.assert_allclose(updates, small, rtol=1e-2)
+        assert jnp.max(jnp.abs(updates)) <= 0.5
+    np.testing.assert_allclose(state.mu, 1e3 * small_state.mu, rtol=1e-4)
 
 
 def test_other_kinds_of_memory_are_refused():

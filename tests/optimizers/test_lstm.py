@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from learned_opt.optimizers import LSTMState, lstm
-from learned_opt.optimizers.lstm import _normalized, log_sign
+from learned_opt.optimizers.inputs import Inputs, log_sign
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,13 +61,13 @@ def test_normalized_inputs_are_adams_direction():
     state, m, v = adam.init(jnp.zeros(3)), jnp.zeros(3), jnp.zeros(3)
     for t, g in enumerate(gradients, start=1):
         direction, state = adam.update(g, state)
-        z, (m, v) = _normalized(g, m, v, betas, jnp.int32(t), 3)
+        z, (m, v) = Inputs("normalized_and_size", betas).of(g, (m, v), jnp.int32(t))
         np.testing.assert_allclose(z[:, 0], direction, rtol=1e-5)
         v_hat = optax.tree.bias_correction(state.nu, betas[1], state.count)
         np.testing.assert_allclose(z[:, 1], g / (jnp.sqrt(v_hat) + 1e-8), rtol=1e-5)
         np.testing.assert_allclose(z[:, 2], jnp.log(v_hat) / 20, rtol=1e-4)
     # On the first step both are the gradient's sign.
-    z, _ = _normalized(gradients[0], jnp.zeros(3), jnp.zeros(3), betas, jnp.int32(1), 2)
+    z, _ = Inputs("normalized", betas).of(gradients[0], (jnp.zeros(3), jnp.zeros(3)), jnp.int32(1))
     np.testing.assert_allclose(z, jnp.sign(gradients[0])[:, None].repeat(2, axis=1), rtol=1e-4)
 
 
