@@ -1,7 +1,7 @@
 """A wrapper that hands a run over to another optimizer where the first one does harm, and back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -39,6 +39,8 @@ class Watch(NamedTuple):
         slow: the same of the last hundred, the first ten steps left out.
         noise: mean change of the signal from one step to the next.
         best: lowest mean of late.
+        kept: what it was when params were kept last.
+        size: of the params, looked at every ten steps.
         bad: i32[], steps with a bad signal less those with a good one, at least 0.
         still: i32[], steps in a row that did not move the params in spite of a gradient.
     """
@@ -53,6 +55,8 @@ class Watch(NamedTuple):
     slow: Array
     noise: Array
     best: Array
+    kept: Array
+    size: Array
     bad: Array
     still: Array
 
@@ -60,9 +64,8 @@ class Watch(NamedTuple):
     def fresh(cls) -> Self:
         """Of a run that has just begun, or changed hands."""
         zero, none = jnp.zeros([], jnp.float32), jnp.zeros([], jnp.int32)
-        return cls(
-            none, zero, zero, zero, zero, zero, zero, zero, zero, jnp.full_like(zero, jnp.inf), none, none
-        )
+        lowest = jnp.full_like(zero, jnp.inf)
+        return cls(none, *[zero] * 8, lowest, lowest, zero, none, none)
 
     def observed(self, signal: Array, gradient: Array, step: Array) -> Self:
         """After one more step; a signal that is not finite changes nothing but the count."""
@@ -98,6 +101,11 @@ class Watch(NamedTuple):
             noise=noise,
             best=jnp.where(ok, jnp.minimum(self.best, late), self.best),
         )
+
+    @property
+    def due(self) -> Array:
+        """Whether this step is the first of ten, when what costs a pass over all params is done."""
+        return self.count % FEW == 1
 
     @property
     def start(self) -> Array:
@@ -155,7 +163,7 @@ def safeguard(
 
     - *divergence*: for ten steps more than not, the loss lies above the lowest mean of ten or so by six
       times its noise and half of what had been gained; or updates are not finite where gradients are. The
-      params go back to where the mean loss was lowest, in one update.
+      params go back to where the mean loss was lowest, looked at every ten steps, in one update.
     - *stagnation*: after `patience` steps the mean loss is no lower than at first.
     - *frozen params*: fifty updates in a row below 1e-7 of the params, in spite of gradients.
 
@@ -223,7 +231,7 @@ def safeguard(
         if value is not None:
             extra_args["value"] = value
         proposed, state = _proposed(inner, other, updates, state, params, extra_args)
-        sizes = [_size(tree) for tree in (updates, proposed, params)]
+        sizes = _sizes(updates, proposed, params, state.watch, value, patience)
         return _judged(proposed, state, params, sizes, value, patience)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -240,28 +248,31 @@ def _proposed(
     """The updates of whichever is in charge, which starts afresh after a change of hands.
 
     The optimizer runs outside of any conditional, in which XLA could not join its loops with others. While
-    the fallback is in charge it is given zeros, always for the first time, and nothing of it is used.
+    the fallback is in charge it starts at every step, and nothing of it is used.
     """
 
-    def run(tx: optax.GradientTransformationExtraArgs, gradients: Params, old: Any, fresh: Array):
-        begun = jax.tree.map(lambda new, kept: jnp.where(fresh, new, kept), tx.init(params), old)
-        new, kept = tx.update(gradients, begun, params, **extra_args)
+    def run(tx: optax.GradientTransformationExtraArgs, old: Any, fresh: Array):
+        begun = _changed(fresh, lambda _: jax.tree.map(jnp.asarray, tx.init(params)), old)
+        new, kept = tx.update(updates, begun, params, **extra_args)
         return new, kept
 
-    trusted = state.trusted
-    gradients = jax.tree.map(lambda g: jnp.where(trusted, g, 0), updates)
-    own, inner_state = run(inner, gradients, state.inner, state.fresh | ~trusted)
+    own, inner_state = run(inner, state.inner, state.fresh | ~state.trusted)
     own = jax.tree.map(lambda u, g: (u * state.scale.astype(u.dtype)).astype(g.dtype), own, updates)
 
-    def relieved(carry: tuple[Array, Params, Any]) -> tuple[Array, Params, Any]:
-        new, kept = run(other, updates, carry[2], state.fresh)
-        return jnp.ones([], bool), jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates), kept
+    def relieved(old: tuple[Params, Any]) -> tuple[Params, Any]:
+        new, kept = run(other, old[1], state.fresh)
+        return jax.tree.map(lambda u, g: u.astype(g.dtype), new, updates), kept
 
-    # A loop of one turn or none: XLA leaves in place what it carries, and copies what a conditional does.
-    _, new, fallback_state = jax.lax.while_loop(
-        lambda carry: ~carry[0], relieved, (trusted, own, state.fallback)
-    )
+    new, fallback_state = _changed(~state.trusted, relieved, (own, state.fallback))
     return new, state._replace(inner=inner_state, fallback=fallback_state)
+
+
+def _changed(whether: Array, change: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree, changed or in its place: XLA copies what a conditional returns, not what a loop carries."""
+    _, tree = jax.lax.while_loop(
+        lambda carry: carry[0], lambda carry: (jnp.zeros([], bool), change(carry[1])), (whether, tree)
+    )
+    return tree
 
 
 def _judged(
@@ -269,13 +280,13 @@ def _judged(
 ) -> tuple[Params, SafeguardState]:
     """The updates that are made, and who is in charge next."""
     gradient, step, size = sizes
+    arrived = ~state.back
     log_gradient, log_step = (jnp.log(jnp.maximum(x, 1e-37)) for x in (gradient, step))
     has_value = value is not None
     signal = jnp.asarray(value).astype(jnp.float32).reshape(()) if has_value else log_gradient
-    watch = state.watch.observed(signal, log_gradient, log_step)
+    watch = state.watch.observed(signal, log_gradient, log_step)._replace(size=size)
     limit = watch.limit(has_value)
-    # Params that overflow cannot be brought back by any update. No entry is larger than the norm.
-    finite = step <= min(map(_largest_number, jax.tree.leaves(params)), default=math.inf) / 4
+    finite = step <= _longest_step(params)
 
     bad = ~jnp.isfinite(signal) | (signal > limit)
     if not has_value:
@@ -286,7 +297,7 @@ def _judged(
     )
     diverged = (watch.bad >= FEW) | (~finite & jnp.isfinite(gradient))
     # On the way back nothing is judged.
-    diverged, arrived = diverged & ~state.back, ~state.back
+    diverged &= arrived
     frozen = watch.still >= STILL_STEPS
     stalled = jnp.bool_(False)
     if has_value:
@@ -298,14 +309,20 @@ def _judged(
     returns = arrived & ~state.trusted & (diverged | blameless | (state.left <= 1))
     changes = leaves | returns
 
-    better = (watch.best < state.watch.best) & ~bad if has_value else ~bad & (log_gradient <= watch.start + 1)
-    good = jax.tree.map(lambda p, q: jnp.where(better & arrived, p, q), params, state.good)
-    updates = jax.tree.map(lambda u: jnp.where(finite, u, 0), proposed)
+    better = (watch.best < watch.kept) & ~bad if has_value else ~bad & (log_gradient <= watch.start + 1)
+    better &= watch.due & arrived
+    good = _changed(better, lambda _: jax.tree.map(jnp.asarray, params), state.good)
+    watch = watch._replace(kept=jnp.where(better, watch.best, watch.kept))
     # From far away an update comes near only; the next one then arrives.
     goes_back = diverged | state.back
-    updates = jax.tree.map(
-        lambda u, p, q: jnp.where(goes_back, (q - p).astype(u.dtype), u), updates, params, good
-    )
+
+    def instead(updates: Params) -> Params:
+        """No update, or one that goes back."""
+        return jax.tree.map(
+            lambda u, p, q: jnp.where(goes_back, (q - p).astype(u.dtype), 0), updates, params, good
+        )
+
+    updates = _changed(goes_back | ~finite, instead, proposed)
     backed_off = jnp.where(leaves & ~frozen, jnp.maximum(BACKED_OFF * state.scale, 1e-6), state.scale)
     held = jnp.where(leaves, jnp.minimum(2 * state.hold, LONGEST_HOLD), state.hold)
     return updates, state._replace(
@@ -321,6 +338,29 @@ def _judged(
         scale=jnp.where(blameless, jnp.minimum(state.scale / BACKED_OFF, 1), backed_off),
         blame=jnp.where(leaves, jnp.where(diverged & has_value, limit, jnp.inf), state.blame),
     )
+
+
+def _sizes(
+    gradients: Params, proposed: Params, params: Params, watch: Watch, value: Any, patience: int
+) -> tuple[Array, Array, Array]:
+    """Those of the gradients, the updates and the params, of which only the second is needed at every step.
+
+    With a loss to look at, gradients count at the first ten steps and where an alarm may follow; elsewhere
+    theirs is given as 1.
+    """
+    count = watch.count + 1
+    step = _size(proposed)
+    size = jax.lax.cond(count % FEW == 1, lambda: _size(params), lambda: watch.size)
+    if value is None:
+        return _size(gradients), step, size
+    usual = (STILL * size < step) & (step <= _longest_step(params))
+    needed = (count <= FEW) | ~usual | (count % patience == 0)
+    return jax.lax.cond(needed, lambda: _size(gradients), lambda: jnp.ones([], jnp.float32)), step, size
+
+
+def _longest_step(params: Params) -> float:
+    """Params that overflow cannot be brought back by any update. No entry is larger than the norm."""
+    return min(map(_largest_number, jax.tree.leaves(params)), default=math.inf) / 4
 
 
 def _largest_number(param: Any) -> float:
