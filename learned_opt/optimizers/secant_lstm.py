@@ -72,6 +72,7 @@ def secant_lstm(
     hidden_sizes: tuple[int, ...] = (20, 20),
     memory: int = 2,
     first_step: float = 0.01,
+    max_growth: float | None = None,
 ) -> LearnedOptimizer:
     r"""A stack of LSTMs, shared by all coordinates, that corrects quasi-Newton steps of a short memory.
 
@@ -100,7 +101,9 @@ def secant_lstm(
     first update has no step before it: its :math:`d` is the gradient scaled to a root mean square of
     `first_step`. A tensor rests until it has a gradient that is not zero.
 
-    It is for deterministic losses: between two minibatches y is mostly noise. A coordinate whose gradient is
+    Between two minibatches y is mostly noise, and a curvature that looks like almost none makes a step far
+    too long: with `max_growth` each tensor's update is at most so many times as long as its last one. A rule
+    for noisy gradients has to be trained on them. A coordinate whose gradient is
     NaN or infinite gets a zero update, keeps its state, and takes no part in the products. Arithmetic is in
     float32. Where `update` is not given the params, the steps are taken to be its own updates.
 
@@ -108,6 +111,7 @@ def secant_lstm(
         hidden_sizes: units of each LSTM layer.
         memory: pairs that are kept, two floats each a coordinate.
         first_step: root mean square of the first update, in units of the params.
+        max_growth: how many times as long as the last one an update may be; `None` for any.
 
     Returns:
         A learned optimizer; theta is a dictionary of float32 arrays as haiku makes it.
@@ -130,6 +134,8 @@ def secant_lstm(
     """
     hidden_sizes = tuple(hidden_sizes)
     check_above_zero(first_step=first_step)
+    if max_growth is not None and not max_growth >= 1:
+        raise ValueError(f"max_growth={max_growth!r}: give at least 1, or None")
     if memory < 1:
         raise ValueError(f"memory={memory!r}: keep at least one pair")
     stack = lstm_stack(hidden_sizes, NUM_INPUTS, NUM_OUTPUTS)
@@ -155,7 +161,7 @@ def secant_lstm(
                 params = jax.tree.map(jnp.add, state.params, state.step)
 
             def leaf_update(g, x, *leaf_state):
-                hidden, cell, (x_before, _, g_before, gamma), steps, changes = split(leaf_state, sizes)
+                hidden, cell, (x_before, before, g_before, gamma), steps, changes = split(leaf_state, sizes)
                 g32, finite = finite_gradient(g, MAX_GRADIENT)
                 g32 = jnp.where(finite, g32, g_before)
                 x = x.astype(jnp.float32)
@@ -169,6 +175,8 @@ def secant_lstm(
                 o = jnp.clip(out, -MAX_LOG, MAX_LOG)
                 u = -jnp.exp(o[..., 0]) * d - o[..., 1] * gamma_g + o[..., 2] * s
                 u = jnp.where(finite, factor(state.count) * u, 0)
+                if max_growth is not None:
+                    u = _no_longer(u, max_growth, before)
                 new = (*hidden, *cell, x, u, g32, gamma, *steps, *changes)
                 return (u.astype(g.dtype), *keep_all_unless(finite & (gamma > 0), new, leaf_state))
 
@@ -223,6 +231,12 @@ def _direction(g: Array, gamma: Array, steps: Sequence[Array], changes: Sequence
     for (s, y, rho), share in zip(reversed(pairs), reversed(shares), strict=True):
         d = d + (share - rho * jnp.sum(y * d)) * s
     return d
+
+
+def _no_longer(u: Array, times: float, before: Array) -> Array:
+    """An update, shortened where it is too many times as long as the one before, if there was one."""
+    share = times * root_mean_square(before) / root_mean_square(u)
+    return jnp.where(jnp.any(before != 0), jnp.minimum(share, 1), 1) * u
 
 
 def _inputs(d: Array, gamma_g: Array, s: Array, g: Array, g_before: Array) -> Array:

@@ -137,6 +137,19 @@ def test_a_factor_on_the_updates_is_seen_in_the_params():
     np.testing.assert_allclose(points[2:] / points[1:-1], 0.5, rtol=1e-3)
 
 
+def test_an_update_grows_no_more_than_it_may():
+    """Along a slope that does not change but for noise, the curvature looks like none."""
+    lengths = {}
+    for limit in (None, 3.0):
+        lopt = secant_lstm(hidden_sizes=(2,), first_step=0.01, max_growth=limit)
+        grads = iter(jnp.float32([[1.0, 1.0], [0.999, 1.0], [0.998, 1.0], [0.997, 1.0]]))
+        points, _ = walk(lopt.build(zeros(lopt)), lambda _, grads=grads: next(grads), jnp.zeros(2), 3)
+        steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+        lengths[limit] = steps[1:] / steps[:-1]
+    assert lengths[None].max() > 100
+    np.testing.assert_allclose(lengths[3.0], 3, rtol=1e-4)
+
+
 def test_where_the_curvature_is_negative_the_last_step_size_stands():
     lopt = secant_lstm(hidden_sizes=(2,), first_step=0.01)
     points, state = walk(lopt.build(zeros(lopt)), lambda x: -2 * x, jnp.float32([1.0]), 3)
@@ -145,7 +158,12 @@ def test_where_the_curvature_is_negative_the_last_step_size_stands():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"), [({"memory": 0}, "memory=0"), ({"first_step": 0.0}, "first_step")]
+    ("arguments", "match"),
+    [
+        ({"memory": 0}, "memory=0"),
+        ({"first_step": 0.0}, "first_step"),
+        ({"max_growth": 0.5}, "max_growth=0.5"),
+    ],
 )
 def test_bad_arguments_are_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
