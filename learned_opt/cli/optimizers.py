@@ -13,7 +13,7 @@ import tyro
 from learned_opt import meta, reports, tasks, training, zoo
 from learned_opt.cli.common import print_json, with_imports
 from learned_opt.cli.comparison import brief, comparison_sections, print_comparison, progress, ratio
-from learned_opt.cli.options import chosen, parse, with_configs
+from learned_opt.cli.options import chosen, parse, with_configs, wrapped
 from learned_opt.cli.stored import label, trained_on, what_next
 from learned_opt.meta.settings import settings_of
 
@@ -24,6 +24,8 @@ class Options:
 
     Attributes:
         task_name: a task to measure it on, in place of the one that it was trained on.
+        wrap: what is put around the task, such as gradient_noise; the task's own options are then
+            --task.task.NAME.
         num_steps: the step at which losses are compared; the horizon that it was trained for by default.
         extra_steps: steps beyond it that the curves show.
         num_problems: fresh problems.
@@ -35,6 +37,7 @@ class Options:
     """
 
     task_name: Annotated[str | None, tyro.conf.arg(name="task")] = None
+    wrap: str | None = None
     num_steps: int = 100
     extra_steps: int = 0
     num_problems: int = 64
@@ -115,8 +118,11 @@ def measure(
     what, *rest = words
     stored = zoo.load(what, "optimizer")
     task = _task(what, stored, chosen(rest, "--task"))
-    options_class = with_configs(Options, task=task)
     defaults = DEFAULTS.get(task.name, Options())
+    wrapper = chosen(rest, "--wrap")
+    if wrapper is not None:
+        task = wrapped(task, wrapper, tasks.registry)
+    options_class = with_configs(Options, task=task)
     horizon = _horizon(stored.config)
     if horizon is not None:
         defaults = dataclasses.replace(defaults, num_steps=horizon)

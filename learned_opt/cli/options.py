@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from learned_opt.core.paths import user_path
+from learned_opt.core.registry import Registry
 
 T = TypeVar("T")
 
@@ -34,6 +35,14 @@ def chosen(words: Sequence[str], option: str) -> str | None:
     values = [word for before, word in itertools.pairwise(words) if before == option]
     values += [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
     return values[-1] if values else None
+
+
+def wrapped(task: Any, name: str, registry: Registry) -> Any:
+    """The configuration of a task inside a wrapper with its default arguments."""
+    wrapper = registry.get(name)
+    if "task" not in (field.name for field in dataclasses.fields(wrapper)):
+        raise ValueError(f"--wrap {name}: that is a task of its own, and not a wrapper of one")
+    return wrapper(task=task)
 
 
 def parse(

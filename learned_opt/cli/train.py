@@ -9,7 +9,7 @@ import jax
 from learned_opt import meta, runs
 from learned_opt.cli.common import continuable
 from learned_opt.cli.kinds import COMMANDS_OF
-from learned_opt.cli.options import parse, target
+from learned_opt.cli.options import parse, target, wrapped
 from learned_opt.cli.recipes import RecipeOptions, overridden, recipe_listing, recipe_name
 
 USAGE = """\
@@ -105,10 +105,7 @@ def _wrapped(recipe: meta.Recipe, names: Sequence[str]) -> meta.Recipe:
     """A recipe whose task is inside wrappers, with their default arguments."""
     task = recipe.task
     for name in names:
-        wrapper = recipe.kind.tasks.get(name)
-        if "task" not in (field.name for field in dataclasses.fields(wrapper)):
-            raise ValueError(f"--wrap {name}: that is a task of its own, and not a wrapper of one")
-        task = wrapper(task=task)
+        task = wrapped(task, name, recipe.kind.tasks)
     return dataclasses.replace(recipe, task=task)
 
 

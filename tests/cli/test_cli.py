@@ -331,6 +331,12 @@ def test_a_file_without_a_task_is_measured_on_the_one_that_is_named(capsys, run,
     words = ["evaluate", str(path), "--task"]
     assert "did you mean 'quadratic'" in fails(capsys, *words, "quadratc")
     assert "--task mixture: that wraps other tasks" in fails(capsys, *words, "mixture")
+    assert "--wrap quadratic: that is a task of its own" in fails(
+        capsys, *words, "quadratic", "--wrap", "quadratic"
+    )
+    noisy = ["--wrap", "gradient_noise", "--task.deviation", "0.5", "--task.task.dim", "3"]
+    cli.main([*words, "quadratic", *noisy, "--num-steps", "5", "--num-problems", "4"])
+    assert "measured on gradient_noise(task=quadratic(dim=3), deviation=0.5)" in capsys.readouterr().out
     cli.main([*words, "quadratic", "--task.dim", "3", "--num-steps", "5", "--num-problems", "4"])
     out, progress = capsys.readouterr()
     assert "Loss at step 5, 4 fresh problems of quadratic(dim=3)" in out

@@ -33,6 +33,17 @@ _UNMEASURED = (
     "test losses beyond the rows here and the suite `generalization`."
 )
 
+_NOISE = "--task quadratic --wrap gradient_noise --task.deviation"
+
+_QUADRATICS_MEASURED = (
+    Claim("10-d quadratics, step 100 (the horizon it was trained for)", "--task quadratic"),
+    Claim("10-d quadratics, step 200", "--task quadratic --num-steps 200"),
+    Claim("20-d quadratics, step 100", "--task quadratic --task.dim 20"),
+    Claim("of condition number 100, step 100", "--task quadratic --task.condition-number 100"),
+    Claim("with gradient noise of 0.1, step 100", f"{_NOISE} 0.1"),
+    Claim("with gradient noise of 1, step 100", f"{_NOISE} 1"),
+)
+
 OPTIMIZERS = {
     "general": Claims(
         summary="Orthogonalised and Adam directions, with a controlled step for each tensor and no learning "
@@ -102,6 +113,24 @@ OPTIMIZERS = {
             "mostly noise. A rule that beats L-BFGS there was not trained yet.",
             "The mean loss is carried by the few worst-conditioned problems; the standard error is large.",
         ),
+    ),
+    "lstm-quadratic-noisy": Claims(
+        summary="Coordinatewise LSTM on quasi-Newton steps of memory four, for noisy quadratics.",
+        size="10 to 20 parameters",
+        measured=_QUADRATICS_MEASURED,
+        known_failures=("TODO",),
+    ),
+    "coordinatewise-quadratic": Claims(
+        summary="Plain coordinatewise LSTM, trained with the rate of convergence, for Gaussian quadratics.",
+        size="10 to 20 parameters",
+        measured=_QUADRATICS_MEASURED,
+        known_failures=("TODO",),
+    ),
+    "dnc-quadratic": Claims(
+        summary="LSTM with a memory that all coordinates share, trained likewise, for Gaussian quadratics.",
+        size="10 to 20 parameters",
+        measured=_QUADRATICS_MEASURED,
+        known_failures=("TODO",),
     ),
     "lstm-sparse-coding": Claims(
         summary="Coordinatewise LSTM that sets the sizes of proximal steps, for sparse coding objectives.",

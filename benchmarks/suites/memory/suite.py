@@ -21,12 +21,13 @@ from learned_opt.reports import Column, Section
 from learned_opt.training.estimators import Bptt
 
 HORIZON, COORDINATES = 100, 10_000
+SEEN = "normalized_and_size"
 RULES: dict[str, Callable[[], LearnedOptimizer]] = {
-    "lstm-34": functools.partial(optimizers.lstm, (34,)),
-    "lstm-20-20": functools.partial(optimizers.lstm, (20, 20)),
-    "averaging-20-20": functools.partial(optimizers.averaging_lstm, (20, 20), 5),
-    "dnc-tensor": functools.partial(optimizers.dnc, "tensor", hidden_size=30),
-    "dnc-coordinate": functools.partial(optimizers.dnc, "coordinate", hidden_size=30),
+    "lstm-34": functools.partial(optimizers.lstm, (34,), SEEN),
+    "lstm-20-20": functools.partial(optimizers.lstm, (20, 20), SEEN),
+    "averaging-20-20": functools.partial(optimizers.averaging_lstm, (20, 20), 5, SEEN),
+    "dnc-tensor": functools.partial(optimizers.dnc, "tensor", hidden_size=30, inputs=SEEN),
+    "dnc-coordinate": functools.partial(optimizers.dnc, "coordinate", hidden_size=30, inputs=SEEN),
 }
 QUADRATIC = functools.partial(tasks.quadratic, dim=10)
 
@@ -182,7 +183,7 @@ COLUMNS: Mapping[str, Column] = {
 
 SUITE = Suite(
     "memory",
-    1,
+    2,
     "Optimizers with memory, DNCs and averaging cells, beside LSTMs of as many meta-parameters, meta-trained "
     "alike on quadratics, sparse coding and MNIST.",
     plan,

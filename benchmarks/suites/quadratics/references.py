@@ -58,25 +58,31 @@ def conjugate_gradients(task: Task, problem: Quadratic, batch: Any, num_steps: i
 
 
 def lbfgs_by_gradients(memory: int, task: Task, problem: Quadratic, batch: Any, num_steps: int) -> Array:
-    """L-BFGS of optax from zero, where it stands after so many gradients, those of its line searches too."""
+    """L-BFGS of optax from zero, where it stands after so many gradients, those of its line searches too.
 
-    def loss(x: Array) -> Array:
-        return task.loss(x, problem, batch)
-
+    Noise in the gradient is that of a minibatch: each line search is on the loss with one draw of it.
+    """
+    del batch
+    deviation = getattr(task.config, "deviation", 0.0)
     tx = optax.lbfgs(memory_size=memory)
-    value_and_grad = optax.value_and_grad_from_state(loss)
 
-    def step(state: Any, _) -> tuple[Any, tuple[Any, Array]]:
+    def step(state: Any, key: Array) -> tuple[Any, tuple[Any, Array]]:
         x, opt_state, made = state
-        value, grad = value_and_grad(x, state=opt_state)
+        slope = deviation * jax.random.normal(key, x.shape, x.dtype)
+
+        def loss(x: Array) -> Array:
+            return jnp.sum(jnp.square(problem.w @ x - problem.y)) + jnp.sum(slope * x)
+
+        # Without noise it is known from the last line search, and costs nothing.
+        value, grad = jax.value_and_grad(loss)(x)
         updates, opt_state = tx.update(grad, opt_state, x, value=value, grad=grad, value_fn=loss)
         x = optax.apply_updates(x, updates)
-        made = made + optax.tree.get(opt_state, "info").num_linesearch_steps
+        made = made + optax.tree.get(opt_state, "info").num_linesearch_steps + int(deviation > 0)
         return (x, opt_state, made), (x, made)
 
     zero = jnp.zeros(problem.w.shape[1], problem.w.dtype)
-    start = zero, tx.init(zero), jnp.int32(1)
-    _, (iterates, made) = jax.lax.scan(step, start, length=num_steps)
+    start = zero, tx.init(zero), jnp.int32(deviation == 0)
+    _, (iterates, made) = jax.lax.scan(step, start, jax.random.split(jax.random.key(0), num_steps))
     iterates, made = jnp.concatenate([zero[None], iterates]), jnp.append(0, made)
     return iterates[jnp.searchsorted(made, jnp.arange(num_steps + 1), side="right") - 1]
 
@@ -85,10 +91,15 @@ def _of_quadratics(task: Task) -> bool:
     return smooth_and_deterministic(task) and getattr(task.config, "name", "") == "quadratic"
 
 
+def _of_noisy_quadratics(task: Task) -> bool:
+    noisy = getattr(task.config, "name", "") == "gradient_noise"
+    return _of_quadratics(task) or (noisy and task.config.task.name == "quadratic")
+
+
 REFERENCES: tuple[Optimizer, ...] = (
     *(swept(f"momentum-{c:g}", functools.partial(optax.sgd, momentum=c)) for c in COEFFICIENTS),
     untuned("quasi-newton-2", quasi_newton, kind="reference"),
     untuned("lbfgs-2", lambda: optax.lbfgs(memory_size=2), kind="reference", suits=smooth_and_deterministic),
-    solver("lbfgs-2-by-gradients", functools.partial(lbfgs_by_gradients, 2), suits=_of_quadratics),
+    solver("lbfgs-2-by-gradients", functools.partial(lbfgs_by_gradients, 2), suits=_of_noisy_quadratics),
     solver("conjugate-gradients", conjugate_gradients, suits=_of_quadratics),
 )

@@ -9,6 +9,7 @@ from benchmarks.suites.quadratics.references import REFERENCES
 from learned_opt import tasks
 
 LEARNED = ("lstm-quadratic", "lstm-general")
+OTHERS = ("lstm-quadratic-noisy", "coordinatewise-quadratic", "dnc-quadratic")
 SCALES = (1e-3, 1e-1, 1e1, 1e3)
 BASE = "gaussian-10"
 
@@ -70,7 +71,7 @@ def cases(size: str) -> list[Case]:
 
 
 def optimizers(size: str) -> tuple[Optimizer, ...]:
-    own = (*LEARNED,) if size == "quick" else (*LEARNED, "lstm-quadratic:decay")
+    own = LEARNED if size == "quick" else (*LEARNED, *OTHERS, "lstm-quadratic:decay")
     references = [c for c in REFERENCES if size != "quick" or not c.name.startswith("lbfgs")]
     return (*BASELINES.values(), *references, *(learned(name) for name in own))
 
@@ -78,7 +79,7 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
 SUITE = comparison(
     "quadratics",
     cases,
-    version=2,
+    version=3,
     summary="Random quadratics: Gaussian in 2 to 1,000 dimensions, condition numbers from 10 to 100,000, "
     "noise in the gradient, gradients of other scales.",
     budgets={

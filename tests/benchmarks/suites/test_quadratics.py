@@ -9,9 +9,9 @@ from learned_opt import evaluate, tasks
 TASK = tasks.quadratic(dim=3)
 
 
-def losses(solve, num_steps: int) -> np.ndarray:
+def losses(solve, num_steps: int, task=TASK) -> np.ndarray:
     problem = TASK.sample(jax.random.key(0))
-    iterates = jax.jit(lambda p: solve(TASK, p, (), num_steps))(problem)
+    iterates = jax.jit(lambda p: solve(task, p, (), num_steps))(problem)
     return np.array([TASK.loss(x, problem, ()) for x in iterates])
 
 
@@ -30,6 +30,13 @@ def test_lbfgs_pays_for_its_line_searches():
     assert len(np.unique(found)) < 8
 
 
+def test_noise_keeps_lbfgs_from_converging():
+    noisy = losses(lambda *args: references.lbfgs_by_gradients(2, *args), 60, tasks.gradient_noise(TASK))
+    plain = losses(lambda *args: references.lbfgs_by_gradients(2, *args), 60)
+    assert np.isfinite(noisy).all()
+    assert plain[-1] < 1e-3 * noisy[-1]
+
+
 def test_the_quasi_newton_step_needs_no_learning():
     curves = evaluate(references.quasi_newton(), TASK, num_steps=30, num_problems=8)
     assert np.median(curves[:, -1]) < 1e-3 * np.median(curves[:, 0])
@@ -44,4 +51,5 @@ def test_references_run_where_they_are_meant_to():
         "momentum-0.95",
         "momentum-0.99",
         "quasi-newton-2",
+        "lbfgs-2-by-gradients",
     }
