@@ -14,8 +14,10 @@ from benchmarks.harness.results import Cell
 from benchmarks.release import headline
 from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
+from benchmarks.suites.memory import suite as memory
 from benchmarks.suites.objective import suite as objective
 from learned_opt import zoo
+from learned_opt.reports import Section
 
 README = Path(__file__).parents[2] / "README.md"
 DOCS = README.parent / "docs"
@@ -109,18 +111,28 @@ def figure_three() -> str:
 
 def held_out() -> str:
     """The tables of the suite `held_out` as Markdown, and what made them."""
-    cells, command = _results(splits.SUITE.name)
-    tables = (
-        f"**{section.heading}**\n\n{report.markdown_table(section.rows, section.columns)}"
-        for section in splits.sections(cells)
-    )
-    return "\n\n".join((*tables, f"Made by `{command}`."))
+    return _sections(splits.SUITE.name, splits.sections)
+
+
+def does_memory_help() -> str:
+    """The tables of the suite `memory` as Markdown, and what made them."""
+    return _sections(memory.SUITE.name, memory.sections)
 
 
 def rate_term() -> str:
     """The table of the suite `objective` as Markdown."""
     cells, _ = _results(objective.SUITE.name)
     return report.markdown_table(objective.rows(cells), objective.COLUMNS)
+
+
+def _sections(suite: str, sections: Callable[[Sequence[Cell]], list[Section]]) -> str:
+    """The tables of a suite as Markdown, and what made them."""
+    cells, command = _results(suite)
+    tables = (
+        f"**{section.heading}**\n\n{report.markdown_table(section.rows, section.columns)}"
+        for section in sections(cells)
+    )
+    return "\n\n".join((*tables, f"Made by `{command}`."))
 
 
 def _results(suite: str) -> tuple[list[Cell], str]:
@@ -151,6 +163,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "learners": learners,
         "memories": memories,
     },
+    DOCS / "recipes" / "memory.md": {"memory": does_memory_help},
     DOCS / "recipes" / "objectives.md": {"objective": rate_term},
     DOCS / "recipes" / "in_context.md": {
         "learners": learners,

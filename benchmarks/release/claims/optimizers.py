@@ -37,11 +37,9 @@ _NOISE = "--task quadratic --wrap gradient_noise --task.deviation"
 
 _QUADRATICS_MEASURED = (
     Claim("10-d quadratics, step 100 (the horizon it was trained for)", "--task quadratic"),
-    Claim("10-d quadratics, step 200", "--task quadratic --num-steps 200"),
     Claim("20-d quadratics, step 100", "--task quadratic --task.dim 20"),
-    Claim("of condition number 100, step 100", "--task quadratic --task.condition-number 100"),
-    Claim("with gradient noise of 0.1, step 100", f"{_NOISE} 0.1"),
-    Claim("with gradient noise of 1, step 100", f"{_NOISE} 1"),
+    Claim("10-d quadratics with gradient noise of 0.1, step 100", f"{_NOISE} 0.1"),
+    Claim("the same with gradient noise of 1", f"{_NOISE} 1"),
 )
 
 OPTIMIZERS = {

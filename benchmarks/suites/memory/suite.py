@@ -137,11 +137,10 @@ def _judge(on: On, lopt: LearnedOptimizer, task: Task, theta: Any, seed: int, st
 def sections(cells: Sequence[Cell]) -> list[Section]:
     """A table for each task."""
     found = []
-    for name in dict.fromkeys(cell.key.task for cell in cells):
-        own = sorted(
-            (c for c in cells if c.key.task == name), key=lambda c: list(RULES).index(c.key.optimizer)
-        )
-        found.append(Section(name, prose=PROSE, rows=rows(own), columns=COLUMNS))
+    for name in TASKS:
+        own = [c for rule in RULES for c in cells if (c.key.task, c.key.optimizer) == (name, rule)]
+        if own:
+            found.append(Section(name, prose=PROSE, rows=rows(own), columns=COLUMNS))
     return found
 
 
