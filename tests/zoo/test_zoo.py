@@ -15,11 +15,14 @@ from learned_opt import meta, optimizers, tasks, training, zoo
 from learned_opt.meta.settings import settings_of
 
 NAMES = (
+    "coordinatewise-quadratic",
+    "dnc-quadratic",
     "general",
     "general-lite",
     "lstm-general",
     "lstm-mnist",
     "lstm-quadratic",
+    "lstm-quadratic-noisy",
     "lstm-sparse-coding",
     "lstm-sparse-recovery",
     "mlp-general",
