@@ -37,6 +37,7 @@ from learned_opt.in_context.memory.prediction import (
     predict,
     selected_on,
 )
+from learned_opt.in_context.memory.sampling import fit_spread, sampled_logits
 from learned_opt.in_context.memory.weight_memory import (
     Learned,
     Model,
@@ -78,6 +79,7 @@ __all__ = [
     "evaluate_learner",
     "examples",
     "families",
+    "fit_spread",
     "fixed_neurons",
     "fixed_weight_network",
     "inspect_learner",
@@ -96,6 +98,7 @@ __all__ = [
     "regression_datasets",
     "run_changing_weight",
     "run_fixed_weights",
+    "sampled_logits",
     "selected_on",
     "sequence_loss",
     "train_rule",
