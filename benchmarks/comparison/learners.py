@@ -19,6 +19,7 @@ def judge(
     *tables: np.ndarray,
     length: int,
     num_sequences: int,
+    seed: int = evaluation.EVALUATION_STREAM,
 ) -> list[dict[str, float | None]]:
     """The figures of each of the stacked thetas, as `Evaluation.summary`, on fresh sequences of its own.
 
@@ -30,7 +31,7 @@ def judge(
         return evaluation.judge(learner, theta, family(*tables), keys, length)
 
     num = len(jax.tree.leaves(thetas)[0])
-    keys = jax.random.split(jax.random.key(evaluation.EVALUATION_STREAM), num)
+    keys = jax.random.split(jax.random.key(seed), num)
     found = map(np.asarray, jax.jit(jax.vmap(one))(thetas, keys, *tables))
     binary = family(*(table[0] for table in tables)).binary
     return [in_context.Evaluation(*fields, binary=binary).summary() for fields in zip(*found, strict=True)]

@@ -136,10 +136,10 @@ def _sections(suite: str, sections: Callable[[Sequence[Cell]], list[Section]]) -
 
 
 def _results(suite: str) -> tuple[list[Cell], str]:
-    """The cells of a suite, and the command that made them."""
+    """The cells of a suite, and the commands that made them."""
     records, cells = _stored()
-    (command,) = (record["commands"][-1] for record in records if record["suite"] == suite)
-    return [cell for cell in cells if cell.key.suite == suite], command
+    (commands,) = (record["commands"] for record in records if record["suite"] == suite)
+    return [cell for cell in cells if cell.key.suite == suite], "` and `".join(commands)
 
 
 def _cells() -> list[Cell]:

@@ -14,6 +14,14 @@ from learned_opt.in_context.functions.fixed_weights import (
     run_fixed_weights,
 )
 from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.neurons import (
+    FixedNeurons,
+    NeuronRule,
+    Neurons,
+    fixed_neurons,
+    multiplying_neurons,
+    train_rule,
+)
 from learned_opt.in_context.functions.probe_figures import probe_sections
 from learned_opt.in_context.functions.probes import Probes, describe_probes, probe_learner
 from learned_opt.in_context.functions.sequences import Sequences, sequence_loss
@@ -29,6 +37,7 @@ from learned_opt.in_context.memory.prediction import (
     predict,
     selected_on,
 )
+from learned_opt.in_context.memory.sampling import fit_spread, sampled_logits
 from learned_opt.in_context.memory.weight_memory import (
     Learned,
     Model,
@@ -47,11 +56,14 @@ __all__ = [
     "Evaluation",
     "Examples",
     "Family",
+    "FixedNeurons",
     "FixedWeights",
     "FunctionLearner",
     "Learned",
     "Model",
     "Moved",
+    "NeuronRule",
+    "Neurons",
     "Probes",
     "Sequences",
     "WeightMemory",
@@ -67,6 +79,8 @@ __all__ = [
     "evaluate_learner",
     "examples",
     "families",
+    "fit_spread",
+    "fixed_neurons",
     "fixed_weight_network",
     "inspect_learner",
     "learn",
@@ -77,14 +91,17 @@ __all__ = [
     "memory_sections",
     "moved",
     "moved_section",
+    "multiplying_neurons",
     "predict",
     "probe_learner",
     "probe_sections",
     "regression_datasets",
     "run_changing_weight",
     "run_fixed_weights",
+    "sampled_logits",
     "selected_on",
     "sequence_loss",
+    "train_rule",
     "training_curve",
     "weight_memory",
     "weights_over_time",

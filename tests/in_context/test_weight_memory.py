@@ -10,10 +10,12 @@ from learned_opt.in_context import (
     Dataset,
     cluster_datasets,
     draw_datasets,
+    fit_spread,
     learn,
     memory_losses,
     moved,
     regression_datasets,
+    sampled_logits,
     selected_on,
     weight_memory,
     xor_datasets,
@@ -112,6 +114,53 @@ def test_averaged_predictions_of_one_order_are_those_of_the_cells_at_the_switch(
     whole = averaged_predictions(stored.model, stored.theta, data, 1, data.inputs, key, **options)
     alone = averaged_predictions(stored.model, stored.theta, train, 1, data.inputs, key, **options)
     np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_sampled_predictions_are_means_over_drawn_parameters():
+    """Of a linear unit of one input the mean over Gaussian weights is known by quadrature."""
+    memory = weight_memory(num_inputs=1, num_hidden=1, learner_sizes=(1,))
+    theta = jax.tree.map(jnp.zeros_like, memory.init(jax.random.key(0)))
+    theta["initial"]["cells"] = jnp.array([2.0, 0.5, -1.0, 0.25])  # W1, b1, w2, b2
+    data = Dataset(jnp.ones((3, 1)), jnp.zeros(3))
+    spread = jnp.array([0.0, 0.0, 0.8, 0.6])
+    found = learn(memory, theta, data, 1)
+    sampled = sampled_logits(memory, theta, spread, data, 1, jax.random.key(1), num_draws=20_000)
+    assert sampled[0] == found.logits[0]  # a training sample is predicted by the cells
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    for t in (1, 2):
+        w1, b1, w2, b2 = np.asarray(found.cells[t])
+        deviation = np.hypot(0.8 * (w1 + b1), 0.6)
+        p = (weights / (1 + np.exp(-((w1 + b1) * w2 + b2 + deviation * nodes)))).sum() / weights.sum()
+        assert jax.nn.sigmoid(sampled[t]) == pytest.approx(p, abs=0.01)
+        assert abs(p - jax.nn.sigmoid(found.logits[t])) > 0.04  # drawing makes a difference
+    none = sampled_logits(memory, theta, jnp.zeros(4), data, 1, jax.random.key(1), num_draws=2)
+    np.testing.assert_allclose(none, found.logits, rtol=1e-5)
+
+
+def test_a_spread_is_fitted_where_it_helps():
+    """A model that is far too sure of what it cannot know is less so over drawn parameters."""
+    memory = weight_memory(num_inputs=1, num_hidden=1, learner_sizes=(1,))
+    theta = jax.tree.map(jnp.zeros_like, memory.init(jax.random.key(0)))
+    theta["initial"]["cells"] = jnp.array([0.0, 0.0, 0.0, 3.0])
+    datasets = xor_datasets(num_inputs=1, num_samples=10)
+    few = {"num_steps": 30, "batch_size": 8, "min_train": 2, "max_train": 4, "learning_rate": 0.3}
+    spread = fit_spread(memory, theta, datasets, jax.random.key(0), **few)
+    assert spread[3] > 1.0  # from 0.05
+
+
+@pytest.mark.parametrize(("targets", "num_draws"), [("numbers", 1), ("binary", 0)])
+def test_what_cannot_be_sampled(targets, num_draws):
+    memory = weight_memory(num_inputs=1, num_hidden=1, learner_sizes=(1,), targets=targets)
+    with pytest.raises(ValueError, match=r"two classes|num_draws"):
+        sampled_logits(
+            memory,
+            {},
+            jnp.zeros(4),
+            Dataset(jnp.ones((3, 1)), jnp.zeros(3)),
+            1,
+            jax.random.key(0),
+            num_draws=num_draws,
+        )
 
 
 def test_costs_over_all_and_over_test_samples():

@@ -1,5 +1,6 @@
 """What is measured on a set of functions: shipped learners, references, and networks trained for it."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from learned_opt.in_context.functions.learners import FunctionLearner
 from learned_opt.meta.settings import Settings, settings_of
 
 FIRST_SEED = 1000  # of the sequences that shipped learners and references are judged on
+VALIDATION_SEED = 0x5E1  # of the sequences that the best of several starts is chosen on
 
 
 def shipped(what: Set, name: str, budget: Budget, load: Load) -> dict[str, Any]:
@@ -98,8 +100,14 @@ def trained(what: Set, learner: FunctionLearner, budget: Budget, load: Load) -> 
     )
     family = what.make()
     thetas, rate, tried = ensembles.train(
-        learner, family, settings, num_seeds=budget.seeds, rates=budget.rates
+        learner, family, settings, num_seeds=what.starts or budget.seeds, rates=budget.rates
     )
-    figures = judge(learner, thetas, what.make, length=what.length, num_sequences=budget.num_sequences)
+    judged = functools.partial(
+        judge, learner, thetas, what.make, length=what.length, num_sequences=budget.num_sequences
+    )
     epochs = budget.num_steps * sequences.epochs_per_step
-    return {"epochs": epochs, "learning_rate": rate, "tried": tried, "seeds": figures}
+    found = {"epochs": epochs, "learning_rate": rate, "tried": tried, "seeds": judged()}
+    if not what.starts:
+        return found
+    errors = np.array([figures["mse"] for figures in judged(seed=VALIDATION_SEED)], np.float64)
+    return found | {"chosen": int(np.argmin(errors))}

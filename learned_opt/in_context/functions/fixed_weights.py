@@ -7,12 +7,14 @@ and a sum, whose weights are the rule's coefficients. A change of a weight is th
 Reference:
     Younger, Hochreiter and Conwell, Meta-learning with backpropagation, IJCNN 2001, figure 1. Deviations: the
     rule is a polynomial, which product units compute exactly, where the paper appeals to universal
-    approximation; the timing, which the figure leaves out, is that of the function learners: a target
-    arrives with the next input, and two more loops keep the input and the output until then.
+    approximation (`neurons.py` has that); the timing, which the figure leaves out, is that of the function
+    learners: a target arrives with the next input, and two more loops keep the input and the output until
+    then. The figure has one synapse; of several, each has a loop and a copy of the rule, and the output unit
+    sums over them.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,23 @@ from learned_opt.core.types import Array
 
 # new weight = sum of coefficient * x^a y^b delta^c weight^d over {(a, b, c, d): coefficient}
 Rule = Mapping[tuple[int, int, int, int], float]
+
+
+class FixedNetwork(Protocol):
+    """What `run_fixed_weights` runs; arrays are f32[] or f32[num_synapses]."""
+
+    @property
+    def squash(self) -> Any:
+        """Of the output unit, `squash(f32[]) -> f32[]`."""
+        ...
+
+    def new_weight(self, x: Array, y: Array, delta: Array, weight: Array, started: Array) -> Array:
+        """The signal of the weight's loop; as it was where `started` is 0."""
+        ...
+
+    def product(self, weight: Array, x: Array) -> Array:
+        """What a synapse gives to the output unit."""
+        ...
 
 
 class FixedWeights(NamedTuple):
@@ -43,9 +62,19 @@ class FixedWeights(NamedTuple):
     strengths: np.ndarray
     squash: Callable[[Array], Array]
 
+    def new_weight(self, x: Array, y: Array, delta: Array, weight: Array, started: Array) -> Array:
+        """The signal of the weight's loop."""
+        sources = jnp.broadcast_arrays(x, y, delta, weight, started)
+        products = jnp.stack([_product_unit(sources, row) for row in self.connections], axis=-1)
+        return products @ jnp.asarray(self.strengths)
+
+    def product(self, weight: Array, x: Array) -> Array:
+        """What a synapse gives to the output unit."""
+        return _product_unit([weight, x], np.ones(2, np.int32))
+
 
 class Signals(NamedTuple):
-    """What runs in the network's loops, each f32[]."""
+    """What runs in the network's loops, each f32[]; of several synapses the first two f32[num_synapses]."""
 
     weight: Array  # what was a weight
     x: Array  # the last input
@@ -105,33 +134,35 @@ def fixed_weight_network(rule: Rule, squash: Callable[[Array], Array] = jax.nn.s
     return FixedWeights(np.array(list(kept), np.int32), np.array(list(kept.values()), np.float32), squash)
 
 
-def run_fixed_weights(network: FixedWeights, weight: Array, inputs: Array) -> tuple[Array, Array]:
+def run_fixed_weights(network: FixedNetwork, weight: Array, inputs: Array) -> tuple[Array, Array]:
     """Runs a fixed-weight network along a sequence; no weight changes.
 
     Args:
-        network: of product units.
-        weight: f32[], what the loop starts with.
-        inputs: f32[T, 2]: x, and the target of the x before.
+        network: of product units, or of neurons.
+        weight: f32[], what the loop starts with; of several synapses f32[num_synapses].
+        inputs: f32[T, num_synapses + 1]: x, and the target of the x before.
 
     Returns:
-        The outputs f32[T], and the signal in the weight's loop f32[T].
+        The outputs f32[T], and the signal in the weight's loop f32[T], or f32[T, num_synapses].
 
     Example:
         >>> network = fixed_weight_network(delta_rule(4.0))
         >>> outputs, _ = run_fixed_weights(network, jnp.float32(0), jnp.ones((3, 2)))
         >>> [round(float(y), 2) for y in outputs]
         [0.5, 0.62, 0.7]
+        >>> run_fixed_weights(network, jnp.zeros(3), jnp.ones((5, 4)))[1].shape
+        (5, 3)
     """
 
     def step(signals: Signals, both: Array) -> tuple[Signals, tuple[Array, Array]]:
-        x, target = both[0], both[1]
-        sources = jnp.stack([signals.x, signals.y, target - signals.y, signals.weight, signals.started])
-        weight = jnp.asarray(network.strengths) @ _products(network, sources)
-        y = network.squash(_product_unit(jnp.stack([weight, x]), np.ones(2, np.int32)))
-        return Signals(weight, x, y, jnp.float32(1)), (y, weight)
+        x, target = both[:-1].reshape(weight.shape), both[-1]
+        delta = target - signals.y
+        new = network.new_weight(signals.x, signals.y, delta, signals.weight, signals.started)
+        y = network.squash(jnp.sum(network.product(new, x)))
+        return Signals(new, x, y, jnp.float32(1)), (y, new)
 
     zero = jnp.float32(0)
-    return jax.lax.scan(step, Signals(weight, zero, zero, zero), inputs)[1]
+    return jax.lax.scan(step, Signals(weight, jnp.zeros_like(weight), zero, zero), inputs)[1]
 
 
 def run_changing_weight(
@@ -141,17 +172,17 @@ def run_changing_weight(
     xs: Array,
     targets: Array,
 ) -> tuple[Array, Array]:
-    """Runs what the construction starts from: a synapse whose weight its learning rule changes.
+    """Runs what the construction starts from: synapses whose weights their learning rule changes.
 
     Args:
-        rule: `rule(x, y, delta, weight) -> weight`, after every example.
+        rule: `rule(x, y, delta, weight) -> weight`, after every example, at every synapse.
         squash: of the output.
-        weight: f32[], at the start.
-        xs: f32[T].
+        weight: f32[], at the start; of several synapses f32[num_synapses].
+        xs: f32[T], or f32[T, num_synapses].
         targets: f32[T].
 
     Returns:
-        The outputs f32[T], and the weight that made each, f32[T].
+        The outputs f32[T], and the weight that made each, f32[T], or f32[T, num_synapses].
 
     Example:
         >>> outputs, weights = run_changing_weight(
@@ -163,19 +194,15 @@ def run_changing_weight(
 
     def step(weight: Array, example: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         x, target = example
-        y = squash(weight * x)
+        y = squash(jnp.sum(weight * x))
         return rule(x, y, target - y, weight), (y, weight)
 
     return jax.lax.scan(step, weight, (xs, targets))[1]
 
 
-def _products(network: FixedWeights, sources: Array) -> Array:
-    return jnp.stack([_product_unit(sources, row) for row in network.connections])
-
-
-def _product_unit(sources: Array, connections: np.ndarray) -> Array:
+def _product_unit(sources: Sequence[Array], connections: np.ndarray) -> Array:
     """The product of what a unit is connected to; a source counts once a connection."""
-    product = jnp.ones([], sources.dtype)
+    product = jnp.ones_like(sources[0])
     for source, count in zip(sources, connections, strict=True):
         for _ in range(int(count)):
             product = product * source

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.comparison.learners import judge
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key, Request
-from benchmarks.suites.in_context import descent, ensembles, suite
+from benchmarks.suites.in_context import descent, ensembles, measured, sets, suite
 from learned_opt import in_context
 from learned_opt.in_context import families, learners
 from learned_opt.meta import Settings, initial_state, meta_steps
@@ -75,6 +75,10 @@ def test_rows_say_who_learned():
     assert "accuracy" not in row
     assert row["on_edge"]
     assert not suite.row_of("lstm", result | {"tried": [0.01, 0.1, 1.0]})["on_edge"]
+    # Of several starts the one that validation chose, though another is better.
+    of_starts = suite.row_of("lstm", result | {"chosen": 1})
+    assert (of_starts["mse"], of_starts["mse_low"], of_starts["learned"]) == (0.019, 0.011, "2 of 3")
+    assert suite.row_of("lstm", result | {"chosen": 2})["mse"] == 0.3
     del result["tried"]  # as of what is shipped
     assert not suite.row_of("lstm", result)["on_edge"]
 
@@ -84,7 +88,9 @@ def test_the_plan_has_every_network_on_every_set():
     planned = {(job.key.task, job.key.optimizer) for job in jobs}
     assert len(planned) == len(jobs)
     for name, what in suite.SETS.items():
-        references = (*(suite.SHIPPED + shipped for shipped in what.shipped), suite.MEAN, *descent.DESCENTS)
+        references = *(suite.SHIPPED + shipped for shipped in what.shipped), suite.MEAN, *descent.DESCENTS
+        if what.starts:  # they are with the set of one start
+            references = ()
         assert planned >= {(name, network) for network in (*what.networks, *references)}
     with pytest.raises(ValueError, match="no optimizers"):
         suite.plan(Request(optimizers=("adam",)))
@@ -103,6 +109,15 @@ def test_gradient_descent_on_a_sequence_by_hand():
     assert says[0] == pytest.approx(p)
     assert says[1] == pytest.approx(1 / (1 + np.exp(-(np.tanh(b) * v + c))))
     assert says[2] < says[1]
+
+
+def test_of_several_starts_all_are_judged_and_one_is_chosen():
+    what = sets.Set(families.boolean, 8, (), 8, starts=3)
+    budget = sets.Budget(1, 8, 20, batch_size=4, rates=(0.03,))
+    found = measured.trained(what, learners.elman(num_units=2), budget, lambda key: {})
+    assert len(found["seeds"]) == 3
+    assert found["chosen"] in range(3)
+    assert len({figures["mse"] for figures in found["seeds"]}) == 3  # starts of their own
 
 
 def test_figure_three_has_a_line_for_each_learner_and_reference():
