@@ -119,11 +119,11 @@ OPTIMIZERS = {
         known_failures=(
             "With gradient noise of 1 it is behind swept baselines by half, as quasi-Newton steps are: it is "
             "for noise that is small beside the first gradients.",
-            "On 512 other problems it ends at 0.013 without noise, 0.23 with 0.1 and 0.79 with 1, where L-BFGS "
-            "of memory two ends after as many gradients, those of its line searches too, at 0.023, 0.43 and "
-            "1.2, and without a line search at 0.025, 300 and 6,700. Meta-parameters of zero with this memory, "
-            "and steps that grow threefold at most, end at 0.006, 0.25 and 0.81 on 256 of them: without noise "
-            "meta-training made the mean worse and the median better.",
+            "On 512 other problems it ends at 0.013 without noise, 0.23 with 0.1 and 0.79 with 1, where "
+            "L-BFGS of memory two ends after as many gradients, those of its line searches too, at 0.023, "
+            "0.43 and 1.2, and without a line search at 0.025, 300 and 6,700. Meta-parameters of zero with "
+            "this memory, and steps that grow threefold at most, end at 0.006, 0.25 and 0.81 on 256 of them: "
+            "what meta-training adds is small, and without noise it takes away.",
             "A fifth of the meta-gradients were not finite and were skipped in its training.",
             "Conjugate gradients end at 1e-5 after 10 steps: for quadratics that are known to be such, and "
             "known without noise, take them.",
@@ -135,10 +135,10 @@ OPTIMIZERS = {
         size="10 to 20 parameters",
         measured=_QUADRATICS_MEASURED,
         known_failures=(
-            "Of each coordinate it sees the gradient alone, and knows of no other: lstm-quadratic, whose steps "
-            "are of quasi-Newton, ends at a twelfth of its loss. In the median over problems it is far better "
-            "than in the mean, which the worst-conditioned problems carry: the mean of logarithms is a "
-            "sixteenth of swept Adam's.",
+            "Of each coordinate it sees the gradient alone, and knows of no other: lstm-quadratic, whose "
+            "steps are of quasi-Newton, ends at a twelfth of its loss. In the mean it is a fifth ahead of "
+            "swept momentum, since the worst-conditioned problems carry the mean; in the mean of logarithms "
+            "it is at a sixteenth of swept Adam.",
             "With gradient noise of 1 it ends above swept baselines.",
             "The rate of convergence in its objective brought nothing that can be told: the same recipe "
             "without it ended at a validation loss of 0.00057, with it at 0.00084, one seed each; over five "
