@@ -2,9 +2,11 @@ r"""The Neural Programmer: a network that answers questions by composing operati
 
 Reference:
     Neelakantan, Le, Sutskever, Neural Programmer: inducing latent programs with gradient descent, ICLR 2016.
-    Deviation: a table's entry is compared with each number of the question and the outcomes are averaged by
+    Deviations: a table's entry is compared with each number of the question and the outcomes are averaged by
     the attention over numbers, where the paper compares with the averaged number, which gives that attention
-    no gradient. Where it is sharp, as in a hard program, both are the same.
+    no gradient; where it is sharp, as in a hard program, both are the same. Operations that select no rows
+    leave the selection as it was, and each step has a vector of its own: without them, all steps of an
+    untrained network do nearly the same, and on few rows.
 """
 
 from typing import NamedTuple
@@ -63,7 +65,8 @@ def run_operations(
         s_t &= a_\mathrm{count}\, \mathrm{count} + a_\mathrm{diff}\, \mathrm{diff}
             + \textstyle\sum_j b_j a_\mathrm{sum}\, \mathrm{sum}[j] \\
         r_t[i] &= a_\mathrm{and} \min(r_{t-1}[i], r_{t-2}[i]) + a_\mathrm{or} \max(r_{t-1}[i], r_{t-2}[i])
-            + a_\mathrm{reset}
+            + a_\mathrm{reset} \\
+            &\quad + (a_\mathrm{sum} + a_\mathrm{count} + a_\mathrm{diff} + a_\mathrm{assign})\, r_{t-1}[i]
             + \textstyle\sum_j b_j (a_\mathrm{greater}\, g[i][j] + a_\mathrm{lesser}\, l[i][j]) \\
         \mathrm{lookup}[i][j] &= b_j a_\mathrm{assign} r_{t-1}[i]
 
@@ -97,6 +100,7 @@ def run_operations(
         a["and"] * jnp.minimum(rows, before)
         + a["or"] * jnp.maximum(rows, before)
         + a["reset"]
+        + (a["sum"] + a["count"] + a["difference"] + a["assign"]) * rows
         + (a["greater"] * greater + a["lesser"] * lesser) @ column
     )
     lookup = a["assign"] * rows[:, None] * column[None]
@@ -109,14 +113,14 @@ class NeuralProgrammer(hk.Module):
     .. math::
 
         z_i &= \tanh(W_q [z_{i-1}; V(w_i)]), \qquad q = z_Q \\
-        a_t &= \operatorname{softmax}(U \tanh(W_o [q; h_t])), \qquad
-            b_t = \operatorname{softmax}(P \tanh(W_c [q; h_t])) \\
+        a_t &= \operatorname{softmax}(U \tanh(W_o [q; h_t + e_t])), \qquad
+            b_t = \operatorname{softmax}(P \tanh(W_c [q; h_t + e_t])) \\
         h_t &= \tanh(W_h [a_{t-1}^\top U; b_{t-1}^\top P; h_{t-1}]), \qquad
             \beta_o = \operatorname{softmax}(Z\, U(o))
 
-    V are the word vectors, P those of the columns' names, U those of the operations; Z has the question
-    network's states at the words to the left of the numbers, and :math:`\beta_o` says with which number the
-    comparison o is made.
+    V are the word vectors, P those of the columns' names, U those of the operations, e those of the steps; Z
+    has the question network's states at the words to the left of the numbers, and :math:`\beta_o` says with
+    which number the comparison o is made.
 
     Args:
         num_words: of the vocabulary, the columns' names last.
@@ -150,6 +154,7 @@ class NeuralProgrammer(hk.Module):
         start = hk.initializers.RandomNormal(VECTOR_DEVIATION)
         vectors = hk.get_parameter("words", (self.num_words, self.width), init=start)
         operations = hk.get_parameter("operations", (len(OPERATIONS), self.width), init=start)
+        steps = hk.get_parameter("steps", (self.num_steps, self.width), init=hk.initializers.RandomNormal())
         columns = vectors[self.num_words - table.shape[1] :]
         states = self._read(jax.nn.one_hot(words, self.num_words) @ vectors, words >= 0)
         question = states[-1]
@@ -164,9 +169,9 @@ class NeuralProgrammer(hk.Module):
             hk.Linear(self.width, name=n) for n in ("operation", "column", "history")
         )
 
-        def step(carry: tuple[Registers, Array], _: None) -> tuple[tuple[Registers, Array], Answer]:
+        def step(carry: tuple[Registers, Array], place: Array) -> tuple[tuple[Registers, Array], Answer]:
             registers, history = carry
-            seen = jnp.concatenate([question, history])
+            seen = jnp.concatenate([question, history + place])
             operation = self._selected(operations @ jnp.tanh(op_net(seen)))
             column = self._selected(columns @ jnp.tanh(col_net(seen)))
             registers, answer = run_operations(registers, table, greater, lesser, operation, column)
@@ -174,7 +179,7 @@ class NeuralProgrammer(hk.Module):
             return (registers, jnp.tanh(history_net(past))), answer
 
         first = first_registers(table.shape[0]), jnp.zeros(self.width)
-        _, answers = hk.scan(step, first, None, length=self.num_steps)
+        _, answers = hk.scan(step, first, steps)
         return jax.tree.map(lambda leaf: leaf[-1], answers)
 
     def _read(self, vectors: Array, there: Array) -> Array:

@@ -56,12 +56,15 @@ class _Template(NamedTuple):
 def templates(num_columns: int) -> list[str]:
     """All kinds of questions, in words; N is a number, A, B and C stand for columns where there are several.
 
+    No question has two comparisons of the same sort: a Neural Programmer has one number that entries are
+    greater than, and one that they are lesser than, and could not answer it.
+
     Example:
         >>> kinds = templates(1)
         >>> len(kinds), kinds[0], kinds[-1]
         (23, 'sum', 'lesser N or greater N print')
         >>> templates(3)[-1]
-        'lesser N A or lesser N B print C'
+        'lesser N A or greater N B print C'
     """
     names = {_FIRST: "A", _SECOND: "B", _OF_ANSWER: "C"}
     spelled = []
@@ -89,9 +92,7 @@ def _templates(num_columns: int) -> list[_Template]:
     for one in _COMPARISONS:
         for word, answer in answers.items():
             found.append(_template([*compare(one, _FIRST), *ask(word)], answer, (one,)))
-    for one, other, link in itertools.product(_COMPARISONS, _COMPARISONS, ("and", "or")):
-        if one == other and not several:
-            continue  # of one column, a single comparison says the same
+    for (one, other), link in itertools.product(itertools.permutations(_COMPARISONS), ("and", "or")):
         for word, answer in answers.items():
             words = [*compare(one, _FIRST), link, *compare(other, _SECOND), *ask(word)]
             found.append(_template(words, answer, (one, other), link == "or"))

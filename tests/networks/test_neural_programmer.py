@@ -11,7 +11,7 @@ TABLE = jnp.array([[1.0, -2.0], [3.0, 5.0], [4.0, 0.0]])
 GREATER, LESSER = jnp.float32(TABLE > 2), jnp.float32(TABLE < 4)
 REGISTERS = Registers(jnp.array([1.0, 0.0, 0.5]), jnp.array([0.0, 0.0, 1.0]), jnp.array([2.0, 3.0, 7.0]))
 COLUMN = jnp.array([0.25, 0.75])
-NOTHING = [0.0, 0.0, 0.0]
+KEPT = [1.0, 0.0, 0.5]
 
 
 def run(operation: str, registers: Registers = REGISTERS, column=COLUMN):
@@ -22,14 +22,14 @@ def run(operation: str, registers: Registers = REGISTERS, column=COLUMN):
 @pytest.mark.parametrize(
     ("operation", "scalar", "rows"),
     [
-        ("sum", 0.25 * (1 + 0.5 * 4) + 0.75 * (-2), NOTHING),
-        ("count", 1.5, NOTHING),
-        ("difference", 7.0 - 2.0, NOTHING),
+        ("sum", 0.25 * (1 + 0.5 * 4) + 0.75 * (-2), KEPT),
+        ("count", 1.5, KEPT),
+        ("difference", 7.0 - 2.0, KEPT),
         ("greater", 0.0, [0.0, 1.0, 0.25]),
         ("lesser", 0.0, [1.0, 0.25, 0.75]),
         ("and", 0.0, [0.0, 0.0, 0.5]),
         ("or", 0.0, [1.0, 0.0, 1.0]),
-        ("assign", 0.0, NOTHING),
+        ("assign", 0.0, KEPT),
         ("reset", 0.0, [1.0, 1.0, 1.0]),
     ],
 )

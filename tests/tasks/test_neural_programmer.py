@@ -1,12 +1,14 @@
 """Questions with their answers, and what the loss and the metric make of answers."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from learned_opt import tasks
-from learned_opt.networks.neural_programmer import Answer
+from learned_opt.networks.neural_programmer import OPERATIONS, Answer, first_registers, run_operations
 from learned_opt.tasks.neural_programmer import answer_loss, is_exact
 from learned_opt.tasks.table_questions import WORDS, Question, draw_questions, templates
 
@@ -53,6 +55,46 @@ def test_answers_are_those_of_a_reader(num_columns: int):
         seen.add(" ".join(words))
     assert len(seen) == (len(templates(1)) if num_columns == 1 else len(seen))
     assert len(seen) >= 23
+
+
+def program(words: list[str], num_columns: int) -> list[tuple[str, int]]:
+    """The operations that answer a question, and their columns."""
+    columns = {"ABC"[j]: j for j in range(num_columns)}
+    told = [(w, columns.get(after, 0)) for w, after in itertools.pairwise([*words, ""]) if w not in columns]
+    told = [("assign" if w == "print" else w, column) for w, column in told]
+    if told[1:2] == [("difference", 0)]:
+        return [told[0], ("reset", 0), told[2], ("difference", 0)]
+    if len(told) == 4:
+        return [told[0], told[2], told[1], told[3]]
+    return [("reset", 0)] * (4 - len(told)) + told
+
+
+def test_every_question_has_a_program_of_four_operations():
+    """So that all answers can be exact."""
+    num_rows, num_columns = 5, 3
+    draw = jax.jit(draw_questions, static_argnums=(1, 2, 3))
+    questions = draw(jax.random.key(0), 200, num_rows, num_columns)
+    names = [*WORDS, "A", "B", "C"]
+    pivots = np.zeros((200, 2), np.float32)  # of greater and lesser
+    operations, columns = np.zeros((200, 4), int), np.zeros((200, 4), int)
+    for i in range(200):
+        words = [names[word] for word in questions.words[i] if word >= 0]
+        for place, number in zip(questions.places[i], questions.numbers[i], strict=True):
+            if place >= 0:
+                pivots[i, ("greater", "lesser").index(words[place])] = number
+        for t, (operation, column) in enumerate(program(words, num_columns)):
+            operations[i, t], columns[i, t] = OPERATIONS.index(operation), column
+
+    def run(table, pivots, operations, columns):
+        registers = first_registers(num_rows)
+        greater, lesser = (table > pivots[0]).astype(float), (table < pivots[1]).astype(float)
+        for t in range(4):
+            chosen = jax.nn.one_hot(operations[t], len(OPERATIONS)), jax.nn.one_hot(columns[t], num_columns)
+            registers, answer = run_operations(registers, table, greater, lesser, *chosen)
+        return answer
+
+    answers = jax.jit(jax.vmap(run))(questions.table, pivots, operations, columns)
+    assert jax.vmap(is_exact)(answers, questions).all()
 
 
 def question(is_scalar: bool, scalar: float, lookup: list[float]) -> Question:
