@@ -143,7 +143,7 @@ def test_a_spread_is_fitted_where_it_helps():
     theta = jax.tree.map(jnp.zeros_like, memory.init(jax.random.key(0)))
     theta["initial"]["cells"] = jnp.array([0.0, 0.0, 0.0, 3.0])
     datasets = xor_datasets(num_inputs=1, num_samples=10)
-    few = {"num_steps": 30, "batch_size": 8, "min_train": 2, "max_train": 4, "learning_rate": 0.3}
+    few = {"num_steps": 200, "batch_size": 8, "num_train": (2, 4)}
     spread = fit_spread(memory, theta, datasets, jax.random.key(0), **few)
     assert spread[3] > 1.0  # from 0.05
 

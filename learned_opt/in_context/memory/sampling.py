@@ -20,6 +20,7 @@ from learned_opt.in_context.memory.xor_datasets import Dataset, Datasets
 from learned_opt.training import minimize
 
 FIRST_SPREAD = 0.05
+LEARNING_RATE = 0.05
 SMALLEST = 1e-7
 
 
@@ -91,9 +92,7 @@ def fit_spread(
     num_draws: int = 16,
     num_steps: int = 200,
     batch_size: int = 32,
-    min_train: int = 20,
-    max_train: int = 180,
-    learning_rate: float = 0.05,
+    num_train: tuple[int, int] = (20, 180),
 ) -> Array:
     """Fits the deviations of a memory's parameters to the loss on test samples, with theta as it is.
 
@@ -103,11 +102,10 @@ def fit_spread(
         datasets: to fit on.
         key: of the data sets and the draws.
         num_draws: of parameters for a test sample.
-        num_steps: of Adam, from deviations of 0.05.
+        num_steps: of Adam, from deviations of 0.05, on their logarithms; its rate falls from 0.05 along a
+            cosine.
         batch_size: fresh data sets of a step.
-        min_train: least number of training samples.
-        max_train: greatest number of training samples.
-        learning_rate: of the deviations' logarithms, at first; it falls to 0 along a cosine.
+        num_train: the least and the greatest number of training samples.
 
     Returns:
         f32[num_cells].
@@ -116,7 +114,7 @@ def fit_spread(
         >>> from learned_opt.in_context import weight_memory, xor_datasets
         >>> memory = weight_memory(num_inputs=2, num_hidden=3, learner_sizes=(4,))
         >>> datasets = xor_datasets(num_inputs=2, num_samples=12)
-        >>> few = {"num_steps": 2, "batch_size": 2, "num_draws": 2, "min_train": 4, "max_train": 8}
+        >>> few = {"num_steps": 2, "batch_size": 2, "num_draws": 2, "num_train": (4, 8)}
         >>> spread = fit_spread(memory, memory.init(jax.random.key(0)), datasets, jax.random.key(1), **few)
         >>> spread.shape
         (13,)
@@ -125,14 +123,14 @@ def fit_spread(
 
     def loss(logarithms: Array, step: Array) -> Array:
         data_key, draw_key = jax.random.split(jax.random.fold_in(key, step))
-        drawn, num_train = draw_datasets(datasets, data_key, batch_size, min_train, max_train)
+        drawn, numbers = draw_datasets(datasets, data_key, batch_size, *num_train)
 
         def one(data: Dataset, n: Array, key: Key) -> Array:
             logits = draws(memory, theta, jnp.exp(logarithms), data, n, key)
             return mean_loss(memory, logits, data.targets, n, "test")
 
-        return jax.vmap(one)(drawn, num_train, jax.random.split(draw_key, batch_size)).mean()
+        return jax.vmap(one)(drawn, numbers, jax.random.split(draw_key, batch_size)).mean()
 
     first = jnp.full_like(jnp.asarray(theta["initial"]["cells"]), jnp.log(FIRST_SPREAD))
-    tx = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+    tx = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, num_steps))
     return jnp.exp(jax.jit(lambda: minimize(loss, first, tx, num_steps=num_steps).params)())
