@@ -1,9 +1,9 @@
 """Predictions of test samples by drawn parameters, in place of one estimate for the whole test.
 
 Reference:
-    Learning to learn neural networks, section 4, names it a possible direction: "that the learner simulate
-    sampling from a distribution of parameters". Deviations: the distribution is Gaussian around the cells as
-    they are at each test sample, with a deviation of each parameter that is fitted and does not change.
+    Bosc, Learning to learn neural networks, 2016, section 4, which names it as a direction and gives no
+    distribution. Deviation: here it is Gaussian around the cells as they are at each test sample, with a
+    deviation of each parameter that is fitted and does not change.
 """
 
 import functools
