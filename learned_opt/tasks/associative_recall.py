@@ -31,7 +31,7 @@ def associative_recall(
     r"""Cross-entropy of a Differentiable Neural Computer that says which item came after a given one.
 
     Between two and `max_items` items are shown, each of `item_length` symbols after a flag; then one of them
-    but the last between two other flags; the answer is the item that followed it.
+    but the last between two other flags; the answer is the item that followed it, where it was shown first.
 
     Args:
         num_bits: bits of a symbol.
@@ -65,9 +65,10 @@ def associative_recall(
     def example(key: Key, shortest: int, longest: int) -> tuple[Array, Array, Array]:
         number_key, query_key, bits_key = jax.random.split(key, 3)
         number = jax.random.randint(number_key, (), shortest, longest + 1)
-        query = jax.random.randint(query_key, (), 0, number - 1)
-        # Each item after a row for its flag, as the network sees them.
         bits = jax.random.bernoulli(bits_key, 0.5, (longest, item_length, num_bits)).astype(jnp.float32)
+        query = jax.random.randint(query_key, (), 0, number - 1)
+        query = jnp.argmax(jnp.all(bits == bits[query][None], axis=(1, 2)))
+        # Each item after a row for its flag, as the network sees them.
         bits = jnp.pad(bits, ((0, 0), (1, 0), (0, 0))).reshape(longest * whole, num_bits)
         t = jnp.arange((longest + 2) * whole + item_length)
         asked, answer = number * whole, (number + 1) * whole

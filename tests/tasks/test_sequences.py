@@ -41,17 +41,18 @@ def test_repeat_copy_written_out():
 
 
 def test_associative_recall_written_out():
-    task = tasks.associative_recall(num_bits=8, item_length=2, max_items=3, batch_size=64)
+    """Items of few bits come twice, and then the first counts."""
+    task = tasks.associative_recall(num_bits=2, item_length=2, max_items=3, batch_size=64)
     batch = jax.tree.map(np.asarray, jax.jit(task.batch)(KEY, (), ()))
     for inputs, targets, answers in zip(*batch, strict=True):
-        begins, asks = np.flatnonzero(inputs[:, 8]), np.flatnonzero(inputs[:, 9])
-        items = [inputs[t + 1 : t + 3, :8] for t in begins]
-        query = inputs[asks[0] + 1 : asks[0] + 3, :8]
+        begins, asks = np.flatnonzero(inputs[:, 2]), np.flatnonzero(inputs[:, 3])
+        items = [inputs[t + 1 : t + 3, :2] for t in begins]
+        query = inputs[asks[0] + 1 : asks[0] + 3, :2]
         place = next(i for i, item in enumerate(items) if np.array_equal(item, query))
         assert place < len(items) - 1
         np.testing.assert_array_equal(np.flatnonzero(answers), [asks[1] + 1, asks[1] + 2])
         np.testing.assert_array_equal(targets[answers > 0], items[place + 1])
-    numbers = (batch.inputs[:, :, 8] > 0).sum(1)
+    numbers = (batch.inputs[:, :, 2] > 0).sum(1)
     assert set(numbers) == {2, 3}
 
 
