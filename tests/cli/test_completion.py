@@ -26,7 +26,7 @@ def test_bash_completes_commands_names_and_options(capsys):
         "ev": ["evaluate"],
         "show _": list(zoo.available(None)),
         "train _": list(meta.RECIPES),
-        "evaluate lstm-q": ["lstm-quadratic"],
+        "evaluate lstm-m": ["lstm-mnist"],
         "evaluate general --task vae": ["vae"],
         "evaluate general --jso": ["--json"],
         "train general --num-meta": ["--num-meta-steps"],

@@ -53,15 +53,16 @@ def _commands(page: Path) -> list[str]:
 def _flags() -> list[tuple[str, str, str]]:
     """(command, target, flag) for every option that a page passes to `learned-opt`.
 
-    The target has the estimator with it, where the page names one, since that has options of its own.
+    The target has the estimator or the wrapper with it, where the page names one, since those have options of
+    their own.
     """
     used = set()
     for page in PAGES:
         for line in _commands(page):
             match = re.match(r"learned-opt (\S+)(?: ([^-\s]\S*))?", line)
             if match is not None:
-                estimator = re.search(r" --estimator \w+", line)
-                target = (match[2] or "") + (estimator[0] if estimator else "")
+                part = re.search(r" --(?:estimator|wrap) \w+", line)
+                target = (match[2] or "") + (part[0] if part else "")
                 for flag in re.findall(r"\s(--[\w.-]+)", line):
                     used.add((match[1], target, flag))
     return sorted(used)
