@@ -130,7 +130,7 @@ def secant_lstm(
     Reference:
         Liu and Nocedal 1989, algorithm 2.1 without its line search, the direction; Barzilai and Borwein
         1988, equation 5, gamma; Andrychowicz et al. 2016, the network. What the network sees and how it
-        corrects the step are not from a paper.
+        corrects the step are not from a paper, nor is `max_growth`.
     """
     hidden_sizes = tuple(hidden_sizes)
     check_above_zero(first_step=first_step)
