@@ -15,8 +15,8 @@ import optax
 from learned_opt import datasets
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
-from learned_opt.tasks.image_features import principal_components
 from learned_opt.networks.convolution import Convolution
+from learned_opt.tasks.image_features import principal_components
 from learned_opt.tasks.registry import registry
 
 ACTIVATIONS = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu}
