@@ -1,5 +1,6 @@
 """Layer 1: networks that haiku does not have: those with memory, the Neural Programmer, VGG from a file."""
 
+from learned_opt.networks.convolution import Convolution, convolve
 from learned_opt.networks.dnc import DNC, DNCState
 from learned_opt.networks.external_memory import (
     Interface,
@@ -23,6 +24,7 @@ from learned_opt.networks.vgg import load_layers, save_layers
 __all__ = [
     "DNC",
     "CellState",
+    "Convolution",
     "DNCState",
     "Elman",
     "Interface",
@@ -33,6 +35,7 @@ __all__ = [
     "access",
     "allocation_weighting",
     "content_weighting",
+    "convolve",
     "empty_memory",
     "fully_recurrent",
     "init_fully_recurrent",

@@ -16,6 +16,7 @@ import numpy as np
 
 from learned_opt.core.paths import user_path
 from learned_opt.core.types import Array, Key
+from learned_opt.networks.convolution import convolve
 
 # By its layers' names, "conv{block}_{number}"; between two blocks the image is halved.
 Layers = dict[str, dict[str, Array]]  # w f32[3, 3, in, out], b f32[out]
@@ -69,10 +70,7 @@ def features(layers: Layers, image: Array, names: Sequence[str]) -> dict[str, Ar
         if _order(name)[0] != block:
             x, block = _halved(x), _order(name)[0]
         layer = layers[name]
-        x = jax.lax.conv_general_dilated(
-            x, layer["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        x = jax.nn.relu(x + layer["b"][None, None, None])
+        x = jax.nn.relu(convolve(x, layer["w"]) + layer["b"][None, None, None])
         if name in names:
             found[name] = x[0]
         if len(found) == len(names):

@@ -120,9 +120,11 @@ def root_mean_square(v: Array) -> Array:
 
 
 def cosine(u: Array, v: Array) -> Array:
-    """The cosine of the angle between two tensors of any scales, 0 where one of them is 0."""
+    """The cosine of the angle between two tensors of any scales; 0, with derivative 0, where one is 0."""
     u, v = u / unit(u), v / unit(v)
-    return jnp.sum(u * v) / (root_mean_square(u) * root_mean_square(v) * max(u.size, 1))
+    size = root_mean_square(u) * root_mean_square(v) * max(u.size, 1)
+    # The square of the size of tensors that are 0, which the derivative divides by, is no longer above 0.
+    return jnp.sum(u * v) / jnp.where(jnp.any(u != 0) & jnp.any(v != 0), size, 1)
 
 
 def positive(value: Array) -> Array:

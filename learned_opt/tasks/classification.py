@@ -15,6 +15,7 @@ import optax
 from learned_opt import datasets
 from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array, Key, Params, Task
+from learned_opt.networks.convolution import Convolution
 from learned_opt.tasks.image_features import principal_components
 from learned_opt.tasks.registry import registry
 
@@ -190,5 +191,5 @@ def _network(images, hidden_sizes, conv_channels, activation, num_classes):
     """u8[B, H, W, C] or f32[B, k] -> logits f32[B, num_classes]."""
     x = images if jnp.issubdtype(images.dtype, jnp.floating) else images.astype(jnp.float32) / 255
     for i, channels in enumerate(conv_channels):
-        x = activation(hk.Conv2D(channels, kernel_shape=3, stride=1 if i == 0 else 2)(x))
+        x = activation(Convolution(channels, stride=1 if i == 0 else 2)(x))
     return hk.nets.MLP((*hidden_sizes, num_classes), activation=activation)(hk.Flatten()(x))

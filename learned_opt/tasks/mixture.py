@@ -33,9 +33,10 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     A rule meta-trained on a mixture has to tell the tasks apart by what it sees. Side by side, problems
     compute the losses of all tasks and keep one.
 
-    Where the params of all tasks have the same structure and shapes, they are the mixture's. Otherwise the
-    mixture's params are a tuple of them, one tree for each task, of which a problem's loss sees its own
-    task's: the others have zero gradients, and the rule is run on them in vain.
+    Where the params of all tasks have the same structure and shapes, and the tasks the same proximal operator,
+    they are the mixture's. Otherwise the mixture's params are a tuple of them, one tree for each task, of
+    which a problem's loss sees its own task's: the others have zero gradients, and the rule is run on them in
+    vain.
 
     The estimator `families_es` takes a mixture apart and unrolls each task by itself, with its own params
     alone.
@@ -49,7 +50,7 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
         The task; its data is the tasks' in a tuple. It has the metrics that all of them have.
 
     Raises:
-        ValueError: if there is no task, or tasks with the same params have different proximal operators.
+        ValueError: if there is no task.
 
     Example:
         >>> from learned_opt.tasks import quadratic
@@ -68,9 +69,8 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     if not tasks:
         raise ValueError("tasks=(): give at least one task")
     operators = [t.prox for t in tasks]
-    shared = len({_form(jax.eval_shape(functools.partial(_start, t))) for t in tasks}) == 1
-    if shared and any(operator is not operators[0] for operator in operators):
-        raise ValueError("the tasks have different proximal operators; mix tasks of one penalty and weight")
+    alike = len({_form(jax.eval_shape(functools.partial(_start, t))) for t in tasks}) == 1
+    shared = alike and all(operator is operators[0] for operator in operators)
 
     def part(params: Params, index: int) -> Params:
         return params if shared else params[index]

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -57,6 +58,8 @@ def test_sizes_and_angles_of_tensors_of_any_scale(size: float):
     assert float(leaves.root_mean_square(v)) == pytest.approx(3 * size, rel=1e-6)
     assert float(leaves.cosine(v, jnp.array([1e30, 0.0]))) == pytest.approx(0.5**0.5, rel=1e-6)
     assert leaves.cosine(v, jnp.zeros(2)) == 0
+    for gradient in jax.grad(leaves.cosine, (0, 1))(jnp.zeros(2), jnp.zeros(2)):
+        np.testing.assert_array_equal(gradient, 0)
 
 
 def test_zeros_are_made_positive():

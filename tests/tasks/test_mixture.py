@@ -106,17 +106,19 @@ def test_a_smooth_part_beside_none():
         np.testing.assert_allclose(mixed.loss(x, drawn, ((), ())), seen / divisor, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("tasks", "match"),
-    [
-        ((), "at least one task"),
-        ((sparse_coding(4, 8), sparse_coding(4, 8, weight=0.1)), "different proximal operators"),
-        ((sparse_coding(4, 8), quadratic(dim=8)), "different proximal operators"),
-    ],
-)
-def test_tasks_that_do_not_mix_are_refused(tasks, match):
-    with pytest.raises(ValueError, match=match):
-        mixture(tasks)
+def test_equal_params_with_different_operators_are_kept_apart():
+    operators = sparse_coding(4, 8), sparse_coding(4, 8, penalty="l0")
+    mixed = mixture(operators)
+    params = tuple(jnp.full(8, value) for value in (0.004, 0.2))
+    found = mixed.prox(params, 1.0)
+    for after, before, task in zip(found, params, operators, strict=True):
+        np.testing.assert_array_equal(after, task.prox(before, 1.0))
+    assert not found[0].any() and found[1].all()  # below the soft threshold, above the hard one
+
+
+def test_no_tasks_are_refused():
+    with pytest.raises(ValueError, match="at least one task"):
+        mixture(())
 
 
 def test_configurations_nest():

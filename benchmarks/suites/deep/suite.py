@@ -19,8 +19,8 @@ STEPS = {"quick": 60, "default": 1000, "full": 5000}
 WINDOW = 9  # steps that a loss of minibatches is averaged over
 BUDGETS = {
     "quick": Budget(seeds=1, problems=1, tuning_problems=1, costs=False),
-    "default": Budget(seeds=3, problems=1, tuning_problems=1, chunk=1),
-    "full": Budget(seeds=3, problems=1, tuning_problems=1, chunk=1),
+    "default": Budget(seeds=3, problems=1, tuning_problems=1, rates=9, chunk=1),
+    "full": Budget(seeds=3, problems=1, tuning_problems=1, rates=9, chunk=1),
 }
 METRICS = {
     "test_loss": Column("test loss", best="low", digits=3),
@@ -40,7 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {  # what the quick size changes, so that it 
     "character-lstm": {"hidden_size": 16, "width": 8, "length": 8, "batch_size": 4},
     "transformer": {"hidden_size": 16, "width": 8, "num_layers": 1, "length": 8, "batch_size": 4},
     "conv": {"dataset": "digits", "conv_channels": (4, 8), "batch_size": 16},
-    "resnet": {"dataset": "digits", "widths": (4, 8), "batch_size": 16, "augment": False},
+    "resnet": {"dataset": "digits", "widths": (4, 8), "stride": 1, "batch_size": 16, "augment": False},
     "autoencoder": {"batch_size": 16},
     "vae": {"dataset": "digits", "hidden_sizes": (16,), "num_latents": 2, "batch_size": 16},
     "physics": {"hidden_sizes": (8,), "num_inside": 16, "num_frequencies": 1},
@@ -110,7 +110,7 @@ def cases(size: str, *, images: str | None = None, text: str | None = None) -> l
         "resnet": (
             f"A residual network of eight layers on {shown}, moved and mirrored.",
             tasks.resnet,
-            {"dataset": dataset, "widths": (8, 16, 32), "augment": True},
+            {"dataset": dataset, "widths": (8, 16, 32), "stride": 2, "augment": True},
         ),
         "autoencoder": ("Digits through six numbers.", held_out.autoencoder, {}),
         "vae": (

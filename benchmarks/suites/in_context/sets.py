@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from learned_opt.in_context.functions import families, learners
 from learned_opt.in_context.functions.families import Family
 from learned_opt.in_context.functions.learners import FunctionLearner
+from learned_opt.in_context.functions.sequences import EPOCH
 
 RTRL = "fully recurrent, 12 units, RTRL"
 
@@ -34,6 +35,8 @@ class Set:
 
     With several functions one follows another without reset, as in figure 3 of Younger et al. With several
     starts that many networks are trained, whatever the budget's seeds, and that of the best validation taken.
+    With epochs of its own a set is trained for as many as the paper has, at the learning rate that was the
+    best of shorter trainings.
     """
 
     make: Callable[[], Family]
@@ -44,16 +47,23 @@ class Set:
     times: int = 1  # as many steps of training as on the others; the papers' networks needed 3,000 epochs
     num_functions: int = 1
     starts: int = 0
+    epochs: int = 0  # in place of the size's number of steps
+    rate: float = 0.0  # in place of the size's sweep
+
+
+def _of_1997(
+    networks: Mapping[str, Callable[[], FunctionLearner]],
+) -> dict[str, Callable[[], FunctionLearner]]:
+    return {name: make for name, make in networks.items() if name.startswith("LSTM of 1997")}
 
 
 IN_A_ROW = ", five in a row"
 EIGHT_STARTS = ", best of 8 starts"
+QUADRATIC_NETWORKS = TWO_LAYERS | dict(list(NETWORKS.items())[3:])
 SETS: dict[str, Set] = {
     "boolean-16": Set(families.boolean, 256, ("boolean-16",), 64, NETWORKS),
     "semilinear": Set(families.semilinear, 64, ("semilinear",), 64, NETWORKS),
-    "quadratic": Set(
-        families.quadratic, 100, ("quadratic",), 100, TWO_LAYERS | dict(list(NETWORKS.items())[3:]), times=4
-    ),
+    "quadratic": Set(families.quadratic, 100, ("quadratic",), 100, QUADRATIC_NETWORKS, times=4),
     "quadratic, each scaled": Set(lambda: families.quadratic("each"), 100, ("quadratic-each-scaled",)),
     f"boolean-16{IN_A_ROW}": Set(
         families.boolean,
@@ -68,6 +78,14 @@ SETS: dict[str, Set] = {
         families.quadratic, 100, ("quadratic-switching", "quadratic"), num_functions=5
     ),
     f"boolean-16{EIGHT_STARTS}": Set(families.boolean, 256, (), 64, NETWORKS, times=2, starts=8),
+    f"semilinear{EIGHT_STARTS}": Set(families.semilinear, 64, (), 64, NETWORKS, times=2, starts=8),
+    f"quadratic{EIGHT_STARTS}": Set(families.quadratic, 100, (), 100, QUADRATIC_NETWORKS, times=2, starts=8),
+    "semilinear, 10,000 epochs": Set(
+        families.semilinear, 64, (), 64, _of_1997(NETWORKS), starts=8, epochs=10_000, rate=0.06
+    ),
+    "quadratic, 25,000 epochs": Set(
+        families.quadratic, 100, (), 100, _of_1997(TWO_LAYERS), starts=3, epochs=25_000, rate=0.006
+    ),
 }
 
 
@@ -78,11 +96,18 @@ class Budget:
     seeds: int
     num_steps: int
     num_sequences: int = 500
-    batch_size: int = 25
+    batch_size: int = 25  # sequences
     rates: tuple[float, ...] = (2e-3, 6e-3, 2e-2, 6e-2, 2e-1)
     sets: tuple[str, ...] = tuple(SETS)
     networks: tuple[str, ...] = (*NETWORKS, *TWO_LAYERS)
     descent: bool = True
+
+    def on(self, what: Set) -> "Budget":
+        """What is spent on a set."""
+        num_steps = what.times * self.num_steps
+        if what.epochs:
+            num_steps = what.epochs * EPOCH // self.batch_size
+        return dataclasses.replace(self, num_steps=num_steps, rates=(what.rate,) if what.rate else self.rates)
 
 
 BUDGETS = {

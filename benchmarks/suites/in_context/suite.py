@@ -43,7 +43,7 @@ def plan(request: Request) -> list[Job]:
     jobs = []
     for name in budget.sets:
         what = SETS[name]
-        own = dataclasses.replace(budget, num_steps=what.times * budget.num_steps)
+        own = budget.on(what)
         spent = {k: v for k, v in dataclasses.asdict(own).items() if k not in ("sets", "networks", "descent")}
         spent |= {"length": what.length, "training_length": what.training_length}
         if what.num_functions > 1:

@@ -59,6 +59,27 @@ _LASSO = Recipe(
     ),
 )
 
+# Near the optimum losses hardly differ. Large weights make each problem's gradient longer than what it is
+# clipped to, so that all count the same, early and late.
+_LONG_LASSO = _go_on(
+    _LASSO,
+    "lstm-sparse-coding-short",
+    "LASSO 25x50, 400 steps; goes on from lstm-sparse-coding-short",
+    weights=(1e6,) * 400,
+    horizon=400,
+    truncation=40,
+    num_meta_steps=1200,
+    learning_rate=1.5e-3,
+    problem_clip_norm=1.0,
+    validate_every=100,
+    num_validation_problems=64,
+)
+
+_PENALTIES = tuple(
+    _task("sparse_coding", **arguments)
+    for arguments in ({}, {"penalty": "l0"}, {"penalty": "group", "group_size": 5})
+)
+
 
 def _quadratic(noise: float = 0.0) -> Any:
     task = _task("quadratic", dim=10)
@@ -188,20 +209,15 @@ _RECIPES = {
         settings=_WITH_RATE,
     ),
     "lstm-sparse-coding-short": _LASSO,
-    # Near the optimum losses hardly differ. Large weights make each problem's gradient longer than what it is
-    # clipped to, so that all count the same, early and late.
+    "lstm-sparse-coding-l1": _LONG_LASSO,
     "lstm-sparse-coding": _go_on(
-        _LASSO,
-        "lstm-sparse-coding-short",
-        "LASSO 25x50, 400 steps; goes on from lstm-sparse-coding-short",
-        weights=(1e6,) * 400,
-        horizon=400,
-        truncation=40,
-        num_meta_steps=1200,
-        learning_rate=1.5e-3,
-        problem_clip_norm=1.0,
-        validate_every=100,
-        num_validation_problems=64,
+        _LONG_LASSO,
+        "lstm-sparse-coding-l1",
+        "the same with the l0 and the group penalty too; goes on from lstm-sparse-coding-l1",
+        num_meta_steps=1500,
+        num_problems=30,
+        learning_rate=1e-3,
+        task=_task("mixture", tasks=_PENALTIES),
     ),
     "lstm-sparse-recovery-gaussian": _RECOVERY,
     "lstm-sparse-recovery-noisy": _go_on(
@@ -271,7 +287,7 @@ _RECIPES = {
         task=_digits(),
         settings=_for_classifiers(
             num_problems=4,
-            num_meta_steps=600,
+            num_meta_steps=1500,
             validate_every=50,
             num_validation_problems=16,
         ),
