@@ -87,7 +87,11 @@ def memories() -> str:
     """The results on the card of the weight memory as Markdown."""
     rows = []
     for r in zoo.available("weight memory")["weight-memory"].results:
-        what = r["what"].removeprefix("mean cross entropy on the test samples of 500 data sets: ")
+        what = (
+            r["what"]
+            .removeprefix("mean cross entropy on ")
+            .removeprefix("the test samples of 500 data sets: ")
+        )
         above = (
             f"{r['above_one_pass']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" if "above_one_pass" in r else ""
         )

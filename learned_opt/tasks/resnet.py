@@ -39,11 +39,11 @@ def resnet(
         f(x) = -\frac{1}{B} \sum_{i=1}^{B} \log \operatorname{softmax}(\mathrm{net}_x(a_i))_{b_i}, \qquad
         \mathrm{block}(h) = h + C_2\, \phi N_2\, C_1\, \phi N_1\, h
 
-    A 3x3 convolution of the given stride, then for each of `widths` a stage of `blocks` blocks of two 3x3 convolutions C, the
-    first of a stage (but for the first stage) with stride 2 and a 1x1 convolution beside it; N normalises
-    groups of channels, :math:`\phi` is ReLU; a linear layer on the mean over the image. The depth is
-    `2 * blocks * len(widths) + 2`: ResNet-20 has widths (16, 32, 64) and 3 blocks. All problems share data
-    and architecture.
+    A 3x3 convolution of the given stride, then for each of `widths` a stage of `blocks` blocks of two 3x3
+    convolutions C, the first of a stage (but for the first stage) with stride 2 and a 1x1 convolution beside
+    it; N normalises groups of channels, :math:`\phi` is ReLU; a linear layer on the mean over the image. The
+    depth is `2 * blocks * len(widths) + 2`: ResNet-20 has widths (16, 32, 64) and 3 blocks. All problems
+    share data and architecture.
 
     Args:
         dataset: what the images are from, as in `datasets.load`: `"cifar10"`, or a .npz file of one's own.
