@@ -113,7 +113,8 @@ def test_equal_params_with_different_operators_are_kept_apart():
     found = mixed.prox(params, 1.0)
     for after, before, task in zip(found, params, operators, strict=True):
         np.testing.assert_array_equal(after, task.prox(before, 1.0))
-    assert not found[0].any() and found[1].all()  # below the soft threshold, above the hard one
+    assert not found[0].any()  # below the soft threshold
+    assert found[1].all()  # above the hard one
 
 
 def test_no_tasks_are_refused():
