@@ -33,10 +33,10 @@ def mixture(tasks: tuple[Task, ...]) -> Task:
     A rule meta-trained on a mixture has to tell the tasks apart by what it sees. Side by side, problems
     compute the losses of all tasks and keep one.
 
-    Where the params of all tasks have the same structure and shapes, and the tasks the same proximal operator,
-    they are the mixture's. Otherwise the mixture's params are a tuple of them, one tree for each task, of
-    which a problem's loss sees its own task's: the others have zero gradients, and the rule is run on them in
-    vain.
+    Where the params of all tasks have the same structure and shapes, and the tasks the same proximal
+    operator, they are the mixture's. Otherwise the mixture's params are a tuple of them, one tree for each
+    task, of which a problem's loss sees its own task's: the others have zero gradients, and the rule is run
+    on them in vain.
 
     The estimator `families_es` takes a mixture apart and unrolls each task by itself, with its own params
     alone.

@@ -105,9 +105,9 @@ MEMORIES = {
         "inputs in one pass.",
         size="193 cells, up to 180 training samples",
         known_failures=(
-            "It expects two half-spaces combined by XOR, seen through noise: without any noise, or with noise "
-            "that comes before the partition, an RBF support vector machine and a logistic regression of "
-            "degree 2 are better.",
+            "It expects two half-spaces combined by XOR, seen through noise: without any noise, or with "
+            "noise that comes before the partition, an RBF support vector machine and a logistic regression "
+            "of degree 2 are better.",
             "Of a problem of more than 4 inputs it sees four principal components only.",
             "The loss rises slightly while it goes on without targets, because it goes on changing the "
             "weights; predict uses those that it has when the targets end.",
