@@ -29,9 +29,10 @@ class Section:
     Attributes:
         heading: its title.
         prose: text; an empty line starts a new paragraph.
-        rows: a dictionary for each row of the table. A row with a true "on_edge" gets a warning sign, and one
-            with a true "unranked" is never the best.
-        columns: which keys of the rows are shown, and how; all but these two by default.
+        rows: a dictionary for each row of the table. A row with a true "on_edge" gets a warning sign, one
+            with a true "unranked" is never the best, and those with the same "ranked_with" are ranked among
+            themselves.
+        columns: which keys of the rows are shown, and how; all but these by default.
         figures: `<svg>` elements, such as `loss_curves` returns.
         captions: one for each figure, or none at all.
         command: that reproduces these results.
