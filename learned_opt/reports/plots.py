@@ -11,7 +11,7 @@ from learned_opt.reports.lines import Line, LineStyle, draw_lines, label_lines, 
 from learned_opt.reports.style import FAINT, SIZE, house_style, to_svg
 
 MARKERS = "osD^vP*Xph<>"
-LETTERS = 34  # of a line of a row's name
+LETTERS = 40  # of a line of a row's name
 FAR = 30.0  # an axis does not follow a line further than this factor above where the lines start
 
 
