@@ -2,7 +2,7 @@
 # Every target sets up what it needs in .venv, once, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs install clean
+.PHONY: help demo test check docs gallery install clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,10 @@ check: $(VENV)/.dev ## Lint, format, types, layers, and documentation of everyth
 
 docs: $(VENV)/.docs ## Build these pages as a site, in docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build $(ARGS)
+
+gallery: $(VENV)/.docs ## Run the notebooks of the docs and keep what they show
+	rm -rf docs/gallery/runs
+	$(BIN)/jupyter execute --inplace docs/gallery/*.ipynb $(ARGS)
 
 install: $(VENV)/.dev ## Set up the development environment in .venv
 

@@ -75,7 +75,7 @@ class Report:
     """Options of report.
 
     Attributes:
-        directory: that `run` wrote.
+        directory: that `run` wrote, or that of one suite in it.
         out: the HTML file; report.html in the directory by default.
         markdown: the Markdown file; results.md in the directory by default.
     """

@@ -15,15 +15,16 @@ copyright = author
 version = release = learned_opt.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery/runs"]
 default_role = "code"  # docstrings have single backticks
 
 myst_enable_extensions = ["dollarmath"]
+nb_execution_mode = "off"  # notebooks are kept with what they show: make gallery
 myst_heading_anchors = 3  # headings that links from other pages lead to
 
 napoleon_numpy_docstring = False

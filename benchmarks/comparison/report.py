@@ -22,6 +22,12 @@ from learned_opt.reports import Column, Section, interval_plot, line_plot
 
 DRAWN = 9  # lines of a figure of curves; more cannot be told apart
 RATIOS = np.geomspace(1, 1e4, 81)
+NOTES = {  # by the column that they explain
+    "speed": "Speed-up: how many times fewer steps it takes to tuned Adam's final loss, 0 if it never gets "
+    "there.",
+    "time": "Time a step and state a parameter are ratios to Adam's.",
+    "learning_rate": "Rate: the swept learning rate.",
+}
 
 
 def sections(cells: Sequence[Cell], metrics: Mapping[str, Column]) -> list[Section]:
@@ -33,7 +39,9 @@ def sections(cells: Sequence[Cell], metrics: Mapping[str, Column]) -> list[Secti
     tasks = [
         _task(task, horizon, groups[task, horizon], metrics, strong) for task, horizon in _in_order(groups)
     ]
-    return [_overview(groups, strong), *generalization.sections(groups), *tasks]
+    shared = common(groups)
+    overview = [_overview(shared, strong)] if any(shared.values()) else []
+    return [*overview, *generalization.sections(groups), *tasks]
 
 
 def task_rows(group: dict[str, Aggregate], metrics: Mapping[str, Column]) -> list[dict[str, Any]]:
@@ -75,7 +83,9 @@ def task_columns(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Column
         "time": Column("time", digits=2),
         "bytes": Column("state", digits=2),
     }
-    return {k: c for k, c in columns.items() if any(row.get(k) not in (None, 0.0) for row in rows)}
+    if not any(row.get("diverged") for row in rows):
+        del columns["diverged"]
+    return {k: c for k, c in columns.items() if any(row.get(k) is not None for row in rows)}
 
 
 def _task(
@@ -103,18 +113,18 @@ def _task(
     window = first.settings["window"]
     around = f", averaged over {window} steps" if window > 1 else ""
     problems = _counted(first.final.size, "problem")
+    columns = task_columns(rows, metrics)
     explained = (
         f"Losses at step {horizon:,}{around}: the interquartile mean over {problems}, with "
-        "95 % bootstrap intervals. Speed-up: how many times fewer steps it takes to tuned Adam's final loss, "
-        "0 if it never gets there. Time a step and state a parameter are ratios to Adam's. Rate: the swept "
-        "learning rate."
+        "95 % bootstrap intervals."
     )
+    explained = " ".join([explained, *(note for key, note in NOTES.items() if key in columns)])
     figures, captions = zip(*drawn, strict=True)
     return Section(
         f"{task}, {horizon:,} steps",
         prose=f"{first.settings['summary']}\n\n{explained}",
         rows=rows,
-        columns=task_columns(rows, metrics),
+        columns=columns,
         figures=figures,
         captions=captions,
     )
@@ -138,10 +148,8 @@ def _curves(
 
     first = next(iter(shown.values()))
     problems, seeds = _counted(first.final.size, "problem"), _counted(len(first.seeds), "seed")
-    caption = (
-        f"Lines are medians over {problems} ({seeds}); bands, those of "
-        "learned optimizers where there are any, the quartiles."
-    )
+    bands = "bands, of the learned optimizers alone, are" if {*shown} & {*strong} else "bands are"
+    caption = f"Lines are medians over {problems} ({seeds}); {bands} the quartiles."
     if left_out:
         caption += f" With the highest final losses, {left_out} of the optimizers are left out."
     lines = {name: a.quantiles() for name, a in shown.items()}
@@ -171,7 +179,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _overview(groups: Aggregates, strong: Sequence[str]) -> Section:
-    groups = common(groups)
+    """Of what `common` gave."""
     figures, captions = [], []
     losses = common_losses(groups)
     if len(losses) > 1:

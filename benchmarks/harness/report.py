@@ -79,7 +79,7 @@ def _summary(record: dict[str, Any], found: Sequence[Cell]) -> str:
     text = f"{record['suite']} ({record['size']} size): {record['summary']}"
     missing = len(set(planned) - here)
     if missing:
-        text += f" UNFINISHED: {missing} of {len(planned)} cells are missing."
+        text += f" UNFINISHED: {missing} of {len(planned)} cells {'is' if missing == 1 else 'are'} missing."
     return text
 
 
@@ -92,11 +92,11 @@ def _reproduce(record: dict[str, Any], own: Sequence[Cell]) -> reports.Section:
         }
     )
     seeds = sorted({c.key.seed for c in own if c.key.seed is not None})
+    made = f"{len(own)} cells" + (f", seeds {', '.join(map(str, seeds))}" if seeds else "")
     seconds = sum(cell.seconds for cell in own)
     prose = [
         f"Commit {', '.join(_commits(own))}. Device: {'; '.join(devices)}. Versions: {'; '.join(versions)}.",
-        f"{len(own)} cells, seeds {', '.join(map(str, seeds)) or 'none'}, "
-        f"{format_value(seconds / 60, 3)} minutes in all, compilation included.",
+        f"{made}, {format_value(seconds / 60, 3)} minutes in all, compilation included.",
     ]
     return reports.Section(
         f"{record['suite']}: reproduce", prose="\n\n".join(prose), command="\n".join(record["commands"])

@@ -95,10 +95,10 @@ def finished(root: Path, job: Job) -> Cell | None:
     return cell
 
 
-def read_all(root: Path) -> tuple[list[Cell], list[str]]:
-    """The cells of a result directory, and one line on each file that is none."""
+def read_all(root: Path, below: Path) -> tuple[list[Cell], list[str]]:
+    """The cells of a result directory below one of its own, and one line on each file that is none."""
     found, problems = [], []
-    for path in sorted(root.rglob("*.json")):
+    for path in sorted(below.rglob("*.json")):
         if path.name == SUITE_FILE or path.name.startswith("."):
             continue
         try:
@@ -112,15 +112,21 @@ def read_all(root: Path) -> tuple[list[Cell], list[str]]:
 
 
 def load(directory: Path) -> tuple[list[dict[str, Any]], list[Cell], list[str]]:
-    """The suites' records, the cells, and one line on each file that is no whole cell."""
+    """The suites' records, the cells, and one line on each file that is no whole cell.
+
+    The directory of a single suite among the results is read too.
+    """
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: there is no such directory")
-    records = list(read_suites(directory))
+    root, records = directory, list(read_suites(directory))
+    if not records and (directory / SUITE_FILE).exists():
+        directory = directory.resolve()  # `.` has no parent
+        root, records = directory.parent, [read_suite(directory / SUITE_FILE)]
     if not records:
         raise ValueError(
             f"{directory} holds no results; `python -m benchmarks run SUITE --out {directory}` makes some"
         )
-    found, problems = read_all(directory)
+    found, problems = read_all(root, directory)
     return records, found, problems
 
 

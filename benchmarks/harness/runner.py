@@ -3,7 +3,9 @@
 import fnmatch
 import itertools
 import multiprocessing
+import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +106,8 @@ def _side_by_side(
     """Makes groups of cells in several processes; gives each cell's key and what went wrong, if it did."""
     # A process that is forked would share jax's threads, and hang.
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(processes, context) as executor:
+    workers = ProcessPoolExecutor(processes, context, _end_with_the_parent)
+    with context.Manager() as manager, workers as executor:
         made = manager.Queue()
         # The largest first, so that no process is left with it at the end.
         order = sorted(keys, key=lambda group: -len(keys[group]))
@@ -121,6 +124,18 @@ def _side_by_side(
                 left -= 1
         finally:
             executor.shutdown(cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    """Ends this process when the one that started it has gone, as one that is killed goes without a word."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(source: str, request: Request, out: Path, keys: Sequence[Key], made: Any) -> None:

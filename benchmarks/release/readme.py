@@ -12,6 +12,8 @@ from typing import Any
 from benchmarks.harness import report, results
 from benchmarks.harness.results import Cell
 from benchmarks.release import headline
+from benchmarks.suites.deep import suite as deep
+from benchmarks.suites.deep import table as deep_table
 from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
 from benchmarks.suites.memory import suite as memory
@@ -23,6 +25,8 @@ README = Path(__file__).parents[2] / "README.md"
 DOCS = README.parent / "docs"
 PICTURE = DOCS / "_static" / "losses.svg"
 FIGURE_THREE = DOCS / "_static" / "functions_in_a_row.svg"
+LONG_RUN = DOCS / "_static" / "long_run.svg"
+LONG = "deep-long"  # the suite `deep` on data of one's own, as docs/benchmarks.md has it
 RESULTS = Path(__file__).parents[1] / "results"
 HEAD = (
     "task",
@@ -129,6 +133,19 @@ def rate_term() -> str:
     return report.markdown_table(objective.rows(cells), objective.COLUMNS)
 
 
+def deep_networks(suite: str = deep.SUITE.name) -> str:
+    """All tasks of the suite `deep` in one table as Markdown."""
+    cells, command = _results(suite)
+    table = report.markdown_table(deep_table.rows(cells, deep.METRICS), deep_table.COLUMNS)
+    return f"{table}\n\nMade by `{command}`."
+
+
+def long_run() -> str:
+    """What `LONG_RUN` has to hold."""
+    title = "Training losses over 5,000 steps"
+    return deep_table.figure(_results(LONG)[0], title, deep.LEARNED)
+
+
 def _sections(suite: str, sections: Callable[[Sequence[Cell]], list[Section]]) -> str:
     """The tables of a suite as Markdown, and what made them."""
     cells, command = _results(suite)
@@ -159,6 +176,11 @@ def _stored() -> tuple[list[dict[str, Any]], list[Cell]]:
     return records, cells
 
 
+PICTURES: dict[Path, Callable[[], str]] = {
+    PICTURE: picture,
+    FIGURE_THREE: figure_three,
+    LONG_RUN: long_run,
+}
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     README: {"defaults": defaults},
     DOCS / "results.md": {
@@ -166,6 +188,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "results": optimizers,
         "learners": learners,
         "memories": memories,
+    },
+    DOCS / "recipes" / "deep.md": {
+        "deep": deep_networks,
+        "deep-long": functools.partial(deep_networks, LONG),
     },
     DOCS / "recipes" / "memory.md": {"memory": does_memory_help},
     DOCS / "recipes" / "objectives.md": {"objective": rate_term},
@@ -190,8 +216,8 @@ def with_tables(page: Path) -> str:
 
 def write() -> None:
     """Writes the pictures and the tables."""
-    PICTURE.write_text(picture())
-    FIGURE_THREE.write_text(figure_three())
+    for path, draw in PICTURES.items():
+        path.write_text(draw())
     for page in PAGES:
         page.write_text(with_tables(page))
 

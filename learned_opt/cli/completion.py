@@ -31,10 +31,13 @@ Prints what makes a shell complete commands, options, and the names of what is s
 tasks. They are those of this version: write it anew after an update.
 
   learned-opt completion bash > ~/.local/share/bash-completion/completions/learned-opt
-  learned-opt completion zsh >> ~/.zshrc"""
+  learned-opt completion zsh > ~/.learned-opt.zsh     # and in ~/.zshrc: source ~/.learned-opt.zsh"""
 
 # zsh runs what is written for bash.
-FIRST = {"bash": "", "zsh": "autoload -Uz compinit bashcompinit && compinit && bashcompinit\n"}
+FIRST = {
+    "bash": "",
+    "zsh": "autoload -Uz compinit bashcompinit\n(( $+functions[compdef] )) || compinit\nbashcompinit\n",
+}
 
 SCRIPT = """\
 _learned_opt() {{

@@ -180,7 +180,11 @@ def _report(
                 captions=list(pictures),
             ),
             reports.Section(
-                "Losses", rows=rows, figures=[figure], command=f"learned-opt demo style {shlex.join(words)}"
+                "Losses",
+                prose=f"After {len(next(iter(curves.values()))) - 1} steps.",
+                rows=rows,
+                figures=[figure],
+                command=f"learned-opt demo style {shlex.join(words)}",
             ),
         ],
     )

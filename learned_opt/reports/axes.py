@@ -79,7 +79,7 @@ def plain_ticks(axes: "Axes", log: bool) -> None:
     if log:
         _log_ticks(axes.xaxis, *axes.get_xlim(), ",g", smallest=1e-3)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _log_ticks(axis: "Axis", low: float, high: float, spec: str, smallest: float) -> None:

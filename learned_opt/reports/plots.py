@@ -1,5 +1,6 @@
 """Plain plots in the style of the other figures: lines, intervals and points."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -7,9 +8,10 @@ import numpy as np
 
 from learned_opt.reports.axes import labelled_axes, loss_axis, number_axis, plain_ticks
 from learned_opt.reports.lines import Line, LineStyle, draw_lines, label_lines, line_styles
-from learned_opt.reports.style import FAINT, house_style, to_svg
+from learned_opt.reports.style import FAINT, SIZE, house_style, to_svg
 
 MARKERS = "osD^vP*Xph<>"
+LETTERS = 40  # of a line of a row's name
 FAR = 30.0  # an axis does not follow a line further than this factor above where the lines start
 
 
@@ -109,8 +111,13 @@ def interval_plot(
         return bool(np.isfinite(value)) and not (x_log and value <= 0)
 
     order = sorted(rows, key=lambda name: (drawable(rows[name][0]), rows[name][0], name))
+    labels = [textwrap.fill(name, LETTERS) for name in order]
+    most_lines = max(label.count("\n") for label in labels) + 1
     with house_style():
-        figure, axes = labelled_axes(title, x_label, height=0.9 + 0.22 * len(rows))
+        figure, axes = labelled_axes("", "", height=0.9 + (0.13 + 0.09 * most_lines) * len(rows))
+        # Names may leave little room for the axis: what belongs to it reaches below and above them.
+        figure.suptitle(textwrap.fill(title, 62), x=0.01, ha="left", fontsize=SIZE + 1)
+        axes.set_xlabel(x_label, loc="right")
         axes.grid(axis="x")
         axes.grid(axis="y", visible=False)
         if x_log:
@@ -127,7 +134,7 @@ def interval_plot(
             ends = [v if drawable(v) else value for v in (low, high)]
             axes.plot(ends, [y, y], color=color, lw=2.2 if strong else 1.4, solid_capstyle="butt")
             axes.plot(value, y, "o", color=color, ms=5.5 if strong else 4)
-        axes.set_yticks(range(len(order)), order)
+        axes.set_yticks(range(len(order)), labels)
         for label, name in zip(axes.get_yticklabels(), order, strict=True):
             label.set_fontweight(styles[name].font_weight)
         axes.set_ylim(-0.6, len(order) - 0.4)

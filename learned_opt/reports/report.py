@@ -20,6 +20,7 @@ from learned_opt.reports.tables import EDGE_WARNING, Column, Rows, table_cells
 from learned_opt.runs.files import write_atomically
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+CONTENTS_FROM = 5  # sections; with more a list of them comes first
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Section:
     Attributes:
         heading: its title.
         prose: text; an empty line starts a new paragraph.
-        rows: a dictionary for each row of the table. A row with a true "on_edge" gets a warning sign, and one
-            with a true "unranked" is never the best.
-        columns: which keys of the rows are shown, and how; all but these two by default.
+        rows: a dictionary for each row of the table. A row with a true "on_edge" gets a warning sign, one
+            with a true "unranked" is never the best, and those with the same "ranked_with" are ranked among
+            themselves.
+        columns: which keys of the rows are shown, and how; all but these by default.
         figures: `<svg>` elements, such as `loss_curves` returns.
         captions: one for each figure, or none at all.
         command: that reproduces these results.
@@ -69,7 +71,7 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
         path: of the file; its directory is made if there is none, and an older file replaced.
         title: of the report.
         summary: text below the title.
-        sections: what follows.
+        sections: what follows; where there are many, behind a list of their headings.
 
     Raises:
         TypeError: naming a section whose rows JSON cannot hold.
@@ -109,7 +111,12 @@ def write_report(path: str | Path, *, title: str, summary: str, sections: Sequen
         for section in sections
     ]
     page = environment.get_template("report.html.j2").render(
-        title=title, summary=summary, views=views, edge_warning=EDGE_WARNING, data=Markup(text)
+        title=title,
+        summary=summary,
+        views=views,
+        contents_from=CONTENTS_FROM,
+        edge_warning=EDGE_WARNING,
+        data=Markup(text),
     )
     path = user_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 
-FLAGS = ("on_edge", "unranked")  # keys of a row that are not columns
+FLAGS = ("on_edge", "unranked", "ranked_with")  # keys of a row that are not columns
 GAP = 2  # characters between two columns in a terminal
 WIDEST = 10_000  # characters of a line
+MOST_DIGITS = 6  # of the ends of a narrow interval
 WARNING, EN_DASH = "⚠", "\N{EN DASH}"
 EDGE_WARNING = f"{WARNING} the best swept value lies on the edge of its grid: a better one may exist"
 
@@ -190,28 +191,40 @@ def table_cells(rows: Rows, columns: Mapping[str, Column] | None) -> Cells:
 
 def _column_cells(rows: Rows, key: str, column: Column) -> list[tuple[str, bool]]:
     shown = [(row, format_value(row.get(key), column.digits)) for row in rows]
-    ranked = {
-        text: row[key] for row, text in shown if _is_finite_number(row.get(key)) and not row.get("unranked")
+    # Compared as shown: a difference that cannot be seen is none.
+    ranked: dict[Any, dict[str, float]] = {}
+    for row, text in shown:
+        if column.best and _is_finite_number(row.get(key)) and not row.get("unranked"):
+            ranked.setdefault(row.get("ranked_with"), {})[text] = row[key]
+    best = {
+        group: (min if column.best == "low" else max)(texts, key=texts.__getitem__)
+        for group, texts in ranked.items()
+        if len(texts) > 1
     }
-    best = None
-    if column.best and len(ranked) > 1:
-        # Compared as shown: a difference that cannot be seen is none.
-        best = (min if column.best == "low" else max)(ranked, key=ranked.__getitem__)
     return [
         (
-            text + _interval(row, column) if _is_finite_number(row.get(key)) else text,
-            text == best and not row.get("unranked"),
+            text + _interval(row, key, column) if _is_finite_number(row.get(key)) else text,
+            text == best.get(row.get("ranked_with")) and not row.get("unranked"),
         )
         for row, text in shown
     ]
 
 
-def _interval(row: Mapping[str, Any], column: Column) -> str:
-    ends = [row.get(key) for key in column.interval or ()]
-    if not ends or any(end is None for end in ends) or ends[0] == ends[1]:
+def _interval(row: Mapping[str, Any], key: str, column: Column) -> str:
+    """The ends, in fewer digits than the number unless they would be equal then, or not around it."""
+    ends = [row[end] for end in column.interval or () if row.get(end) is not None]
+    if len(ends) < 2:
         return ""
-    low, high = (format_value(end, max(column.digits - 1, 2)) for end in ends)
-    return f" [{low}, {high}]"
+    shown = _rounded(row[key], column.digits)
+    for digits in range(max(column.digits - 1, 2), max(column.digits, MOST_DIGITS) + 1):
+        low, high = (_rounded(end, digits) for end in ends)
+        if low != high and (digits >= column.digits or low <= shown <= high):
+            return f" [{format_value(ends[0], digits)}, {format_value(ends[1], digits)}]"
+    return ""
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,5 +1,6 @@
-"""Shell completion, as bash does it."""
+"""Shell completion, as bash and zsh do it."""
 
+import re
 import shutil
 import subprocess
 
@@ -14,6 +15,22 @@ while read -ra words; do
     COMP_WORDS=(learned-opt "${words[@]//_/}") COMP_CWORD=${#words[@]}
     _learned_opt
     echo "${COMPREPLY[*]}"
+done"""
+
+# A terminal with zsh in it: keys go in, a tab completes, and ^X shows the line and takes it away.
+ZSHRC = """
+PS1=
+show() { print -r -- "<$BUFFER>"; BUFFER=; zle -R }
+zle -N show
+bindkey '^X' show
+"""
+TERMINAL = """
+zmodload zsh/zpty
+zpty shell "TERM=dumb ZDOTDIR=$PWD zsh -d -i"
+while read -r words; do
+    zpty -n -w shell "learned-opt $words"$'\t\x18'
+    zpty -r shell seen '*<*>'
+    print -r -- "$seen"
 done"""
 
 
@@ -40,6 +57,33 @@ def test_bash_completes_commands_names_and_options(capsys):
         ["bash", "-c", script + ASK], input=asking, capture_output=True, text=True, check=True
     )
     assert [line.split() for line in done.stdout.splitlines()] == list(asked.values())
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_zsh_completes_commands_names_options_and_files(tmp_path, capsys):
+    cli.main(["completion", "zsh"])
+    (tmp_path / ".zshrc").write_text(capsys.readouterr().out + ZSHRC)
+    (tmp_path / "theta.safetensors").touch()
+    asked = {
+        "ev": "evaluate ",
+        "evaluate lstm-m": "evaluate lstm-mnist ",
+        "evaluate general --task va": "evaluate general --task vae ",
+        "evaluate general --jso": "evaluate general --json ",
+        "evaluate the": "evaluate theta.safetensors ",
+        "train general --estimator p": "train general --estimator pes ",
+        "show dnc": "show dnc-quadratic ",
+        "show no-such": "show no-such",
+    }
+    done = subprocess.run(
+        ["zsh", "-f", "-c", TERMINAL],
+        input="\n".join(asked) + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert re.findall("<learned-opt (.*)>", done.stdout) == list(asked.values())
 
 
 def test_the_script_knows_every_command_and_task(capsys):

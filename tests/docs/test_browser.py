@@ -59,6 +59,14 @@ def test_a_report_fits_the_window(report: Path, tmp_path: Path):
     assert {seen.figures for seen in looks.values()} == {2}
 
 
+def test_a_picture_is_seen_whole_in_a_narrow_window(tmp_path: Path):
+    picture = '<svg viewBox="0 0 64 43" width="128"><image width="64" height="43"/></svg>'
+    page = tmp_path / "picture.html"
+    write_report(page, title="A picture", summary="", sections=[Section("Pictures", figures=[picture])])
+    (seen,) = look({"picture": page}, tmp_path, (400,), dark=False).values()
+    assert (seen.figures, seen.widest) == (1, [])
+
+
 def test_what_is_wrong_is_seen(tmp_path: Path):
     page = tmp_path / "wrong.html"
     page.write_text(

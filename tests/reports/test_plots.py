@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from learned_opt.reports import plots
 from learned_opt.reports.plots import interval_plot, line_plot, scatter_plot
 
 X = np.arange(1.0, 20.0)
@@ -56,6 +57,21 @@ def test_interval_plot_puts_the_largest_on_top_and_marks_what_has_no_place():
     rows = {"low": (1.0, 0.5, 2.0), "high": (3.0, 2.0, 4.0), "never": (0.0, 0.0, 0.0)}
     svg = interval_plot(rows, title="Speed", x_label="times", x_log=True, level=1.0)
     assert [t for t in texts(svg) if t in rows] == ["never", "low", "high"]
+
+
+def test_interval_plot_holds_long_names_and_labels(monkeypatch: pytest.MonkeyPatch):
+    figures = []
+    monkeypatch.setattr(plots, "to_svg", lambda figure, title: figures.append(figure) or "<svg>")
+    rows = {"a network of so many units, trained by so many steps an example": (1.0, 0.5, 2.0)}
+    interval_plot(rows, title="a title of some words", x_label="mean squared error (the line: the least)")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for text in (figure._suptitle, axes.xaxis.label, *axes.get_yticklabels()):
+        assert text.get_text()
+        box = text.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+    assert axes.bbox.width > 0.5 * figure.bbox.width
 
 
 @pytest.mark.parametrize("draw", [line_plot, interval_plot])

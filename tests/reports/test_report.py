@@ -194,6 +194,19 @@ def test_report_gives_its_data_back(tmp_path: Path, sections: list[Section]):
         read_report(path)
 
 
+def test_a_long_report_begins_with_its_contents(tmp_path: Path):
+    path = tmp_path / "report.html"
+    sections = [Section(f"Part <{n}>") for n in range(6)]
+    write_report(path, title="T", summary="", sections=sections[:5])
+    assert "<nav" not in path.read_text()
+    write_report(path, title="T", summary="", sections=sections)
+    page = path.read_text()
+    assert re.findall(r'<a href="#section-(\d)">Part &lt;(\d)&gt;</a>', page) == [
+        (str(n + 1), str(n)) for n in range(6)
+    ]
+    assert set(re.findall(r'<section id="section-(\d)">', page)) == set("123456")
+
+
 def test_a_failed_write_keeps_the_old_report(
     tmp_path: Path, sections: list[Section], monkeypatch: pytest.MonkeyPatch
 ):

@@ -63,6 +63,25 @@ def test_intervals_stand_behind_their_numbers_and_do_not_decide_on_the_best():
     assert [bool(cell.style) for cell in table.columns[0].cells] == [True, False, False]
 
 
+def test_an_interval_has_the_digits_that_it_needs():
+    columns = {"loss": Column("loss", "low", 3, ("low", "high"))}
+
+    def shown(loss: float, low: float, high: float) -> str:
+        return cells_of([{"loss": loss, "low": low, "high": high}], columns)[0]
+
+    assert shown(1.003, 1.001, 1.004) == "1.00 [1.001, 1.004]"  # in two digits both ends are 1.0
+    assert shown(1.47, 1.46, 1.76) == "1.47 [1.46, 1.76]"  # and 1.5 would lie above the number
+    assert shown(0.5, 0.5, 0.5) == shown(0.5, 0.5, 0.5 + 1e-9) == "0.500"
+
+
+def test_rows_are_ranked_with_their_own():
+    columns = {"task": Column("task"), "loss": Column("loss", "low")}
+    losses = [("easy", 0.1), ("easy", 0.2), ("hard", 3.0), ("hard", 2.0), ("alone", 0.0)]
+    rows = [{"task": task, "loss": loss, "ranked_with": task} for task, loss in losses]
+    table = terminal_table(rows, columns)
+    assert [bool(cell.style) for cell in table.columns[1].cells] == [True, False, False, True, False]
+
+
 def test_unranked_rows_are_never_the_best(tmp_path):
     rows = [
         {"name": "reference", "loss": 0.0, "unranked": True},

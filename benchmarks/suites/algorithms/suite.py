@@ -18,6 +18,11 @@ def clipped_adam() -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(3e-3))
 
 
+def clipped_rmsprop() -> optax.GradientTransformation:
+    """As Graves et al. (2016) train; on `copy` it generalises further than Adam."""
+    return optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(1e-2))
+
+
 def decayed_adam(num_steps: int) -> optax.GradientTransformation:
     """Chosen on `neural_programmer` by hand."""
     rate = optax.cosine_decay_schedule(1e-2, max(num_steps, 1))
@@ -25,6 +30,7 @@ def decayed_adam(num_steps: int) -> optax.GradientTransformation:
 
 
 CLIPPED = untuned("adam-3e-3-clipped", clipped_adam)
+RMSPROP = untuned("rmsprop-1e-2-clipped", clipped_rmsprop)
 DECAYED = Optimizer("adam-1e-2-clipped-decayed", "untuned", decayed_adam)
 
 
@@ -38,7 +44,12 @@ def cases(size: str) -> list[Case]:
     memory = functools.partial(Case, horizons=(horizon,), only=(CLIPPED.name,))
     programs = functools.partial(Case, horizons=(horizon,), only=(DECAYED.name,))
     return [
-        memory("copy", tasks.copy, summary="1 to 6 symbols of 4 bits, copied."),
+        memory(
+            "copy",
+            tasks.copy,
+            summary="1 to 6 symbols of 4 bits, copied.",
+            only=(CLIPPED.name, RMSPROP.name),
+        ),
         memory("repeat-copy", tasks.repeat_copy, summary="1 to 3 symbols, copied 1 to 3 times."),
         memory(
             "associative-recall",
@@ -56,7 +67,7 @@ def cases(size: str) -> list[Case]:
 
 def optimizers(size: str) -> tuple[Optimizer, ...]:
     del size
-    return CLIPPED, DECAYED
+    return CLIPPED, RMSPROP, DECAYED
 
 
 SUITE = comparison(

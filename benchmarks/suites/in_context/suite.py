@@ -24,15 +24,22 @@ UNTOLD = "Bayes-optimal, not told when"
 PROSE = f"""\
 Fresh sequences, the state reset at the start of each. Medians over seeds, with the best and the worst. A
 network has learned where its error is at most {LEARNED:g} times the Bayes-optimal predictor's on the same
-sequences. On a set every network has the same training: each learning rate is tried for a quarter of it, more
+sequences.
+
+On a set every network has the same training: each learning rate is tried for a quarter of it, more
 where the best is the least or the greatest, and the best taken. What is shipped was trained by the recipe of
 its name, with one seed, and is judged on as many sets of sequences as the others have seeds. An epoch is 100
-sequences. The running mean of the targets looks at no input: what is not well below it has learned nothing. A
+sequences.
+
+The running mean of the targets looks at no input: what is not well below it has learned nothing. A
 function takes as many cycles to learn as there are examples until the mean squared error stays at or below a
 tenth of the running mean's. A perceptron that is trained by gradient descent on the examples of a sequence,
-as they come, is what a learner is to be faster than; its learning rate was swept on other sequences. Five
-functions in a row follow each other without reset, and nothing tells where one begins; Bayes-optimal is then
-one that is told. Of eight starts, each with the same training, the one with the least error on sequences of a
+as they come, is what a learner is to be faster than; its learning rate was swept on other sequences.
+
+Five functions in a row follow each other without reset, and nothing tells where one begins;
+Bayes-optimal is then one that is told.
+
+Of eight starts, each with the same training, the one with the least error on sequences of a
 validation is shown, beside the extremes of all; "learned" counts the starts."""
 
 
@@ -124,7 +131,7 @@ def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
         "bayes_mse": bayes,
         "ratio": mse.value / bayes,
         "settled_mse": middle(figures["settled_mse"]),
-        "cycles": None if cycles is None or np.isnan(middle(cycles)) else middle(cycles),
+        "cycles": None if cycles is None or np.isnan(middle(cycles)) else round(middle(cycles)),
         "learned": f"{sum(errors <= LEARNED * figures['bayes_mse'])} of {len(errors)}",
         "epochs": round(result["epochs"]),
         "rate": result["learning_rate"],

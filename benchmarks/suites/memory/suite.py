@@ -63,9 +63,9 @@ BUDGETS = {
 PROSE = f"""\
 All rules have about 5,100 meta-parameters, the same recipe, and see the same problems, seed by seed. Losses
 are interquartile means over fresh problems after {HORIZON} steps, beside the first ones; on sparse coding
-they are relative gaps to the optimum. *At equal time*: after as many steps as a rule makes in the time of
+they are relative gaps to the optimum. At equal time: after as many steps as a rule makes in the time of
 {HORIZON} steps of the LSTM of one layer, by the time of an update of {COORDINATES:,} coordinates. Medians
-over meta-training seeds, with the least and the greatest."""
+over meta-training seeds, with the least and the greatest. In bold: the lowest of what is judged on."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -140,7 +140,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     for name in TASKS:
         own = [c for rule in RULES for c in cells if (c.key.task, c.key.optimizer) == (name, rule)]
         if own:
-            found.append(Section(name, prose=PROSE, rows=rows(own), columns=COLUMNS))
+            shown = {k: c for k, c in COLUMNS.items() if k != "task" or len(TASKS[name].judged) > 1}
+            found.append(Section(name, prose=PROSE, rows=rows(own), columns=shown))
     return found
 
 
@@ -156,6 +157,7 @@ def rows(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             found.append(
                 {
                     "task": task,
+                    "ranked_with": task,
                     "optimizer": cell.key.optimizer,
                     "meta_parameters": cell.result["meta_parameters"],
                     "first": float(np.median(row["first"])),

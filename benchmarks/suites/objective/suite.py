@@ -120,7 +120,8 @@ Seeds of a row and the one without the rate begin with the same meta-parameters 
 The ratio is of the final losses (interquartile means over problems; on the LASSO, of the relative gaps to
 the optimum), its geometric mean over seeds with a paired 95 % interval (Student's, of the logarithms). The
 rate is the mean order of convergence of the losses, 1 for geometric decay. The spread is the worst seed's
-loss over the best one's."""
+loss over the best one's. The gradient norm is that of the meta-gradient before clipping, over steps and
+seeds: infinite where a gradient was not finite."""
 
 
 def plan(request: Request) -> list[Job]:
@@ -267,10 +268,22 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             x_label="lambda",
             y_label="ratio of final losses",
             log="xy",
+            y_limits=_limits(own),
             highlight=list(lines),
         )
-        found.append(Section(task, prose=PROSE, rows=own, columns=COLUMNS, figures=[figure]))
+        caption = "Bands are the intervals of the table, as far as the axis goes; below 1 the rate helps."
+        columns = {key: column for key, column in COLUMNS.items() if key != "task"}
+        found.append(
+            Section(task, prose=PROSE, rows=own, columns=columns, figures=[figure], captions=[caption])
+        )
     return found
+
+
+def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Of the axis of ratios: all that are finite, that of lambda 0 too, with room for some of the bands."""
+    ratios = [row["ratio"] for row in rows if np.isfinite(row["ratio"])]
+    room = max((max(ratios) / min(ratios)) ** 0.2, 1.03)
+    return min(ratios) / room, max(ratios) * room
 
 
 SUITE = Suite(

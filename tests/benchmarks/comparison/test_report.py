@@ -1,5 +1,6 @@
 """Reports are drawn from files alone; two result directories tell what became worse."""
 
+import dataclasses
 import types
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.comparison.report import sections
 from benchmarks.harness import discovery, report, results
 from benchmarks.harness.suite import Job, Key
 from learned_opt import training
+from learned_opt.reports import Column
 
 
 def stored(out: Path, optimizer: str, seed: int) -> Path:
@@ -48,6 +50,31 @@ def test_unfinished_results_are_called_so(directory: Path, tmp_path: Path):
     stored(directory, "still", 0).unlink()
     report.write(directory, tmp_path / "r.html", tmp_path / "r.md", sections)
     assert "UNFINISHED: 1 of 10" in (tmp_path / "r.html").read_text()
+
+
+def test_a_suite_alone_is_reported_as_among_others(directory: Path, tmp_path: Path):
+    for where, name in ((directory, "all.md"), (directory / "mine", "one.md")):
+        assert report.write(where, tmp_path / "r.html", tmp_path / name, sections) == []
+    assert (tmp_path / "one.md").read_text() == (tmp_path / "all.md").read_text()
+
+
+def test_columns_are_shown_and_explained_where_there_is_something_in_them():
+    columns = report_sections.task_columns(
+        [{"optimizer": "a", "loss": 1.0, "mean": 1.0, "diverged": 0.0, "errors": 0.0}],
+        {"errors": Column("wrong bits"), "other": Column("of another task")},
+    )
+    assert [*columns] == ["optimizer", "loss", "mean", "errors"]  # no error at all is a result
+
+
+def test_no_overview_of_optimizers_that_share_no_tasks(directory: Path):
+    cells = results.load(directory)[1]
+    apart = [c for c in cells if c.key.optimizer == "sgd"]
+    other = [c for c in cells if c.key.optimizer == "still"]
+    other = [dataclasses.replace(c, key=c.key._replace(task="another")) for c in other]
+    made = sections([*apart, *other], {})
+    assert made
+    assert not any(section.heading == "Overview" for section in made)
+    assert any(s.heading == "Overview" for s in sections(cells, {}))
 
 
 def test_references_are_never_the_best(directory: Path, tmp_path: Path):

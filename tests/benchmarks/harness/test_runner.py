@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -81,6 +84,9 @@ def test_chosen_tasks_come_with_the_cells_that_they_need(tmp_path: Path):
 
 INDEPENDENT = """
 import os
+import subprocess
+import sys
+import time
 
 from benchmarks.harness.suite import Job, Key, Suite
 
@@ -202,3 +208,39 @@ def test_results_of_another_version_or_size_are_refused(users_file: Path, direct
         runner.run([newer], Request("quick"), directory, command="c", quiet=True)
     with pytest.raises(ValueError, match="holds the quick size of mine, not full"):
         runner.run([suite], Request("full"), directory, command="c", quiet=True)
+
+
+PARENT = """\
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+
+from benchmarks.harness import runner
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(1, context, runner._end_with_the_parent)
+    print(executor.submit(os.getpid).result(), flush=True)
+    executor.submit(time.sleep, 600)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_run_takes_its_workers_with_it(tmp_path: Path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    parent = subprocess.Popen(
+        [sys.executable, "parent.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        os.kill(worker, 0)  # it is there
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {worker} is still there")

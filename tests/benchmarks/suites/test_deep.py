@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.suites.deep import held_out
+from benchmarks.harness.results import Cell
+from benchmarks.harness.suite import Key
+from benchmarks.suites.deep import held_out, table
 from benchmarks.suites.deep.suite import METRICS, cases
 from learned_opt import datasets
 
@@ -40,3 +42,23 @@ def test_a_long_run_on_data_of_ones_own(tmp_path):
     found = {case.name: case for case in cases("full", images=str(images))}
     assert {case.horizons for case in found.values()} == {(5000,)}
     assert found["resnet"].make().data.images.shape == (4, 8, 8, 3)
+
+
+def test_a_row_says_what_was_measured_in_test():
+    def cell(seed: int, errors: float) -> Cell:
+        settings = {"kind": "swept", "window": 1, "summary": "", "shift": None}
+        result = {
+            "final": [0.5],
+            "finite": [True],
+            "initial": [1.0],
+            "learning_rate": 0.1,
+            "on_edge": False,
+            "mean_steps": [0, 10],
+            "mean_curve": [1.0, 0.5],
+            "metrics": {"bit_errors": [errors]},
+        }
+        return Cell(Key("deep", "dnc-copy", "nag", 10, seed, "losses"), settings, result, {}, 1.0)
+
+    (row,) = table.rows([cell(0, 0.25), cell(1, 0.25)], METRICS)
+    assert (row["task"], row["optimizer"], row["loss"]) == ("dnc-copy", "nag", 0.5)
+    assert row["test"] == "wrong bits 0.250"
