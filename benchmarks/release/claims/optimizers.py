@@ -168,8 +168,8 @@ OPTIMIZERS = {
         known_failures=(
             "On a few problems in a hundred it circles until its safeguard acts, from step 101 on: over 512 "
             "LASSO problems the relative gap has a mean of 1e-4 at step 100 (FISTA: 3e-2) and of 6e-9, at "
-            "most 2e-7, at step 1,000 (FISTA: 7e-8, at most 4e-6); with groups of five 6e-4 and 9e-9, at most "
-            "3e-6. The medians are 0 in float32 from step 100.",
+            "most 2e-7, at step 1,000 (FISTA: 7e-8, at most 4e-6); with groups of five 6e-4 and 9e-9, at "
+            "most 3e-6. The medians are 0 in float32 from step 100.",
             "With the l0 penalty it ends where the descent leads: orthogonal matching pursuit, which solves "
             "least squares, finds better codes.",
             "It was meta-trained on Gaussian dictionaries of 25x50 with columns of norm 1 and a weight of "
