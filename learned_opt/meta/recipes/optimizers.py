@@ -161,7 +161,7 @@ _EVOLVED = Recipe(
 _SECANT = _second_order(
     log_floor=1e-5,
     num_problems=64,
-    num_meta_steps=3000,
+    num_meta_steps=1500,
     learning_rate=2e-3,
     validate_every=100,
     num_validation_problems=512,
@@ -287,7 +287,7 @@ _RECIPES = {
         task=_digits(),
         settings=_for_classifiers(
             num_problems=4,
-            num_meta_steps=3000,
+            num_meta_steps=600,
             validate_every=50,
             num_validation_problems=16,
         ),
