@@ -90,7 +90,7 @@ SETS: dict[str, Set] = {
         (),
         100,
         _of_1997(TWO_LAYERS),
-        starts=3,
+        starts=1,
         epochs=25_000,
         batch_size=EPOCH,  # a step an epoch
         rate=0.006,
