@@ -48,6 +48,7 @@ class Set:
     num_functions: int = 1
     starts: int = 0
     epochs: int = 0  # in place of the size's number of steps
+    batch_size: int = 0  # sequences; the size's where it is 0
     rate: float = 0.0  # in place of the size's sweep
 
 
@@ -84,7 +85,15 @@ SETS: dict[str, Set] = {
         families.semilinear, 64, (), 64, _of_1997(NETWORKS), starts=8, epochs=10_000, rate=0.06
     ),
     "quadratic, 25,000 epochs": Set(
-        families.quadratic, 100, (), 100, _of_1997(TWO_LAYERS), starts=3, epochs=25_000, rate=0.006
+        families.quadratic,
+        100,
+        (),
+        100,
+        _of_1997(TWO_LAYERS),
+        starts=1,
+        epochs=25_000,
+        batch_size=EPOCH,  # a step an epoch
+        rate=0.006,
     ),
 }
 
@@ -104,10 +113,10 @@ class Budget:
 
     def on(self, what: Set) -> "Budget":
         """What is spent on a set."""
-        num_steps = what.times * self.num_steps
-        if what.epochs:
-            num_steps = what.epochs * EPOCH // self.batch_size
-        return dataclasses.replace(self, num_steps=num_steps, rates=(what.rate,) if what.rate else self.rates)
+        batch_size = what.batch_size or self.batch_size
+        num_steps = what.epochs * EPOCH // batch_size or what.times * self.num_steps
+        rates = (what.rate,) if what.rate else self.rates
+        return dataclasses.replace(self, num_steps=num_steps, batch_size=batch_size, rates=rates)
 
 
 BUDGETS = {
