@@ -107,7 +107,7 @@ def test_independent_tasks_of_a_suite_go_to_processes_of_their_own(tmp_path: Pat
     sources = {"alone": str(path)}
     made = runner.run([suite], Request("quick"), out, command="c", quiet=True, processes=2, sources=sources)
     assert made == 4
-    cells, problems = results.read_all(out)
+    cells, problems = results.read_all(out, out)
     assert len(cells) == 4
     assert not problems
     assert os.getpid() not in {cell.result["process"] for cell in cells}
@@ -132,7 +132,7 @@ def test_damaged_cell_is_said_left_out_and_made_again(
         "other": stored(directory, "still", 0).read_text(),
     }[damage]
     path.write_text(broken)
-    found, problems = results.read_all(directory)
+    found, problems = results.read_all(directory, directory)
     assert len(problems) == 1
     assert path.name in problems[0]
     assert path_not_among(found, path, directory)
