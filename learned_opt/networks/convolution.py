@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from learned_opt.core.errors import check_at_least
 from learned_opt.core.types import Array
 
 
@@ -19,8 +20,7 @@ def convolve(images: Array, kernel: Array, stride: int = 1) -> Array:
 
     with zeros beyond the border, p of them before the first row and column. On a CPU it is one product of
     matrices, of the patches and the kernel: inside a loop XLA computes its own convolutions there on a single
-    slow path (at 64 images of 32x32, the gradients of three layers take a sixth of the time this way).
-    Elsewhere it is XLA's convolution.
+    slow path. Elsewhere it is XLA's convolution.
 
     Args:
         images: f32[B, H, W, channels].
@@ -30,11 +30,20 @@ def convolve(images: Array, kernel: Array, stride: int = 1) -> Array:
     Returns:
         f32[B, ceil(H / s), ceil(W / s), outputs].
 
+    Raises:
+        ValueError: if the stride is below 1, or the kernel is for another number of channels.
+
     Example:
         >>> image = jnp.ones((1, 4, 4, 1))
         >>> convolve(image, jnp.ones((3, 3, 1, 1)), stride=2)[0, :, :, 0].tolist()
         [[9.0, 6.0], [6.0, 4.0]]
     """
+    check_at_least(1, stride=stride)
+    if images.shape[-1] != kernel.shape[2]:
+        raise ValueError(
+            f"the images have {images.shape[-1]} channels and the kernel is for {kernel.shape[2]}: "
+            f"shapes {images.shape} and {kernel.shape}"
+        )
 
     def direct(images: Array, kernel: Array) -> Array:
         layout = ("NHWC", "HWIO", "NHWC")

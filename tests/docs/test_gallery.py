@@ -18,8 +18,8 @@ def _cells(notebook: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """With the small numbers that the first cell has for this."""
+def test_it_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """With the small numbers that the first cell has for this; it prints what it found."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     names: dict = {}
@@ -28,6 +28,7 @@ def test_it_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for number, cell in enumerate(_cells(notebook)):
             source = cell["metadata"].get("quick", "".join(cell["source"]))
             exec(compile(source, f"{notebook.name}, cell {number}", "exec"), names)
+    assert re.search(r"\d", capsys.readouterr().out)
     matplotlib.pyplot.close("all")
 
 
