@@ -91,7 +91,8 @@ def docstrings() -> np.ndarray:
     for name in MODULES:
         module = importlib.import_module(name)
         own = (v for v in vars(module).values() if getattr(v, "__module__", "") == name)
-        parts += [module.__doc__ or "", *(str(v.__doc__) for v in own if v.__doc__)]
+        # A class may have a slot for its instances' docstrings in place of its own.
+        parts += [text for thing in (module, *own) if isinstance(text := thing.__doc__, str)]
     text = " ".join(" ".join(parts).lower().split())
     if len(text) < 1e5:
         raise RuntimeError("the docstrings of the standard library are not there: run Python without -OO")

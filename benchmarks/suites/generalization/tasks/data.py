@@ -88,7 +88,8 @@ def _docstrings() -> tuple[tuple[str, int], ...]:
         module = importlib.import_module(name)
         public = [v for v in vars(module).values() if inspect.isclass(v) or inspect.isfunction(v)]
         own = [thing for thing in public if thing.__module__ == name]
-        texts = {thing.__doc__ for thing in (module, *own) if thing.__doc__}
+        # A class may have a slot for its instances' docstrings in place of its own.
+        texts = {text for thing in (module, *own) if isinstance(text := thing.__doc__, str) and text}
         found += [(" ".join(text.lower().split()), number) for text in sorted(texts)]
     return tuple(found)
 
