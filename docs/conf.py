@@ -22,6 +22,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery/runs"]
 default_role = "code"  # docstrings have single backticks
+smartquotes_action = "qe"  # two dashes begin an option
 
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"  # notebooks are kept with what they show: make gallery
@@ -39,7 +40,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 html_title = f"learned_opt {version}"
 
 

@@ -27,6 +27,11 @@ TWO_LAYERS: dict[str, Callable[[], FunctionLearner]] = {
     ),
     "LSTM, 6 cells, 40 cells": lambda: learners.lstm(num_cells=(6, 40), num_units=(0, 0)),
 }
+# The names of results, as a reader sees them.
+LABELS = {
+    "LSTM of 1997, 12 cells + 6 units, 40 units": "LSTM of 1997 of two layers, 12 cells + 6 units and 40 units",
+    "LSTM, 6 cells, 40 cells": "LSTM of two layers, 6 and 40 cells",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmarks.harness.results import Cell, fingerprint
 from benchmarks.harness.suite import Job, Key, Request, Suite
 from benchmarks.suites.in_context import measured
 from benchmarks.suites.in_context.descent import DESCENTS
-from benchmarks.suites.in_context.sets import BUDGETS, IN_A_ROW, RTRL, SETS
+from benchmarks.suites.in_context.sets import BUDGETS, IN_A_ROW, LABELS, RTRL, SETS
 from learned_opt import zoo
 from learned_opt.in_context.functions import learners
 from learned_opt.reports import Column, Section, interval_plot, line_plot
@@ -126,7 +126,7 @@ def row_of(network: str, result: dict[str, Any]) -> dict[str, Any]:
     bayes = float(figures["bayes_mse"].mean())
     tried = result.get("tried", ())  # nothing was, for what is shipped
     row = {
-        "network": network,
+        "network": LABELS.get(network, network),
         **mse.row("mse"),
         "bayes_mse": bayes,
         "ratio": mse.value / bayes,
