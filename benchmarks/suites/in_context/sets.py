@@ -29,7 +29,7 @@ TWO_LAYERS: dict[str, Callable[[], FunctionLearner]] = {
 }
 # The names of results, as a reader sees them.
 LABELS = {
-    "LSTM of 1997, 12 cells + 6 units, 40 units": "LSTM of 1997 of two layers, 12 cells + 6 units and 40 units",
+    "LSTM of 1997, 12 cells + 6 units, 40 units": "LSTM of 1997 of two layers, 12 cells + 6 units, 40 units",
     "LSTM, 6 cells, 40 cells": "LSTM of two layers, 6 and 40 cells",
 }
 
