@@ -41,7 +41,16 @@ FIRST = {
 
 SCRIPT = """\
 _learned_opt() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" names="" options=""
+    local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
+    local begin="" names="" options=""
+    # `--option=value` is three words to bash, and one to zsh.
+    if [[ "$word" == "=" ]]; then
+        word=""
+    elif [[ "$before" == "=" ]]; then
+        before="${{COMP_WORDS[COMP_CWORD-2]}}"
+    elif [[ "$word" == --*=* ]]; then
+        before="${{word%%=*}}" begin="${{word%%=*}}=" word="${{word#*=}}"
+    fi
     case "${{COMP_WORDS[1]}}" in
 {commands}
     esac
@@ -56,7 +65,7 @@ _learned_opt() {{
                 names=""
             fi ;;
     esac
-    COMPREPLY=($(compgen -W "$names" -- "$word"))
+    COMPREPLY=($(compgen -P "$begin" -W "$names" -- "$word"))
 }}
 complete -o default -F _learned_opt learned-opt
 """

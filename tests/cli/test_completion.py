@@ -45,6 +45,9 @@ def test_bash_completes_commands_names_and_options(capsys):
         "train _": list(meta.RECIPES),
         "evaluate lstm-m": ["lstm-mnist"],
         "evaluate general --task vae": ["vae"],
+        "evaluate general --task = va": ["vae"],  # as bash has --task=va
+        "train general --estimator =": list(completion._values()["--estimator"]),
+        "train general --seed = 3": [],
         "evaluate general --jso": ["--json"],
         "train general --num-meta": ["--num-meta-steps"],
         "train general --wrap c": ["convex_term"],
@@ -68,6 +71,7 @@ def test_zsh_completes_commands_names_options_and_files(tmp_path, capsys):
         "ev": "evaluate ",
         "evaluate lstm-m": "evaluate lstm-mnist ",
         "evaluate general --task va": "evaluate general --task vae ",
+        "evaluate general --task=va": "evaluate general --task=vae ",
         "evaluate general --jso": "evaluate general --json ",
         "evaluate the": "evaluate theta.safetensors ",
         "train general --estimator p": "train general --estimator pes ",
