@@ -76,8 +76,8 @@ def explanation(cells: Sequence[Cell]) -> str:
     seeds = sorted({len(outcome.train) for group in found.values() for outcome in group.values()})
     text = (
         f"On {len(found)} tasks of {len(kinds)} kinds that meta-training has not seen, "
-        f"{' or '.join(map(str, seeds))} problems each. Last losses: those on a fixed batch of what is "
-        "trained on, and on what was held out where anything was."
+        f"{' or '.join(map(str, seeds))} problems each. Losses are the last ones: in training on a fixed batch, in "
+        "test on what was held out, where anything was."
     )
     published = _published(cells)
     if published:
@@ -100,7 +100,7 @@ def _published(cells: Sequence[Cell]) -> str:
         for steps in sorted({row["steps"] for row in rows}):
             speeds = [row["speed"] for row in rows if (row["rule"], row["steps"]) == (rule, steps)]
             if speeds:
-                told = ", told" if rule.endswith(KNOWN) else ""
+                told = ", told `num_steps`" if rule.endswith(KNOWN) else ""
                 low, high = f"{min(speeds):.2g}", f"{max(speeds):.2g}"
                 speed = low if len(speeds) == 1 else f"{low} to {high}"
                 count = "1 task" if len(speeds) == 1 else f"{len(speeds)} tasks"
