@@ -76,8 +76,8 @@ def explanation(cells: Sequence[Cell]) -> str:
     seeds = sorted({len(outcome.train) for group in found.values() for outcome in group.values()})
     text = (
         f"On {len(found)} tasks of {len(kinds)} kinds that meta-training has not seen, "
-        f"{' or '.join(map(str, seeds))} problems each. Losses are the last ones: in training on a fixed batch, in "
-        "test on what was held out, where anything was."
+        f"{' or '.join(map(str, seeds))} problems each. Losses are the last ones: in training on a fixed "
+        "batch, in test on what was held out, where anything was."
     )
     published = _published(cells)
     if published:
