@@ -36,7 +36,7 @@ gallery: $(VENV)/.docs ## Run the notebooks of the docs and keep what they show
 install: $(VENV)/.dev ## Set up the development environment in .venv
 
 clean: ## Remove the environment, caches and builds
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build
+	rm -rf $(VENV) .cache .nox .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ifneq ($(UV),)
