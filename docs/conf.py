@@ -22,7 +22,6 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery/runs"]
 default_role = "code"  # docstrings have single backticks
-smartquotes_action = "qe"  # two dashes begin an option
 
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"  # notebooks are kept with what they show: make gallery
