@@ -5,6 +5,7 @@ import importlib
 import json
 import math
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -137,9 +138,12 @@ def _import(folder: Path, name: str) -> ModuleType:
         sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # it is there, and imports what is not
-        raise ModuleNotFoundError(
-            f"--import {name}: there is no such module, here or installed; give its name or its .py file"
-        ) from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise ModuleNotFoundError(
+                f"--import {name}: there is no such module, here or installed; give its name or its .py file"
+            ) from error
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == folder / f"{name}.py"]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ImportError(f"{name}{where}: {type(error).__name__}: {error}; --debug shows more") from error

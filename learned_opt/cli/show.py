@@ -51,7 +51,8 @@ def list_command(words: Sequence[str]) -> None:
         found = (item for item in meta.RECIPES.items() if item[1].kind is kind)
         recipes[kind.plural] = {name: recipe.summary for name, recipe in found}
     # Tasks that wrap others are made in Python.
-    to_measure = {n: _first_line(c) for n, c in tasks.registry.configs.items() if not _needs_arguments(c)}
+    found = sorted(tasks.registry.configs.items())
+    to_measure = {name: _first_line(config) for name, config in found if not _needs_arguments(config)}
     if options.json:
         print_json({"default": zoo.DEFAULT, "shipped": shipped, "recipes": recipes, "tasks": to_measure})
         return

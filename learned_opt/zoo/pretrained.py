@@ -95,5 +95,5 @@ def available(kind: str | None = "optimizer") -> dict[str, Card]:
         4
     """
     kinds = KINDS if kind is None else (kind,)
-    paths = (path for kind in kinds for path in sorted(folder(kind).glob("*.json")))
+    paths = (p for kind in kinds for p in sorted(folder(kind).glob("*.json"), key=lambda path: path.stem))
     return {path.stem: Card.from_json(json.loads(path.read_text())) for path in paths}

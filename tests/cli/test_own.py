@@ -86,13 +86,20 @@ def test_own_recipes_and_tasks_are_named_beside_the_others(folder, capsys):
         (["list", "--import"], "--import needs a module"),
         (["list", "--import", "json.py"], "is called json; rename the file"),
         (["train", "empty.py"], "empty.py registers 0 recipes; register one"),
-        (["list", "--import", "broken.py"], "No module named 'nothing_of_that_name'"),
+        (["list", "--import", "broken.py"], "broken, line 2: ModuleNotFoundError"),
+        (["list", "--import", "wrong"], "wrong, line 1: NameError: name 'nothing' is not defined"),
+        (["list", "--import", "unread"], "unread: SyntaxError: '(' was never closed (unread.py, line 1)"),
     ],
 )
 def test_bad_modules_are_named(words, said, folder, capsys):
     for name in ("json.py", "empty.py"):
         (folder / name).write_text("")
-    (folder / "broken.py").write_text("import nothing_of_that_name")
+    for name, text in {
+        "broken": "\nimport nothing_of_that_name",
+        "wrong": "nothing()",
+        "unread": "nothing(",
+    }.items():
+        (folder / f"{name}.py").write_text(text)
     with process():
         assert said in fails(capsys, *words)
 
