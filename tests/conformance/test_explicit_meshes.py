@@ -18,7 +18,7 @@ def test_all_works_on_explicit_axes(module, devices, cases):
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
     }
     done = subprocess.run(
         [sys.executable, "-m", f"tests.conformance.{module}"],
