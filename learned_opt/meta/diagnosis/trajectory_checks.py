@@ -39,7 +39,7 @@ def check_trajectories(
                 f"{smaller} of the rule; a curriculum: growth_steps, with min_horizon",
             )
         )
-    findings += _steps(losses, stats, scale, measured, share < MANY_DIVERGED)
+    findings += _steps(losses, stats, scale, measured, bool(share < MANY_DIVERGED))
     saturated = {name: float(np.nanmean(s)) for name, s in stats.saturated.items() if s.size}
     for name, s in saturated.items():
         measured[f"saturated: {name}"] = f"{s:.0%}"
