@@ -272,6 +272,17 @@ _RECIPES = {
         validate_every=40,
         seed=1,
     ),
+    "dnc-mnist": Recipe(
+        summary="24 components of MNIST, 16 sigmoid units, 100 steps, with a memory a tensor",
+        model=_optimizer("dnc", hidden_size=30, inputs="normalized_and_size"),
+        task=_task("classification", dataset="mnist", num_components=24, hidden_sizes=(16,)),
+        settings=_for_classifiers(
+            num_problems=4,
+            num_meta_steps=1000,
+            validate_every=100,
+            num_validation_problems=16,
+        ),
+    ),
     "lstm-general": Recipe(
         summary="digits with randomly scaled coordinates, 100 steps",
         model=_optimizer("lstm", inputs="normalized"),
