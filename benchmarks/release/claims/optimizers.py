@@ -156,6 +156,17 @@ OPTIMIZERS = {
             "With gradient noise of 1 it ends above swept baselines, and with 0.1 as high as they.",
         ),
     ),
+    "dnc-sparse-coding": Claims(
+        summary="LSTM with a memory that all coordinates share, correcting proximal steps, for the LASSO.",
+        size="50 to 100 parameters",
+        measured=(
+            Claim("LASSO 25x50, step 100 (the horizon it was trained for)"),
+            Claim("LASSO 25x50, step 1,000", "--num-steps 1000"),
+            Claim("LASSO 50x100, step 100", "--task.num-measurements 50 --task.num-atoms 100"),
+            Claim("25x50 with the group penalty, step 100", _GROUP),
+        ),
+        known_failures=("TODO",),
+    ),
     "lstm-sparse-coding": Claims(
         summary="Coordinatewise LSTM that sets the sizes of proximal steps, for sparse coding objectives.",
         size="50 parameters",
@@ -222,6 +233,20 @@ OPTIMIZERS = {
             "0.131 without it, and swept Adam at 0.146 (five seeds).",
             "On Rosenbrock's function it diverges at learning_rate=1.",
         ),
+    ),
+    "dnc-mnist": Claims(
+        summary="LSTM with a memory a tensor, for small networks on principal components of MNIST.",
+        size="570 to 15,910 parameters",
+        measured=(
+            Claim("MNIST, 24 components, 16 sigmoid units, step 100", "--num-problems 32"),
+            Claim("the same, step 200", "--num-problems 32 --num-steps 200"),
+            Claim("the same with 16 ReLU units, step 100", "--num-problems 32 --task.activation relu"),
+            Claim(
+                "MNIST, pixels, 20 sigmoid units, step 100",
+                "--task classification --task.dataset mnist --num-steps 100",
+            ),
+        ),
+        known_failures=("TODO",),
     ),
     "lstm-general": Claims(
         summary="Coordinatewise LSTM on normalised gradients, trained under random scaling on digits.",
