@@ -49,8 +49,8 @@ def proximal_rule(rule: LearnedOptimizer, step_size: float = 0.2) -> LearnedOpti
     meta-parameters, this is the proximal gradient method, ISTA where the nonsmooth part is the l1 norm.
 
     The operator is the extra argument `prox(params, step_size)` of `update`, which `learned_opt.unroll`
-    passes for tasks that have one. Without it there is none, and G is g. A coordinate whose gradient is NaN or
-    infinite gets a zero update. Given `num_steps`, `build` multiplies the t-th step size by
+    passes for tasks that have one. Without it there is none, and G is g. A coordinate whose gradient is NaN
+    or infinite gets a zero update. Given `num_steps`, `build` multiplies the t-th step size by
     `(1 + cos(pi t / num_steps)) / 2`, as the rule does its updates.
 
     Args:
@@ -98,7 +98,8 @@ def proximal_rule(rule: LearnedOptimizer, step_size: float = 0.2) -> LearnedOpti
             steps = jax.tree.map(lambda u, g: u - eta * g, corrections, g)
             if prox is not None:
                 steps = _followed(steps, params, prox, eta)
-            updates = jax.tree.map(lambda u, ok, g: jnp.where(ok, u, 0).astype(g.dtype), steps, finite, updates)
+            steps = jax.tree.map(lambda u, ok: jnp.where(ok, u, 0), steps, finite)
+            updates = jax.tree.map(lambda u, g: u.astype(g.dtype), steps, updates)
             step = jnp.asarray(optax.safe_increment(state.step))
             return updates, ProximalRuleState(step, inner)
 
