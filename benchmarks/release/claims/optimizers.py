@@ -169,6 +169,8 @@ OPTIMIZERS = {
             "lstm-sparse-coding is better throughout. Over 512 LASSO problems the relative gap at step 100 "
             "has a mean of 0.031, a median of 0.006 and is at most 0.32, where FISTA has 0.026, 0.011 and "
             "0.17, ISTA 0.59 in the mean, and lstm-sparse-coding 1e-4.",
+            "The memory brings nothing here that can be told: an LSTM of 34 units in its place, by the same "
+            "recipe, ends at a validation loss of 0.01730, with it at 0.01724, and at a mean gap of 0.037.",
             "It does not come to rest at the optimum: at step 1,000 its mean gap is 0.0027, that of "
             "lstm-sparse-coding 9e-9.",
             "It was meta-trained once, with one seed, on Gaussian dictionaries of 25x50 with columns of norm "
@@ -248,14 +250,17 @@ OPTIMIZERS = {
         size="570 to 15,910 parameters",
         measured=(
             Claim("MNIST, 24 components, 16 sigmoid units, step 100", "--num-problems 32"),
-            Claim("the same, step 200", "--num-problems 32 --num-steps 200"),
-            Claim("the same with 16 ReLU units, step 100", "--num-problems 32 --task.activation relu"),
-            Claim(
-                "MNIST, pixels, 20 sigmoid units, step 100",
-                "--task classification --task.dataset mnist --num-steps 100",
-            ),
+            Claim("the same with 16 ReLU units", "--num-problems 32 --task.activation relu"),
         ),
-        known_failures=("TODO",),
+        known_failures=(
+            "On pixels it is behind: with 20 sigmoid units it ends at 0.407 at step 100 and a test accuracy "
+            "of 88.8 %, where lstm-mnist has 0.304 and 92.7 %, and swept NAG 0.325 and 92.3 %, on the same "
+            "five problems. It was trained on 24 principal components, whose gradients are of another size.",
+            "On the problems of the first row `general`, which is made for longer runs, ends at 0.505 and a "
+            "test accuracy of 86 %.",
+            "It was meta-trained once, with one seed, for 100 steps; longer runs were not measured. That the "
+            "memory helps is not shown: in the suite `memory` LSTMs of as many numbers are level here.",
+        ),
     ),
     "lstm-general": Claims(
         summary="Coordinatewise LSTM on normalised gradients, trained under random scaling on digits.",
