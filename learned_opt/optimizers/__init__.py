@@ -7,6 +7,7 @@ from learned_opt.optimizers.lstm import LSTMState, lstm
 from learned_opt.optimizers.mlp import MLPState, mlp_rule
 from learned_opt.optimizers.proximal import ProximalState, proximal
 from learned_opt.optimizers.proximal_lstm import ProximalLSTMState, proximal_lstm
+from learned_opt.optimizers.proximal_rule import ProximalRuleState, proximal_rule
 from learned_opt.optimizers.readout import Readout, TensorReadout, diagnose
 from learned_opt.optimizers.registry import registry
 from learned_opt.optimizers.safeguard import SafeguardState, safeguard
@@ -19,6 +20,7 @@ __all__ = [
     "LSTMState",
     "MLPState",
     "ProximalLSTMState",
+    "ProximalRuleState",
     "ProximalState",
     "Readout",
     "SMORMS3State",
@@ -34,6 +36,7 @@ __all__ = [
     "mlp_rule",
     "proximal",
     "proximal_lstm",
+    "proximal_rule",
     "registry",
     "safeguard",
     "secant_lstm",

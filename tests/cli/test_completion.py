@@ -75,7 +75,7 @@ def test_zsh_completes_commands_names_options_and_files(tmp_path, capsys):
         "evaluate general --jso": "evaluate general --json ",
         "evaluate the": "evaluate theta.safetensors ",
         "train general --estimator p": "train general --estimator pes ",
-        "show dnc": "show dnc-quadratic ",
+        "show dnc-q": "show dnc-quadratic ",
         "show no-such": "show no-such",
     }
     done = subprocess.run(

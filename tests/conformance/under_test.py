@@ -17,6 +17,7 @@ from learned_opt.optimizers import (
     lstm,
     mlp_rule,
     proximal_lstm,
+    proximal_rule,
     secant_lstm,
     tensor_controller,
 )
@@ -57,6 +58,7 @@ UNDER_TEST = {
     "secant-lstm": Case(secant_lstm(hidden_sizes=(4, 3))),
     "proximal-lstm": Case(proximal_lstm(hidden_sizes=(4, 3))),
     "proximal-lstm-free": Case(proximal_lstm(hidden_sizes=(4,), tied=False)),
+    "proximal-rule": Case(proximal_rule(lstm(hidden_sizes=(4,)))),
     "mlp-rule": Case(mlp_rule(), factored=True),
     "tensor-controller": Case(tensor_controller(), factored=True, cosine=False),
     "tensor-controller-lite": Case(tensor_controller(orthogonal=False), factored=True, cosine=False),

@@ -16,7 +16,9 @@ from learned_opt.meta.settings import settings_of
 
 NAMES = (
     "coordinatewise-quadratic",
+    "dnc-mnist",
     "dnc-quadratic",
+    "dnc-sparse-coding",
     "general",
     "general-lite",
     "lstm-general",

@@ -152,7 +152,7 @@ def optimizers(size: str) -> tuple[Optimizer, ...]:
             for name in ("lista", "alista")
         ),
     )
-    shipped = [n for n in zoo.available() if n.startswith(("lstm-sparse", "lstm-general"))]
+    shipped = [n for n in zoo.available() if n.startswith(("lstm-sparse", "dnc-sparse", "lstm-general"))]
     return (*swept, *references, *(learned(name) for name in shipped))
 
 
