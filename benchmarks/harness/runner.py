@@ -13,10 +13,16 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from benchmarks.harness import discovery, results
 from benchmarks.harness.suite import Job, Key, Request, Suite
 from learned_opt import runs
 from learned_opt.core.errors import unknown_name
+
+# Compiled programs stay in memory as long as jax has them cached, each in maps of its own, and Linux allows a
+# process 65,530 of those: some 200 cells of deep networks.
+CELLS_TO_KEEP_PROGRAMS_FOR = 50
 
 
 class Failed(Exception):
@@ -65,7 +71,7 @@ def run(
     with runs.progress(len(jobs), "benchmarks", unit="cells", quiet=quiet) as bar:
         done = len(jobs) - len(todo)
         bar.update(done)
-        for key, problem in itertools.chain(made, ((job.key, _make(out, job)) for job in alone)):
+        for key, problem in itertools.chain(made, _made(out, alone)):
             if problem:
                 failures[key] = problem
             done += 1
@@ -141,9 +147,8 @@ def _end_with_the_parent() -> None:
 def _work(source: str, request: Request, out: Path, keys: Sequence[Key], made: Any) -> None:
     """In one process: cells of one suite, in the plan's order."""
     wanted = set(map(tuple, keys))
-    for job in discovery.find(source).plan(request):
-        if tuple(job.key) in wanted:
-            made.put((job.key, _make(out, job)))
+    for done in _made(out, [job for job in discovery.find(source).plan(request) if tuple(job.key) in wanted]):
+        made.put(done)
 
 
 def _is_finished(out: Path, job: Job) -> bool:
@@ -152,6 +157,14 @@ def _is_finished(out: Path, job: Job) -> bool:
     except results.CellError as error:
         print(f"{error}; it is made anew", file=sys.stderr)
         return False
+
+
+def _made(out: Path, jobs: Sequence[Job]) -> Iterator[tuple[Key, str | None]]:
+    """Makes cells in this process; gives each one's key and what went wrong, if it did."""
+    for number, job in enumerate(jobs, 1):
+        yield job.key, _make(out, job)
+        if number % CELLS_TO_KEEP_PROGRAMS_FOR == 0:
+            jax.clear_caches()
 
 
 def _make(out: Path, job: Job) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.harness import report, results
 from benchmarks.harness.results import Cell
 from benchmarks.release import headline
+from benchmarks.suites.deep import levels
 from benchmarks.suites.deep import suite as deep
 from benchmarks.suites.deep import table as deep_table
 from benchmarks.suites.held_out import suite as splits
@@ -116,6 +117,13 @@ def who_learns_what() -> str:
     return f"{report.markdown_table(rows, function_learners.COLUMNS)}\n\nMade by `{command}`."
 
 
+def deep_levels() -> str:
+    """What each deep network reaches beside what it is known to, as Markdown."""
+    cells, command = _results(deep.SUITE.name)
+    table = report.markdown_table(levels.rows(cells, deep.METRICS), levels.COLUMNS)
+    return f"{table}\n\nMade by `{command}`."
+
+
 def figure_three() -> str:
     """What `FIGURE_THREE` has to hold."""
     return function_learners.figure_three(_results(function_learners.SUITE.name)[0])
@@ -195,6 +203,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     DOCS / "recipes" / "deep.md": {
         "deep": deep_networks,
+        "deep-levels": deep_levels,
         "deep-long": functools.partial(deep_networks, LONG),
     },
     DOCS / "recipes" / "memory.md": {"memory": does_memory_help},

@@ -1,16 +1,19 @@
 """The deep networks that the proposal names: the default optimizer beside hand-made ones with swept rates."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.comparison import report
 from benchmarks.comparison.baselines import BASELINES, Optimizer, learned
 from benchmarks.comparison.suite import Budget, Case, comparison
+from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Suite
-from benchmarks.suites.deep import held_out
+from benchmarks.suites.deep import held_out, levels
 from learned_opt import datasets, tasks
 from learned_opt.core.types import Task
-from learned_opt.reports import Column
+from learned_opt.reports import Column, Section
 
 SWEPT = ("adam", "adamw-cosine", "nag", "rmsprop")
 LEARNED = ("general", "general:decay")
@@ -58,7 +61,7 @@ def deep(name: str = "deep", *, images: str | None = None, text: str | None = No
             prepared.
         text: a file for the character models; the documentation of Python's standard library by default.
     """
-    return comparison(
+    suite = comparison(
         name,
         functools.partial(cases, images=images, text=text),
         version=1,
@@ -70,6 +73,13 @@ def deep(name: str = "deep", *, images: str | None = None, text: str | None = No
         metrics=METRICS,
         independent=True,
     )
+    # Levels are those of the suite's own data and sizes.
+    return dataclasses.replace(suite, sections=_sections) if name == "deep" else suite
+
+
+def _sections(cells: Sequence[Cell]) -> list[Section]:
+    default_size = [cell for cell in cells if cell.key.horizon != STEPS["quick"]]
+    return [*levels.section(default_size, METRICS), *report.sections(cells, METRICS)]
 
 
 def optimizers(size: str) -> tuple[Optimizer, ...]:

@@ -1,13 +1,17 @@
 """The suite of deep networks: what is held out, and what its sizes plan."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.harness import results
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key
-from benchmarks.suites.deep import held_out, table
+from benchmarks.release.readme import RESULTS
+from benchmarks.suites.deep import held_out, levels, table
 from benchmarks.suites.deep.suite import METRICS, cases
 from learned_opt import datasets
 
@@ -62,3 +66,35 @@ def test_a_row_says_what_was_measured_in_test():
     (row,) = table.rows([cell(0, 0.25), cell(1, 0.25)], METRICS)
     assert (row["task"], row["optimizer"], row["loss"]) == ("dnc-copy", "nag", 0.5)
     assert row["test"] == "wrong bits 0.250"
+
+
+def test_levels_of_linear_models_and_of_counts():
+    train, test = (np.asarray(part) for part in held_out.autoencoder().data)
+    centred, others = train - train.mean(0), test - train.mean(0)
+    components = np.linalg.svd(centred, full_matrices=False)[2][:6]
+    left = others - others @ components.T @ components
+    assert np.mean(left**2) == pytest.approx(levels.LEVELS["autoencoder"].bound, abs=5e-4)
+
+    train, test = (np.asarray(part, int) for part in held_out.characters(text=None, length=8).data)
+    counts = np.full((32, 32, 32), 0.1)
+    np.add.at(counts, (train[:-2], train[1:-1], train[2:]), 1)
+    chances = counts / counts.sum(axis=2, keepdims=True)
+    nats = -np.log(chances[test[:-2], test[1:-1], test[2:]]).mean()
+    for name in ("character-lstm", "transformer"):
+        assert nats == pytest.approx(levels.LEVELS[name].bound, abs=5e-4)
+
+
+def test_committed_results_reach_the_levels_but_for_one():
+    cells = [cell for cell in results.load(RESULTS)[1] if cell.key.suite == "deep"]
+    rows = levels.rows(cells, METRICS)
+    assert {row["task"] for row in rows} == levels.LEVELS.keys()
+    assert [row["task"] for row in rows if row["reached"] == "no"] == ["neural-programmer"]
+
+
+def test_no_level_of_other_data():
+    (cell,) = [
+        c for c in results.load(RESULTS)[1] if c.key[:3] == ("deep", "vae", "adam") and c.key.seed == 0
+    ]
+    other = dataclasses.replace(cell, settings={**cell.settings, "summary": "of CIFAR-10"})
+    assert len(levels.rows([cell], METRICS)) == 1
+    assert levels.rows([other], METRICS) == []
