@@ -72,6 +72,13 @@ class Blocks(NamedTuple):
             ]
         )
 
+    def padded(self, arrays: Sequence[Array]) -> list[Array]:
+        """An array for each leaf as rows of blocks, [num_rows, ...], with zeros where shapes differ."""
+        return [
+            _packed([arrays[i] for i in group], _room({arrays[i].shape for i in group}))
+            for group in self.groups
+        ]
+
     def unpack(self, blocks: Sequence[Array]) -> list[Array]:
         """The leaves of blocks, in the shapes that they had."""
         rows = []
@@ -100,14 +107,17 @@ class Blocks(NamedTuple):
         return [next(made) if yes else x for x, yes in zip(blocks, shared, strict=True)]
 
     def _entry_shape(self, group: Sequence[int]) -> tuple[int, ...]:
-        """The shape of a row: that of all its tensors, or a vector with room for the largest."""
-        shapes = {self.shapes[i] for i in group}
-        return shapes.pop() if len(shapes) == 1 else (max(map(math.prod, shapes)),)
+        return _room({self.shapes[i] for i in group})
 
 
 def _magnitude(size: int) -> int:
     """The exponent of the power of four that it rounds up to."""
     return ((size - 1).bit_length() + 1) // 2
+
+
+def _room(shapes: set[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of a row: that of all its tensors, or a vector with room for the largest."""
+    return next(iter(shapes)) if len(shapes) == 1 else (max(map(math.prod, shapes)),)
 
 
 def _packed(leaves: Sequence[Array], shape: tuple[int, ...]) -> Array:

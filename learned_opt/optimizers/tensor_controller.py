@@ -29,7 +29,7 @@ from learned_opt.optimizers.tensor_statistics import (
     SECOND,
     TRAIL,
     TensorStatistics,
-    dense_share,
+    dense_shares,
     fans,
     features,
     inverse,
@@ -244,8 +244,7 @@ def _update(
     weights = None if params is None else blocks.pack(treedef.flatten_up_to(params))
 
     old, sums = measured(TensorStatistics.before(blocks, rows, weights), blocks, gs, mus, trails)
-    shares = [dense_share(g, rms) if yes else 0.0 for g, rms, yes in zip(leaves, kept[1], along, strict=True)]
-    shares = jnp.stack(blocks.ordered(list(map(jnp.float32, shares))))
+    shares = dense_shares(blocks, leaves, kept[1], along)
     plan, new = _planned(old, sums, blocks, theta, clock, shares, config.max_step)
     plan = Plan(*settled(jnp.stack(plan)))
     parts = [Plan(*part) for part in zip(*map(blocks.split, plan), strict=True)]

@@ -192,15 +192,30 @@ def observe(old: TensorStatistics, sums: Array) -> tuple[TensorStatistics, Array
     return new, cut
 
 
-def dense_share(g: Array, rms: Array) -> Array:
-    """How little a matrix is like an embedding, f32[]: 0 to 1 as the share of its rows with a gradient grows.
+def dense_shares(
+    blocks: Blocks, grads: Sequence[Array], rms: Sequence[Array], along: Sequence[bool]
+) -> Array:
+    """How little each matrix is like an embedding, f32[num_tensors]; 0 for those that are not asked for.
 
-    Of the rows that have ever had one, those count that have one now.
+    0 to 1 as the share of its rows with a gradient grows: of the rows that have ever had one, those count
+    that have one now.
     """
-    now = jnp.any(g != 0, axis=-1)
-    ever = now | jnp.any(rms > 0, axis=-1)
-    share = jnp.where(jnp.any(now), jnp.sum(now) / jnp.maximum(jnp.sum(ever), 1), 1)
-    return jnp.clip((share - RARE) / (USUAL - RARE), 0, 1)
+    seen = [_rows_seen(*pair) if yes else jnp.zeros(1) for *pair, yes in zip(grads, rms, along, strict=True)]
+    counts = [jnp.stack([total(rows >= _NOW), total(rows >= _EVER)]) for rows in blocks.padded(seen)]
+    now, ever = blocks.join(counts).astype(jnp.float32)
+    share = jnp.where(now > 0, now / jnp.maximum(ever, 1), 1)
+    return jnp.clip((share - RARE) / (USUAL - RARE), 0, 1) * np.array(blocks.ordered(along), np.float32)
+
+
+_EVER, _NOW = 1.0, 2.0
+
+
+def _rows_seen(g: Array, rms: Array) -> Array:
+    """For each row of a matrix whether it has ever had a gradient, and whether it has now, f32[...].
+
+    One reduction a matrix: a program takes as long to compile as it has of them.
+    """
+    return jnp.max(jnp.where(g != 0, _NOW, jnp.where(rms > 0, _EVER, 0)), axis=-1)
 
 
 def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:
