@@ -53,13 +53,15 @@ NUM_STEPS = 10_000
 OUR_KWARGS = {"learning_rate": 0.05, "num_steps": NUM_STEPS}
 # Its own steps are smaller.
 EVOLVED_KWARGS = {"learning_rate": 1.0, "num_steps": NUM_STEPS}
+# A step of gradient descent is part of it, at the rate that optax's own table gives to that.
+OWN_KWARGS = {"dnc-sparse-coding": {"learning_rate": 1e-3 / 0.17, "num_steps": NUM_STEPS}}
 TRAINED: dict[str, tuple[Factory, dict[str, Any]]] = {
     "hyperparameters-adam": (learned_adam, ADAM_KWARGS),
     "safeguarded-adam": (safeguarded_adam, {"learning_rate": 0.1}),
 } | {
     name: (
         functools.partial(learned_opt.pretrained, name),
-        OUR_KWARGS if name.startswith("lstm") else EVOLVED_KWARGS,
+        OWN_KWARGS.get(name, OUR_KWARGS if name.startswith(("lstm", "dnc")) else EVOLVED_KWARGS),
     )
     for name in learned_opt.available()
 }
