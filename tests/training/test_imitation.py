@@ -58,7 +58,9 @@ def test_error_and_its_gradient_by_hand(own_trajectories: bool):
 def test_a_rule_imitates_itself_without_error():
     lopt = lstm(hidden_sizes=(3,))
     theta = lopt.init(KEY)
-    results, _ = estimates(lopt.build(theta), lopt, theta)
+    # A compiler may round the teacher's updates and its pupil's in different places.
+    with jax.disable_jit():
+        results, _ = estimates(lopt.build(theta), lopt, theta)
     for meta_gradient in results:
         assert float(meta_gradient.loss) == 0
         assert float(optax.tree.norm(meta_gradient.grad)) == 0
