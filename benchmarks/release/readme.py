@@ -20,6 +20,8 @@ from benchmarks.suites.held_out import suite as splits
 from benchmarks.suites.in_context import suite as function_learners
 from benchmarks.suites.memory import suite as memory
 from benchmarks.suites.objective import suite as objective
+from benchmarks.suites.speed import pipeline
+from benchmarks.suites.speed import suite as speed
 from learned_opt import zoo
 from learned_opt.reports import Section
 
@@ -152,6 +154,12 @@ def deep_networks(suite: str = deep.SUITE.name) -> str:
     return f"{table}\n\nMade by `{command}`."
 
 
+def pictures_a_second() -> str:
+    """What the pipeline of images gives and a training step takes, as Markdown."""
+    (section,) = pipeline.sections(_results(speed.SUITE.name)[0])
+    return report.markdown_table(section.rows, section.columns)
+
+
 def long_run() -> str:
     """What `LONG_RUN` has to hold."""
     title = "Training losses over 5,000 steps"
@@ -206,6 +214,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "deep-levels": deep_levels,
         "deep-long": functools.partial(deep_networks, LONG),
     },
+    DOCS / "recipes" / "large_data.md": {"pipeline": pictures_a_second},
     DOCS / "recipes" / "memory.md": {"memory": does_memory_help},
     DOCS / "recipes" / "objectives.md": {"objective": rate_term},
     DOCS / "recipes" / "in_context.md": {

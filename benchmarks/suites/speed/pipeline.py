@@ -21,6 +21,7 @@ PIPELINE = "pipeline"
 BATCH, NUM_IMAGES = 16, 64
 PICTURE = (500, 375)  # the usual size in ImageNet
 NETWORKS = {"quick": (("resnet18", 64),), "default": (("resnet18", 64), ("resnet18", 224), ("resnet50", 224))}
+WORKERS = {"0": "threads", "1": "1 process"}
 SECONDS = {"quick": 1.0, "default": 5.0, "full": 5.0}  # that batches are taken for
 
 
@@ -104,7 +105,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             columns={
                 "images": Column("images"),
                 "network": Column("network"),
-                **{f"workers_{n}": Column("threads" if n == "0" else f"{n} processes") for n in counts},
+                **{f"workers_{n}": Column(WORKERS.get(n, f"{n} processes")) for n in counts},
                 "taken": Column("the step"),
                 "ratio": Column("best pipeline / step", digits=3),
             },
