@@ -21,7 +21,7 @@ from learned_opt import runs
 from learned_opt.core.errors import unknown_name
 
 # Compiled programs stay in memory as long as jax has them cached, each in maps of its own, and Linux allows a
-# process 65,530 of those: some 200 cells of deep networks.
+# process 65,530 of those: some 120 cells of deep networks.
 CELLS_TO_KEEP_PROGRAMS_FOR = 50
 
 

@@ -63,6 +63,7 @@ def proximal_rule(rule: LearnedOptimizer, step_size: float = 0.2) -> LearnedOpti
     Raises:
         ValueError: if the step size is not above 0; in `update`, if there is a proximal operator and no
             `params`.
+        TypeError: in `update`, if gradients are not of a real floating-point dtype.
 
     Example:
         >>> from learned_opt.core import soft_threshold

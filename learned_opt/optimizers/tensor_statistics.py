@@ -21,6 +21,7 @@ LARGEST = 1e33  # of a gradient's entry; sums of its multiples are still float32
 SMALLEST = 1e-37  # largest entry of a gradient that counts as zero; one over it is a float32 number
 BOUND = 1e18  # of the size of params; its square is a float32 number
 LARGEST_IN_UNITS = 1e15  # the same, in a tensor's unit
+EVER, NOW = 1.0, 2.0  # a row of a matrix has had a gradient before, or has one in this step
 RARE, USUAL = 0.2, 0.6  # shares of a matrix's rows that have a gradient in a step
 OUTLIER = 5.0  # a gradient more than so many times as large as usual is cut to that
 
@@ -201,13 +202,10 @@ def dense_shares(
     that have one now.
     """
     seen = [_rows_seen(*pair) if yes else jnp.zeros(1) for *pair, yes in zip(grads, rms, along, strict=True)]
-    counts = [jnp.stack([total(rows >= _NOW), total(rows >= _EVER)]) for rows in blocks.padded(seen)]
+    counts = [jnp.stack([total(rows >= NOW), total(rows >= EVER)]) for rows in blocks.padded(seen)]
     now, ever = blocks.join(counts).astype(jnp.float32)
     share = jnp.where(now > 0, now / jnp.maximum(ever, 1), 1)
     return jnp.clip((share - RARE) / (USUAL - RARE), 0, 1) * np.array(blocks.ordered(along), np.float32)
-
-
-_EVER, _NOW = 1.0, 2.0
 
 
 def _rows_seen(g: Array, rms: Array) -> Array:
@@ -215,7 +213,7 @@ def _rows_seen(g: Array, rms: Array) -> Array:
 
     One reduction a matrix: a program takes as long to compile as it has of them.
     """
-    return jnp.max(jnp.where(g != 0, _NOW, jnp.where(rms > 0, _EVER, 0)), axis=-1)
+    return jnp.max(jnp.where(g != 0, NOW, jnp.where(rms > 0, EVER, 0)), axis=-1)
 
 
 def look_ahead(old: TensorStatistics, sums: Array, cut: Array) -> Array:

@@ -93,9 +93,7 @@ def test_committed_results_reach_the_levels_but_for_one():
 
 
 def test_no_level_of_other_data():
-    (cell,) = [
-        c for c in results.load(RESULTS)[1] if c.key[:3] == ("deep", "vae", "adam") and c.key.seed == 0
-    ]
+    cell = results.read(results.path_of(RESULTS, Key("deep", "vae", "adam", 1000, 0, "losses")))
     other = dataclasses.replace(cell, settings={**cell.settings, "summary": "of CIFAR-10"})
     assert len(levels.rows([cell], METRICS)) == 1
     assert levels.rows([other], METRICS) == []
