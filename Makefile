@@ -26,8 +26,8 @@ check: $(VENV)/.dev ## Lint, format, types, layers, and documentation of everyth
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_public_api.py
 
-docs: $(VENV)/.docs ## Build these pages as a site, in docs/_build
-	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build $(ARGS)
+docs: $(VENV)/.docs ## Build these pages as a site, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html $(ARGS)
 
 gallery: $(VENV)/.docs ## Run the notebooks of the docs and keep what they show
 	rm -rf docs/gallery/runs
