@@ -1,14 +1,16 @@
 """Loss curves: a solver's on the problems of a comparison, and what a cell keeps of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from learned_opt import training
 from learned_opt.core.types import Task
+from learned_opt.training.evaluate import draw_problems
 
 DRAWN_STEPS, EXACT_STEPS = 40, 1000  # steps of each problem's curve, and of the mean curve
 
@@ -32,6 +34,41 @@ def solver_curves(solve: Callable, task: Task, num_steps: int, keys: Any, chunk:
         lambda k, d: jax.lax.map(lambda key: one_problem(key, d), k, batch_size=min(chunk, k.shape[0]))
     )
     return run(keys, task.data)
+
+
+def staged_curves(
+    tx: optax.GradientTransformation,
+    task: Task,
+    stages: Sequence[tuple[float, Callable[[], Task]]],
+    num_steps: int,
+    keys: Any,
+    chunk: int,
+):
+    """As `trajectories`, trained on one task after the other, each for its share of the steps.
+
+    The tasks draw the same problems; the metrics are those of `task`.
+    """
+    ends = np.round(np.cumsum([share for share, _ in stages]) * num_steps).astype(int).tolist()
+    if ends[-1] != num_steps:
+        raise ValueError(
+            f"stages: shares of the horizon end at step {ends[-1]} of {num_steps}: let them sum to 1"
+        )
+    trained = [make() for _, make in stages]
+
+    def one_problem(draw, data, own):
+        problem, params, key = draw
+        state, losses = training.InnerState(params, tx.init(params), jnp.zeros([], jnp.int32)), []
+        for stage, arrays, begin, end in zip(trained, own, [0, *ends], ends, strict=False):
+            state, part = training.unroll(tx, stage, key, problem, arrays, state, end - begin)
+            losses.append(part[:-1] if end < num_steps else part)
+        return jnp.concatenate(losses), task.metrics(state.params, problem, data) if task.metrics else {}
+
+    run = jax.jit(
+        lambda draws, data, own: jax.lax.map(
+            lambda draw: one_problem(draw, data, own), draws, batch_size=min(chunk, keys.shape[0])
+        )
+    )
+    return run(draw_problems(task, keys, chunk), task.data, [stage.data for stage in trained])
 
 
 def summary(curves: np.ndarray, horizon: int, window: int = 1) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from benchmarks.comparison import baselines
 from benchmarks.comparison.aggregates import PART
 from benchmarks.comparison.baselines import BASELINES, Optimizer
 from benchmarks.comparison.costs import solver_costs, step_costs
-from benchmarks.comparison.curves import solver_curves, summary
+from benchmarks.comparison.curves import solver_curves, staged_curves, summary
 from benchmarks.harness.suite import Job, Key, Load, Request, Suite
 from learned_opt import tasks, training
 from learned_opt.core.types import Task
@@ -36,6 +36,9 @@ class Case:
     only: tuple[str, ...] = ()  # names of optimizers; all of the suite's that suit the task if empty
     shift: tuple[str, str] | None = None  # from which case, and the one thing changed
     loss_scale: float = 1.0  # the optimizers see the loss times this, tables and figures do not
+    # Shares of the horizon and what is trained on in them, one after the other, in place of `make`'s task,
+    # whose metrics are reported; for optimizers without a sweep.
+    stages: tuple[tuple[float, Callable[[], Task]], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +123,8 @@ class _Entry:
         build, budget, fixed = self.build(horizon), self.budget, self.settings
         jobs = []
         if self.optimizer.kind == "swept":
+            if self.case.stages:
+                raise ValueError(f"{self.case.name}: {self.optimizer.name} is swept, and stages are not")
             swept = {**fixed, "problems": budget.tuning_problems, "rates": budget.rates}
             run = functools.partial(self.sweep, build, horizon)
             jobs.append(Job(self.key(horizon, "sweep"), swept, run))
@@ -165,6 +170,8 @@ class _Entry:
         last = horizon + case.window // 2
         if c.kind == "solver":
             curves, metrics = solver_curves(c.build, self.task, last, keys, chunk)
+        elif case.stages:
+            curves, metrics = staged_curves(build(0.0), self.task, case.stages, last, keys, chunk)
         else:
             rate = sweep.get("learning_rate", 0.0)
             curves, metrics = training.trajectories(build, self.task, last, rate, keys, chunk=chunk)
@@ -194,15 +201,19 @@ class _Entry:
 
 def _settings(case: Case, task: Task) -> dict[str, Any]:
     """What all optimizers share: made once a task, since the digest reads all of its data."""
-    config = None if task.config is None else tasks.registry.to_json(task.config)
+    stages = [(share, _config(make())) for share, make in case.stages]
     return {
         "window": case.window,
         "loss_scale": case.loss_scale,
-        "task_config": config,
+        "task_config": _config(task),
         "data": _digest(task.data),
         "summary": case.summary,
         "shift": case.shift,
-    }
+    } | ({"stages": stages} if stages else {})
+
+
+def _config(task: Task) -> Any:
+    return None if task.config is None else tasks.registry.to_json(task.config)
 
 
 def _settings_of(c: Optimizer) -> dict[str, Any]:

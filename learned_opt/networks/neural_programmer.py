@@ -19,6 +19,7 @@ from learned_opt.core.types import Array
 
 OPERATIONS = ("sum", "count", "difference", "greater", "lesser", "and", "or", "assign", "reset")
 VECTOR_DEVIATION = 0.2  # small: selections that start sharp stay where they are
+_LEAST_WEIGHT = 1e-9  # for the derivative's sake
 GREATER, LESSER = OPERATIONS.index("greater"), OPERATIONS.index("lesser")
 
 
@@ -42,10 +43,12 @@ class Answer(NamedTuple):
     Attributes:
         scalar: f32[], of the operations sum, count and difference.
         lookup: f32[M, C], the probability that an entry of the table is in the answer, of assign.
+        entropy: f32[], in nats, of the selections of operations and columns, summed over the steps so far.
     """
 
     scalar: Array
     lookup: Array
+    entropy: Array | float = 0.0
 
 
 def first_registers(num_rows: int) -> Registers:
@@ -176,11 +179,13 @@ class NeuralProgrammer(hk.Module):
             column = self._selected(columns @ jnp.tanh(col_net(seen)))
             registers, answer = run_operations(registers, table, greater, lesser, operation, column)
             past = jnp.concatenate([operation @ operations, column @ columns, history])
+            answer = answer._replace(entropy=_entropy(operation) + _entropy(column))
             return (registers, jnp.tanh(history_net(past))), answer
 
         first = first_registers(table.shape[0]), jnp.zeros(self.width)
         _, answers = hk.scan(step, first, steps)
-        return jax.tree.map(lambda leaf: leaf[-1], answers)
+        last = jax.tree.map(lambda leaf: leaf[-1], answers)
+        return last._replace(entropy=jnp.sum(answers.entropy))
 
     def _read(self, vectors: Array, there: Array) -> Array:
         """The question network's states f32[L, width]; behind the question's end, the last again."""
@@ -198,3 +203,7 @@ class NeuralProgrammer(hk.Module):
         if self.hard:
             return jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1])
         return jax.nn.softmax(scores, axis=-1)
+
+
+def _entropy(weights: Array) -> Array:
+    return -jnp.sum(jax.scipy.special.xlogy(weights, jnp.maximum(weights, _LEAST_WEIGHT)))

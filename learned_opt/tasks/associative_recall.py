@@ -16,6 +16,8 @@ from learned_opt.networks import DNC
 from learned_opt.tasks.registry import registry
 from learned_opt.tasks.sequences import marker, sequence_task, within
 
+_CODED_BITS = 24  # by which items are told apart: few enough for an integer
+
 
 @registry.register
 def associative_recall(
@@ -31,7 +33,7 @@ def associative_recall(
     r"""Cross-entropy of a Differentiable Neural Computer that says which item came after a given one.
 
     Between two and `max_items` items are shown, each of `item_length` symbols after a flag; then one of them
-    but the last between two other flags; the answer is the item that followed it, where it was shown first.
+    but the last between two other flags; the answer is the item that followed it. No item is shown twice.
 
     Args:
         num_bits: bits of a symbol.
@@ -44,11 +46,11 @@ def associative_recall(
         num_reads: read heads.
 
     Returns:
-        The task; params as haiku makes them. Its metrics are the shares of wrong bits after L items and after
-        2 L items.
+        The task; params as haiku makes them. Its metrics are the shares of wrong bits after L items, after
+        2 L items, and after these with twice the slots.
 
     Raises:
-        ValueError: if a size is below 1, or there are less than two items.
+        ValueError: if a size is below 1, there are less than two items, or less than 2 L different ones.
 
     Example:
         >>> task = associative_recall(max_items=3)
@@ -60,14 +62,18 @@ def associative_recall(
     check_at_least(1, num_bits=num_bits, item_length=item_length, batch_size=batch_size)
     check_at_least(2, max_items=max_items)
     check_at_least(1, hidden_size=hidden_size, num_slots=num_slots, word_size=word_size, num_reads=num_reads)
+    if 2 ** (item_length * num_bits) < 2 * max_items:
+        raise ValueError(
+            f"max_items={max_items}: there are not twice as many different items of "
+            f"item_length={item_length} symbols of num_bits={num_bits} bits; raise num_bits or item_length"
+        )
     whole = item_length + 1  # an item with its flag
 
     def example(key: Key, shortest: int, longest: int) -> tuple[Array, Array, Array]:
         number_key, query_key, bits_key = jax.random.split(key, 3)
         number = jax.random.randint(number_key, (), shortest, longest + 1)
-        bits = jax.random.bernoulli(bits_key, 0.5, (longest, item_length, num_bits)).astype(jnp.float32)
+        bits = _distinct(bits_key, longest, item_length * num_bits).reshape(longest, item_length, num_bits)
         query = jax.random.randint(query_key, (), 0, number - 1)
-        query = jnp.argmax(jnp.all(bits == bits[query][None], axis=(1, 2)))
         # Each item after a row for its flag, as the network sees them.
         bits = jnp.pad(bits, ((0, 0), (1, 0), (0, 0))).reshape(longest * whole, num_bits)
         t = jnp.arange((longest + 2) * whole + item_length)
@@ -83,8 +89,18 @@ def associative_recall(
         DNC,
         num_bits,
         hidden_size=hidden_size,
-        num_slots=num_slots,
         word_size=word_size,
         num_reads=num_reads,
     )
-    return sequence_task(example, 2, max_items, batch_size, network)
+    return sequence_task(example, 2, max_items, batch_size, network, num_slots)
+
+
+def _distinct(key: Key, number: int, num_bits: int) -> Array:
+    """Rows of random bits, f32[number, num_bits], no two of them alike."""
+    code_key, order_key, bits_key = jax.random.split(key, 3)
+    coded = min(num_bits, _CODED_BITS)
+    codes = jnp.sort(jax.random.randint(code_key, (number,), 0, 2**coded - number + 1)) + jnp.arange(number)
+    codes = jax.random.permutation(order_key, codes)
+    first = codes[:, None] >> jnp.arange(coded)[None] & 1
+    rest = jax.random.bernoulli(bits_key, 0.5, (number, num_bits - coded))
+    return jnp.concatenate([first.astype(jnp.float32), rest.astype(jnp.float32)], axis=-1)

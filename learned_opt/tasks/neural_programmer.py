@@ -25,7 +25,12 @@ _LEAST_PROBABILITY = 1e-6
 
 @registry.register
 def neural_programmer(
-    num_columns: int = 1, num_rows: int = 8, width: int = 32, num_steps: int = 4, batch_size: int = 50
+    num_columns: int = 1,
+    num_rows: int = 8,
+    width: int = 32,
+    num_steps: int = 4,
+    batch_size: int = 50,
+    exploration: float = 0.0,
 ) -> Task:
     r"""The loss of a Neural Programmer on generated questions on tables of numbers.
 
@@ -46,6 +51,9 @@ def neural_programmer(
         width: of the vectors of words, operations, columns and of the recurrent states.
         num_steps: operations in a row; the questions need four.
         batch_size: B, questions in a minibatch, each with a table of its own.
+        exploration: what the optimizer sees is the loss less this times the entropy of the selections of a
+            question, in nats and summed over the steps. A network that has settled on programs looks for
+            others under it; it is meant for a part of the training, since programs stay vague with it.
 
     Returns:
         The task; params as haiku makes them; the metric `exact_answers` is the share of 512 fresh questions
@@ -62,7 +70,9 @@ def neural_programmer(
         ((50, 8, 1), True)
 
     Reference:
-        Equations of section 2; the losses and their constants are those of section 3.
+        Equations of section 2; the losses and their constants are those of section 3. The bonus for entropy
+        is not the paper's: Williams and Peng, Function optimization using connectionist reinforcement
+        learning algorithms, Connection Science 3, 1991, have it for the policies of reinforcement learning.
     """
     check_at_least(
         1,
@@ -72,6 +82,7 @@ def neural_programmer(
         num_steps=num_steps,
         batch_size=batch_size,
     )
+    check_at_least(0, exploration=exploration)
     soft, hard = (
         hk.without_apply_rng(
             hk.transform(
@@ -93,10 +104,10 @@ def neural_programmer(
         del problem, data
         return draw(key, batch_size)
 
-    def loss(params: Params, problem: tuple[()], batch: Question) -> Array:
+    def loss(params: Params, problem: tuple[()], batch: Question, exploration: float = 0.0) -> Array:
         del problem
         answers = jax.vmap(soft.apply, (None, 0, 0, 0, 0))(params, *batch[:4])
-        return jnp.mean(jax.vmap(answer_loss)(answers, batch))
+        return jnp.mean(jax.vmap(answer_loss)(answers, batch)) - exploration * jnp.mean(answers.entropy)
 
     def metrics(params: Params, problem: tuple[()], data: tuple[()]) -> dict[str, Array]:
         del problem, data
@@ -104,7 +115,8 @@ def neural_programmer(
         answers = jax.vmap(hard.apply, (None, 0, 0, 0, 0))(params, *questions[:4])
         return {"exact_answers": jnp.mean(jax.vmap(is_exact)(answers, questions).astype(jnp.float32))}
 
-    return Task(lambda key: (), init, batch, loss, (), metrics)
+    seen = functools.partial(loss, exploration=exploration) if exploration else None
+    return Task(lambda key: (), init, batch, loss, (), metrics, smooth=seen)
 
 
 def answer_loss(answer: Answer, question: Question) -> Array:

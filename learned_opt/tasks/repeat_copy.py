@@ -39,13 +39,13 @@ def repeat_copy(
         max_repeats: R.
         batch_size: sequences in a minibatch, all of them fresh.
         hidden_size: units of the controller.
-        num_slots: words of the memory; the longest sequence, and for the metrics twice that, has to fit.
+        num_slots: words of the memory; the longest sequence has to fit.
         word_size: numbers in a word.
         num_reads: read heads.
 
     Returns:
         The task; params as haiku makes them. Its metrics are the shares of wrong bits in sequences of length
-        L and of length 2 L, the end marker counted as one.
+        L, of length 2 L, and of these with twice the slots, the end marker counted as one.
 
     Raises:
         ValueError: if a size is below 1.
@@ -80,8 +80,7 @@ def repeat_copy(
         DNC,
         num_bits + 1,
         hidden_size=hidden_size,
-        num_slots=num_slots,
         word_size=word_size,
         num_reads=num_reads,
     )
-    return sequence_task(example, 1, max_length, batch_size, network)
+    return sequence_task(example, 1, max_length, batch_size, network, num_slots)

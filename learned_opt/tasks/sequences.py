@@ -33,20 +33,24 @@ def sequence_task(
     shortest: int,
     longest: int,
     batch_size: int,
-    network: Callable[[], DNC],
+    network: Callable[..., DNC],
+    num_slots: int,
 ) -> Task:
     """A task of sequences that a Differentiable Neural Computer answers with bits.
 
     Args:
         example: `example(key, shortest, longest)`, one sequence of a random length in between.
         shortest: the least length in training.
-        longest: the greatest one; the metrics are measured at this length and at twice this length.
+        longest: the greatest one; the metrics are measured at this length and at twice this length, there in
+            the memory of training and in one of twice as many slots: a network that writes at every step
+            runs out of them.
         batch_size: sequences of a minibatch.
-        network: makes the network, inside a haiku transform.
+        network: `network(num_slots=)` makes the network, inside a haiku transform.
+        num_slots: words of its memory.
     """
 
-    def logits(inputs: Array) -> Array:
-        core = network()
+    def logits(inputs: Array, num_slots: int = num_slots) -> Array:
+        core = network(num_slots=num_slots)
         said, _ = hk.dynamic_unroll(core, inputs, core.initial_state(inputs.shape[0]), time_major=False)
         return jnp.asarray(said)
 
@@ -73,12 +77,16 @@ def sequence_task(
     def metrics(params: Params, problem: tuple[()], data: tuple[()]) -> dict[str, Array]:
         del problem, data
 
-        def bit_errors(length: int) -> Array:
+        def bit_errors(length: int, slots: int) -> Array:
             test = draw(jax.random.key(length), NUM_TEST_SEQUENCES, length, length)
-            wrong = (net.apply(params, test.inputs) > 0) != (test.targets > 0)
+            wrong = (net.apply(params, test.inputs, slots) > 0) != (test.targets > 0)
             return jnp.sum(wrong.mean(-1) * test.answers) / jnp.sum(test.answers)
 
-        return {"bit_errors": bit_errors(longest), "bit_errors_at_twice": bit_errors(2 * longest)}
+        return {
+            "bit_errors": bit_errors(longest, num_slots),
+            "bit_errors_at_twice": bit_errors(2 * longest, num_slots),
+            "bit_errors_at_twice_with_room": bit_errors(2 * longest, 2 * num_slots),
+        }
 
     return Task(lambda key: (), init, batch, loss, metrics=metrics)
 

@@ -122,7 +122,10 @@ METRICS = {
     "physics_informed": {"relative_error"},
     "resnet": {"test_loss", "test_accuracy"},
     "rotations": {"test_accuracy"},
-    **{name: {"bit_errors", "bit_errors_at_twice"} for name in ("copy", "repeat_copy", "associative_recall")},
+    **{
+        name: {"bit_errors", "bit_errors_at_twice", "bit_errors_at_twice_with_room"}
+        for name in ("copy", "repeat_copy", "associative_recall")
+    },
     "sparse_coding": {"nmse_db", "support_f1", "objective"},
     "style_transfer": {"content_loss", "style_loss"},
     "vae": {"test_loss"},

@@ -41,15 +41,16 @@ def test_repeat_copy_written_out():
 
 
 def test_associative_recall_written_out():
-    """Items of few bits come twice, and then the first counts."""
+    """Items differ, however few bits they have."""
     task = tasks.associative_recall(num_bits=2, item_length=2, max_items=3, batch_size=64)
     batch = jax.tree.map(np.asarray, jax.jit(task.batch)(KEY, (), ()))
     for inputs, targets, answers in zip(*batch, strict=True):
         begins, asks = np.flatnonzero(inputs[:, 2]), np.flatnonzero(inputs[:, 3])
         items = [inputs[t + 1 : t + 3, :2] for t in begins]
         query = inputs[asks[0] + 1 : asks[0] + 3, :2]
-        place = next(i for i, item in enumerate(items) if np.array_equal(item, query))
+        (place,) = [i for i, item in enumerate(items) if np.array_equal(item, query)]
         assert place < len(items) - 1
+        assert len({item.tobytes() for item in items}) == len(items)
         np.testing.assert_array_equal(np.flatnonzero(answers), [asks[1] + 1, asks[1] + 2])
         np.testing.assert_array_equal(targets[answers > 0], items[place + 1])
     numbers = (batch.inputs[:, :, 2] > 0).sum(1)
@@ -61,6 +62,22 @@ def test_chance_is_half_of_the_bits_wrong():
     metrics = jax.jit(lambda key: task.metrics(task.init(key, ()), (), ()))(KEY)
     assert metrics["bit_errors"] == pytest.approx(0.5, abs=0.1)
     assert metrics["bit_errors_at_twice"] == pytest.approx(0.5, abs=0.1)
+    assert metrics["bit_errors_at_twice_with_room"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_every_bit_of_an_item_is_as_often_one_as_zero():
+    for item_length, num_bits in ((1, 5), (3, 10)):
+        task = tasks.associative_recall(num_bits, item_length, max_items=6, batch_size=400)
+        inputs = np.asarray(jax.jit(task.batch)(KEY, (), ()).inputs)
+        shown = inputs[:, : 2 * (item_length + 1), :num_bits].reshape(400, 2, item_length + 1, num_bits)[
+            :, :, 1:
+        ]
+        np.testing.assert_allclose(shown.mean(axis=(0, 1)), 0.5, atol=0.08)
+
+
+def test_too_few_items_that_differ_are_refused():
+    with pytest.raises(ValueError, match="not twice as many different items"):
+        tasks.associative_recall(num_bits=2, max_items=3)
 
 
 def test_a_network_that_knows_nothing_has_the_entropy_of_a_bit():

@@ -87,5 +87,6 @@ SUITE = comparison(
         "bit_errors": Column("wrong bits", best="low", digits=3),
         "exact_answers": Column("exact answers", best="high", digits=3),
         "bit_errors_at_twice": Column("wrong bits at twice the length", best="low", digits=3),
+        "bit_errors_at_twice_with_room": Column("the same with twice the slots", best="low", digits=3),
     },
 )

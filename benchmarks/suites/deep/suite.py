@@ -30,6 +30,7 @@ METRICS = {
     "test_accuracy": Column("test accuracy", best="high", digits=4),
     "bit_errors": Column("wrong bits", best="low", digits=3),
     "bit_errors_at_twice": Column("wrong bits at twice the length", best="low", digits=3),
+    "bit_errors_at_twice_with_room": Column("the same with twice the slots", best="low", digits=3),
     "exact_answers": Column("exact answers", best="high", digits=3),
     "relative_error": Column("error of the solution", best="low", digits=3),
     "content_loss": Column("content", best="low", digits=3),

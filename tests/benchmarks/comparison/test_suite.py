@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import optax
+import pytest
 
 from benchmarks.comparison import baselines
 from benchmarks.comparison.curves import summary
@@ -36,6 +38,31 @@ def test_loss_scale_is_seen_by_the_optimizer_and_not_by_the_reader(tmp_path: Pat
         job = case_jobs("s", case, [c], Budget(seeds=1, problems=3))[0]
         found.append(job.run(lambda key: {})["final"])
     np.testing.assert_allclose(*found, rtol=1e-4)
+
+
+def test_stages_follow_one_another():
+    """On one task throughout they are the plain trajectory; a steeper task at the end is descended faster."""
+    task = tasks.quadratic(dim=2)
+    twice = task._replace(loss=lambda *args: 2 * task.loss(*args))
+    sgd = baselines.untuned("sgd", lambda: optax.sgd(0.01))
+    halves, changing = ((0.5, lambda: task), (0.5, lambda: task)), ((0.5, lambda: task), (0.5, lambda: twice))
+    cases = [Case("q", lambda: task, (6,), stages=stages) for stages in ((), halves, changing)]
+    jobs = [case_jobs("s", case, [sgd], Budget(seeds=1, problems=3))[0] for case in cases]
+    plain, same, changed = (job.run(lambda key: {}) for job in jobs)
+    np.testing.assert_allclose(plain["curves"], same["curves"], rtol=1e-6)
+    np.testing.assert_allclose(plain["curves"][:, :3], changed["curves"][:, :3], rtol=1e-6)
+    assert (changed["curves"][:, -1] / 2 < plain["curves"][:, -1]).all()
+    assert "stages" not in jobs[0].settings
+    assert len(jobs[1].settings["stages"]) == 2
+
+
+def test_stages_that_do_not_fit_are_refused():
+    case = Case("q", lambda: tasks.quadratic(dim=2), (6,), stages=((0.5, lambda: tasks.quadratic(dim=2)),))
+    sgd = baselines.untuned("sgd", lambda: optax.sgd(0.01))
+    with pytest.raises(ValueError, match="step 3 of 6"):
+        case_jobs("s", case, [sgd], Budget(seeds=1, problems=3))[0].run(lambda key: {})
+    with pytest.raises(ValueError, match="adam is swept"):
+        case_jobs("s", case, [baselines.BASELINES["adam"]], Budget(seeds=1, problems=3))
 
 
 def test_summary_keeps_the_first_the_final_and_the_mean_loss():
