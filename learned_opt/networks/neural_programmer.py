@@ -43,7 +43,7 @@ class Answer(NamedTuple):
     Attributes:
         scalar: f32[], of the operations sum, count and difference.
         lookup: f32[M, C], the probability that an entry of the table is in the answer, of assign.
-        entropy: f32[], in nats, of the selections of operations and columns, summed over the steps so far.
+        entropy: f32[], in nats, of the selections of operations, summed over all steps.
     """
 
     scalar: Array
@@ -179,7 +179,7 @@ class NeuralProgrammer(hk.Module):
             column = self._selected(columns @ jnp.tanh(col_net(seen)))
             registers, answer = run_operations(registers, table, greater, lesser, operation, column)
             past = jnp.concatenate([operation @ operations, column @ columns, history])
-            answer = answer._replace(entropy=_entropy(operation) + _entropy(column))
+            answer = answer._replace(entropy=_entropy(operation))
             return (registers, jnp.tanh(history_net(past))), answer
 
         first = first_registers(table.shape[0]), jnp.zeros(self.width)

@@ -51,8 +51,8 @@ def neural_programmer(
         width: of the vectors of words, operations, columns and of the recurrent states.
         num_steps: operations in a row; the questions need four.
         batch_size: B, questions in a minibatch, each with a table of its own.
-        exploration: what the optimizer sees is the loss less this times the entropy of the selections of a
-            question, in nats and summed over the steps. A network that has settled on programs looks for
+        exploration: what the optimizer sees is the loss less this times the mean entropy of the selections of
+            operations, in nats and summed over the steps. A network that has settled on programs looks for
             others under it; it is meant for a part of the training, since programs stay vague with it.
 
     Returns:
