@@ -99,6 +99,7 @@ SUITE = comparison(
         "full": Budget(seeds=5, problems=1),
     },
     optimizers=optimizers,
+    independent=True,
     metrics={
         "bit_errors": Column("wrong bits", best="low", digits=3),
         "exact_answers": Column("exact answers", best="high", digits=3),
