@@ -6,13 +6,15 @@ They come from the shipped cards, and from the cells of suites that lie in `benc
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import report, results
 from benchmarks.harness.results import Cell
 from benchmarks.release import headline
+from benchmarks.suites.algorithms import suite as algorithms
+from benchmarks.suites.algorithms import table as algorithms_table
 from benchmarks.suites.deep import levels
 from benchmarks.suites.deep import suite as deep
 from benchmarks.suites.deep import table as deep_table
@@ -23,7 +25,7 @@ from benchmarks.suites.objective import suite as objective
 from benchmarks.suites.speed import pipeline
 from benchmarks.suites.speed import suite as speed
 from learned_opt import zoo
-from learned_opt.reports import Section
+from learned_opt.reports import Column, Section
 
 README = Path(__file__).parents[2] / "README.md"
 DOCS = README.parent / "docs"
@@ -141,6 +143,14 @@ def does_memory_help() -> str:
     return _sections(memory.SUITE.name, memory.sections)
 
 
+def algorithms_learned(metrics: Mapping[str, Column]) -> str:
+    """What networks that learn algorithms get wrong or right, as Markdown, and what made it."""
+    cells, command = _results(algorithms.SUITE.name)
+    rows = algorithms_table.rows(cells, metrics)
+    table = report.markdown_table(rows, algorithms_table.HEAD | metrics)
+    return f"{table}\n\nMade by `{command}`."
+
+
 def rate_term() -> str:
     """The table of the suite `objective` as Markdown."""
     cells, _ = _results(objective.SUITE.name)
@@ -208,6 +218,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "results": optimizers,
         "learners": learners,
         "memories": memories,
+    },
+    DOCS / "recipes" / "algorithms.md": {
+        "bits": functools.partial(algorithms_learned, algorithms_table.BITS),
+        "answers": functools.partial(algorithms_learned, algorithms_table.ANSWERS),
     },
     DOCS / "recipes" / "deep.md": {
         "deep": deep_networks,

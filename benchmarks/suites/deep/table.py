@@ -11,6 +11,7 @@ from benchmarks.harness.results import Cell
 from learned_opt.reports import Column
 from learned_opt.reports.tables import format_value
 
+NO_BREAK = "\N{NO-BREAK SPACE}"  # a number and its interval stay on a line, however narrow the column
 COLUMNS = {
     "task": Column("task"),
     "optimizer": Column("optimizer"),
@@ -52,5 +53,6 @@ def _in_test(row: Mapping[str, Any], metrics: Mapping[str, Column]) -> str:
         if row.get(name) is not None:
             low, high = (format_value(row[end], 2) for end in ends(name))
             interval = f" [{low}, {high}]" if low != high else ""
-            parts.append(f"{column.label} {format_value(row[name], column.digits)}{interval}")
+            value = f" {format_value(row[name], column.digits)}{interval}"
+            parts.append(column.label + value.replace(" ", NO_BREAK))
     return ", ".join(parts)

@@ -65,7 +65,7 @@ def test_a_row_says_what_was_measured_in_test():
 
     (row,) = table.rows([cell(0, 0.25), cell(1, 0.25)], METRICS)
     assert (row["task"], row["optimizer"], row["loss"]) == ("dnc-copy", "nag", 0.5)
-    assert row["test"] == "wrong bits 0.250"
+    assert row["test"] == f"wrong bits{table.NO_BREAK}0.250"
 
 
 def test_levels_of_linear_models_and_of_counts():
