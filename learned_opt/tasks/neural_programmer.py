@@ -5,6 +5,7 @@ Reference:
 """
 
 import functools
+import math
 
 import haiku as hk
 import jax
@@ -53,7 +54,8 @@ def neural_programmer(
         batch_size: B, questions in a minibatch, each with a table of its own.
         exploration: what the optimizer sees is the loss less this times the mean entropy of the selections of
             operations, in nats and summed over the steps. A network that has settled on programs looks for
-            others under it; it is meant for a part of the training, since programs stay vague with it.
+            others under it. It is meant for a part of the training, since programs stay vague with it; below
+            zero, for the end, it makes them definite.
 
     Returns:
         The task; params as haiku makes them; the metric `exact_answers` is the share of 512 fresh questions
@@ -82,7 +84,8 @@ def neural_programmer(
         num_steps=num_steps,
         batch_size=batch_size,
     )
-    check_at_least(0, exploration=exploration)
+    if not math.isfinite(exploration):
+        raise ValueError(f"exploration={exploration}: has to be a finite number")
     soft, hard = (
         hk.without_apply_rng(
             hk.transform(

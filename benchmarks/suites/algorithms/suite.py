@@ -11,7 +11,8 @@ from learned_opt.reports import Column
 
 # For the quick size: seconds of training.
 SMALL = {"num_bits": 2, "hidden_size": 16, "num_slots": 4, "word_size": 4}
-EXPLORATION = 3.0  # weight of the programs' entropy, in the second of three stages
+# Shares of the steps, and the weight of the programs' entropy in them: learn, look for more, learn, decide.
+STAGES = ((0.2, 0.0), (0.2, 3.0), (0.3, 0.0), (0.3, -0.3))
 HELD = 0.5  # share of the steps before the learning rate decays
 
 
@@ -75,8 +76,7 @@ def cases(size: str) -> list[Case]:
 
 def _questions(name: str, num_columns: int, num_steps: int, summary: str) -> Case:
     make = functools.partial(tasks.neural_programmer, num_columns, width=64)
-    explores = functools.partial(make, exploration=EXPLORATION)
-    stages = ((0.2, make), (0.2, explores), (0.6, make))
+    stages = tuple((share, functools.partial(make, exploration=weight)) for share, weight in STAGES)
     return Case(name, make, (num_steps,), summary=summary, only=(LATE.name,), stages=stages)
 
 
