@@ -57,9 +57,9 @@ def cases(size: str) -> list[Case]:
         ),
         Case(
             "repeat-copy",
-            functools.partial(tasks.repeat_copy, max_length=8),
+            functools.partial(tasks.repeat_copy, max_length=6),
             (steps,),
-            summary="1 to 8 symbols, copied 1 to 3 times.",
+            summary="1 to 6 symbols, copied 1 to 3 times.",
             only=(RMSPROP.name,),
         ),
         Case(

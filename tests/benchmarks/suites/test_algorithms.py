@@ -36,4 +36,5 @@ def test_who_is_named_is_there_and_stages_make_a_whole():
 def test_questions_explore_in_the_second_stage_and_decide_in_the_last():
     for case in cases("default"):
         if case.stages:
-            assert [tasks.registry.to_json(make().config)["exploration"] for _, make in case.stages] == [0, 3, 0, -0.3]
+            configs = [tasks.registry.to_json(make().config) for _, make in case.stages]
+            assert [config["exploration"] for config in configs] == [0, 3, 0, -0.3]
