@@ -147,7 +147,7 @@ def algorithms_learned(metrics: Mapping[str, Column]) -> str:
     """What networks that learn algorithms get wrong or right, as Markdown, and what made it."""
     cells, command = _results(algorithms.SUITE.name)
     rows = algorithms_table.rows(cells, metrics)
-    table = report.markdown_table(rows, algorithms_table.HEAD | metrics)
+    table = report.markdown_table(rows, {**algorithms_table.HEAD, **metrics})
     return f"{table}\n\nMade by `{command}`."
 
 
