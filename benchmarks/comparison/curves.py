@@ -46,21 +46,19 @@ def staged_curves(
 ):
     """As `trajectories`, trained on one task after the other, each for its share of the steps.
 
-    The tasks draw the same problems; the metrics are those of `task`.
+    The tasks draw the same problems. A loss is that of its stage's task; the metrics are those of `task`.
     """
     ends = np.round(np.cumsum([share for share, _ in stages]) * num_steps).astype(int).tolist()
-    if ends[-1] != num_steps:
-        raise ValueError(
-            f"stages: shares of the horizon end at step {ends[-1]} of {num_steps}: let them sum to 1"
-        )
     trained = [make() for _, make in stages]
 
     def one_problem(draw, data, own):
         problem, params, key = draw
         state, losses = training.InnerState(params, tx.init(params), jnp.zeros([], jnp.int32)), []
+        part = jnp.zeros(0)
         for stage, arrays, begin, end in zip(trained, own, [0, *ends], ends, strict=False):
             state, part = training.unroll(tx, stage, key, problem, arrays, state, end - begin)
-            losses.append(part[:-1] if end < num_steps else part)
+            losses.append(part[:-1])
+        losses.append(part[-1:])
         return jnp.concatenate(losses), task.metrics(state.params, problem, data) if task.metrics else {}
 
     run = jax.jit(

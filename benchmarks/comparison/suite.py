@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,8 +37,8 @@ class Case:
     only: tuple[str, ...] = ()  # names of optimizers; all of the suite's that suit the task if empty
     shift: tuple[str, str] | None = None  # from which case, and the one thing changed
     loss_scale: float = 1.0  # the optimizers see the loss times this, tables and figures do not
-    # Shares of the horizon and what is trained on in them, one after the other, in place of `make`'s task,
-    # whose metrics are reported; for optimizers without a sweep.
+    # Shares of the horizon and what is trained on in them, one after the other, in place of `make`'s task.
+    # A loss is that of its stage; metrics are those of `make`'s task. For optimizers without a sweep.
     stages: tuple[tuple[float, Callable[[], Task]], ...] = ()
 
 
@@ -87,11 +88,26 @@ def case_jobs(suite: str, case: Case, chosen: Sequence[Optimizer], budget: Budge
         return []
     task = _seen(case)
     chosen = [c for c in chosen if c.suits(task)]
+    if case.stages:
+        _check_stages(case, task, chosen)
     shared = _settings(case, task)
     entries = [_Entry(suite, case, task, c, budget, shared | _settings_of(c)) for c in chosen]
     jobs = [job for horizon in case.horizons for entry in entries for job in entry.jobs(horizon)]
     measured = budget.costs and case.shift is None
     return jobs + ([entry.cost() for entry in entries] if measured else [])
+
+
+def _check_stages(case: Case, task: Task, chosen: Sequence[Optimizer]) -> None:
+    shares = [share for share, _ in case.stages]
+    if min(shares) <= 0 or not math.isclose(sum(shares), 1):
+        raise ValueError(f"{case.name}: stages have shares {shares} of the horizon; they are to sum to 1")
+    if case.loss_scale != 1 or task.prox is not None:
+        raise ValueError(f"{case.name}: stages go with no loss_scale, and with no proximal operator")
+    for c in chosen:
+        if c.kind in ("swept", "solver"):
+            raise ValueError(
+                f"{case.name}: {c.name} is a {c.kind} one, and stages are not for these; use `only`"
+            )
 
 
 def _seen(case: Case) -> Task:
@@ -123,8 +139,6 @@ class _Entry:
         build, budget, fixed = self.build(horizon), self.budget, self.settings
         jobs = []
         if self.optimizer.kind == "swept":
-            if self.case.stages:
-                raise ValueError(f"{self.case.name}: {self.optimizer.name} is swept, and stages are not")
             swept = {**fixed, "problems": budget.tuning_problems, "rates": budget.rates}
             run = functools.partial(self.sweep, build, horizon)
             jobs.append(Job(self.key(horizon, "sweep"), swept, run))

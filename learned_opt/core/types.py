@@ -103,9 +103,9 @@ class Task(_HashedByIdentity, _TaskFields):
             as the accuracy on held-out data. It is never differentiated or selected on.
         config: the named arguments that made this task, or `None`.
         smooth: `smooth(params, problem, batch) -> f32[]`, what the optimizer sees the value and the gradient
-            of, where that is not the loss: the differentiable part of a composite objective, or the
-            observable objective where the loss is the distance to a solution that only the task knows.
-            `None` where it is the loss.
+            of, where that is not the loss: the differentiable part of a composite objective, the observable
+            objective where the loss is the distance to a solution that only the task knows, or the loss with
+            a bonus that helps training. `None` where it is the loss.
         prox: `prox(params, step_size) -> params`, the proximal operator of the nonsmooth part, the same for
             all problems, for optimizers that use it; `None` where there is none.
         parts: the tasks that a mixture draws from, for an estimator that unrolls each by itself; `data` is

@@ -19,7 +19,8 @@ from learned_opt.core.types import Array
 
 OPERATIONS = ("sum", "count", "difference", "greater", "lesser", "and", "or", "assign", "reset")
 VECTOR_DEVIATION = 0.2  # small: selections that start sharp stay where they are
-_LEAST_WEIGHT = 1e-9  # for the derivative's sake
+# The derivative of w log w is infinite at a weight that underflowed, and times the softmax's 0 it is NaN.
+_LEAST_WEIGHT = 1e-9
 GREATER, LESSER = OPERATIONS.index("greater"), OPERATIONS.index("lesser")
 
 
@@ -43,12 +44,10 @@ class Answer(NamedTuple):
     Attributes:
         scalar: f32[], of the operations sum, count and difference.
         lookup: f32[M, C], the probability that an entry of the table is in the answer, of assign.
-        entropy: f32[], in nats, of the selections of operations, summed over all steps.
     """
 
     scalar: Array
     lookup: Array
-    entropy: Array | float = 0.0
 
 
 def first_registers(num_rows: int) -> Registers:
@@ -135,8 +134,9 @@ class NeuralProgrammer(hk.Module):
     Example:
         >>> net = hk.without_apply_rng(hk.transform(lambda *question: NeuralProgrammer(9, 4)(*question)))
         >>> question = jnp.array([4, 0, -1]), jnp.array([2.0, 0.0]), jnp.array([0, -1]), jnp.ones((3, 1))
-        >>> net.apply(net.init(jax.random.key(0), *question), *question).lookup.shape
-        (3, 1)
+        >>> answer, entropy = net.apply(net.init(jax.random.key(0), *question), *question)
+        >>> answer.lookup.shape, entropy.shape
+        ((3, 1), ())
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class NeuralProgrammer(hk.Module):
         super().__init__(name=name)
         self.num_words, self.width, self.num_steps, self.hard = num_words, width, num_steps, hard
 
-    def __call__(self, words: Array, numbers: Array, places: Array, table: Array) -> Answer:
+    def __call__(self, words: Array, numbers: Array, places: Array, table: Array) -> tuple[Answer, Array]:
         """The answer to one question.
 
         Args:
@@ -153,6 +153,9 @@ class NeuralProgrammer(hk.Module):
             numbers: f32[N], those in the question.
             places: i32[N], which word is to the left of each; -1 where there is no number.
             table: f32[M, C].
+
+        Returns:
+            The answer, and the entropy f32[] of the selections of operations, in nats, summed over the steps.
         """
         start = hk.initializers.RandomNormal(VECTOR_DEVIATION)
         vectors = hk.get_parameter("words", (self.num_words, self.width), init=start)
@@ -172,20 +175,18 @@ class NeuralProgrammer(hk.Module):
             hk.Linear(self.width, name=n) for n in ("operation", "column", "history")
         )
 
-        def step(carry: tuple[Registers, Array], place: Array) -> tuple[tuple[Registers, Array], Answer]:
+        def step(carry: tuple[Registers, Array], place: Array):
             registers, history = carry
             seen = jnp.concatenate([question, history + place])
             operation = self._selected(operations @ jnp.tanh(op_net(seen)))
             column = self._selected(columns @ jnp.tanh(col_net(seen)))
             registers, answer = run_operations(registers, table, greater, lesser, operation, column)
             past = jnp.concatenate([operation @ operations, column @ columns, history])
-            answer = answer._replace(entropy=_entropy(operation))
-            return (registers, jnp.tanh(history_net(past))), answer
+            return (registers, jnp.tanh(history_net(past))), (answer, _entropy(operation))
 
         first = first_registers(table.shape[0]), jnp.zeros(self.width)
-        _, answers = hk.scan(step, first, steps)
-        last = jax.tree.map(lambda leaf: leaf[-1], answers)
-        return last._replace(entropy=jnp.sum(answers.entropy))
+        _, (answers, entropies) = hk.scan(step, first, steps)
+        return jax.tree.map(lambda leaf: leaf[-1], answers), jnp.sum(entropies)
 
     def _read(self, vectors: Array, there: Array) -> Array:
         """The question network's states f32[L, width]; behind the question's end, the last again."""
@@ -206,4 +207,4 @@ class NeuralProgrammer(hk.Module):
 
 
 def _entropy(weights: Array) -> Array:
-    return -jnp.sum(jax.scipy.special.xlogy(weights, jnp.maximum(weights, _LEAST_WEIGHT)))
+    return -jnp.sum(weights * jnp.log(jnp.maximum(weights, _LEAST_WEIGHT)))

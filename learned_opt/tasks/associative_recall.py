@@ -96,7 +96,11 @@ def associative_recall(
 
 
 def _distinct(key: Key, number: int, num_bits: int) -> Array:
-    """Rows of random bits, f32[number, num_bits], no two of them alike."""
+    """Rows of random bits, f32[number, num_bits], no two of them alike.
+
+    Sorted draws are moved apart by their rank, so that neighbouring codes, which often differ in one bit,
+    come together about half as often as in uniform sets.
+    """
     code_key, order_key, bits_key = jax.random.split(key, 3)
     coded = min(num_bits, _CODED_BITS)
     codes = jnp.sort(jax.random.randint(code_key, (number,), 0, 2**coded - number + 1)) + jnp.arange(number)

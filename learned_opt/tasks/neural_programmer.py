@@ -85,7 +85,7 @@ def neural_programmer(
         batch_size=batch_size,
     )
     if not math.isfinite(exploration):
-        raise ValueError(f"exploration={exploration}: has to be a finite number")
+        raise ValueError(f"exploration={exploration}: has to be a finite number; 0 is no exploration")
     soft, hard = (
         hk.without_apply_rng(
             hk.transform(
@@ -109,13 +109,13 @@ def neural_programmer(
 
     def loss(params: Params, problem: tuple[()], batch: Question, exploration: float = 0.0) -> Array:
         del problem
-        answers = jax.vmap(soft.apply, (None, 0, 0, 0, 0))(params, *batch[:4])
-        return jnp.mean(jax.vmap(answer_loss)(answers, batch)) - exploration * jnp.mean(answers.entropy)
+        answers, entropies = jax.vmap(soft.apply, (None, 0, 0, 0, 0))(params, *batch[:4])
+        return jnp.mean(jax.vmap(answer_loss)(answers, batch)) - exploration * jnp.mean(entropies)
 
     def metrics(params: Params, problem: tuple[()], data: tuple[()]) -> dict[str, Array]:
         del problem, data
         questions = draw(jax.random.key(0), NUM_TEST_QUESTIONS)
-        answers = jax.vmap(hard.apply, (None, 0, 0, 0, 0))(params, *questions[:4])
+        answers, _ = jax.vmap(hard.apply, (None, 0, 0, 0, 0))(params, *questions[:4])
         return {"exact_answers": jnp.mean(jax.vmap(is_exact)(answers, questions).astype(jnp.float32))}
 
     seen = functools.partial(loss, exploration=exploration) if exploration else None

@@ -136,7 +136,13 @@ def test_exploration_pays_for_entropy():
     assert plain.smooth is None
     assert losses[0] == losses[1]
     assert float(losses[2] - losses[1]) == pytest.approx(-2 * 4 * np.log(9), rel=1e-4)
-    gradient = jax.jit(jax.grad(explores.smooth))(explores.init(jax.random.key(0), ()), (), batch)
+
+
+def test_the_entropy_of_selections_that_underflow_has_a_derivative():
+    task = tasks.neural_programmer(width=8, exploration=2.0)
+    params = jax.tree.map(lambda leaf: 1e3 * leaf, task.init(jax.random.key(0), ()))
+    batch = jax.jit(task.batch)(jax.random.key(1), (), ())
+    gradient = jax.jit(jax.grad(task.smooth))(params, (), batch)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 

@@ -41,28 +41,43 @@ def test_loss_scale_is_seen_by_the_optimizer_and_not_by_the_reader(tmp_path: Pat
 
 
 def test_stages_follow_one_another():
-    """On one task throughout they are the plain trajectory; a steeper task at the end is descended faster."""
-    task = tasks.quadratic(dim=2)
+    """On one task throughout they are the plain trajectory, with its batches and its momentum."""
+    task = tasks.classification("digits", hidden_sizes=(3,), batch_size=8)
     twice = task._replace(loss=lambda *args: 2 * task.loss(*args))
-    sgd = baselines.untuned("sgd", lambda: optax.sgd(0.01))
+    momentum = baselines.untuned("sgd", lambda: optax.sgd(0.01, momentum=0.9))
     halves, changing = ((0.5, lambda: task), (0.5, lambda: task)), ((0.5, lambda: task), (0.5, lambda: twice))
-    cases = [Case("q", lambda: task, (6,), stages=stages) for stages in ((), halves, changing)]
-    jobs = [case_jobs("s", case, [sgd], Budget(seeds=1, problems=3))[0] for case in cases]
+    cases = [Case("d", lambda: task, (6,), stages=stages) for stages in ((), halves, changing)]
+    jobs = [case_jobs("s", case, [momentum], Budget(seeds=1, problems=3))[0] for case in cases]
     plain, same, changed = (job.run(lambda key: {}) for job in jobs)
-    np.testing.assert_allclose(plain["curves"], same["curves"], rtol=1e-6)
-    np.testing.assert_allclose(plain["curves"][:, :3], changed["curves"][:, :3], rtol=1e-6)
-    assert (changed["curves"][:, -1] / 2 < plain["curves"][:, -1]).all()
+    np.testing.assert_array_equal(plain["steps"], range(7))
+    np.testing.assert_allclose(plain["curves"], same["curves"], rtol=1e-5)
+    np.testing.assert_allclose(plain["metrics"]["test_loss"], same["metrics"]["test_loss"], rtol=1e-5)
+    np.testing.assert_allclose(plain["curves"][:, :3], changed["curves"][:, :3], rtol=1e-5)
+    np.testing.assert_allclose(2 * plain["curves"][:, 3], changed["curves"][:, 3], rtol=1e-5)
+    assert (np.abs(changed["curves"][:, 4:] / 2 - plain["curves"][:, 4:]) > 1e-4).all()
     assert "stages" not in jobs[0].settings
     assert len(jobs[1].settings["stages"]) == 2
 
 
-def test_stages_that_do_not_fit_are_refused():
-    case = Case("q", lambda: tasks.quadratic(dim=2), (6,), stages=((0.5, lambda: tasks.quadratic(dim=2)),))
+def test_a_stage_that_rounding_empties_is_left_out():
+    task = tasks.quadratic(dim=2)
     sgd = baselines.untuned("sgd", lambda: optax.sgd(0.01))
-    with pytest.raises(ValueError, match="step 3 of 6"):
-        case_jobs("s", case, [sgd], Budget(seeds=1, problems=3))[0].run(lambda key: {})
-    with pytest.raises(ValueError, match="adam is swept"):
-        case_jobs("s", case, [baselines.BASELINES["adam"]], Budget(seeds=1, problems=3))
+    case = Case("q", lambda: task, (6,), stages=tuple((share, lambda: task) for share in (0.5, 0.49, 0.01)))
+    curves = case_jobs("s", case, [sgd], Budget(seeds=1, problems=3))[0].run(lambda key: {})["curves"]
+    assert curves.shape == (3, 7)
+
+
+def test_stages_that_do_not_fit_are_refused():
+    task = tasks.quadratic(dim=2)
+    sgd, swept = baselines.untuned("sgd", lambda: optax.sgd(0.01)), baselines.BASELINES["adam"]
+    half, whole = ((0.5, lambda: task),), ((1.0, lambda: task),)
+    for case, optimizer, match in (
+        (Case("q", lambda: task, (6,), stages=half), sgd, r"q: stages have shares \[0.5\]"),
+        (Case("q", lambda: task, (6,), stages=whole, loss_scale=2.0), sgd, "no loss_scale"),
+        (Case("q", lambda: task, (6,), stages=whole), swept, "adam is a swept one"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            case_jobs("s", case, [optimizer], Budget(seeds=1, problems=3))
 
 
 def test_summary_keeps_the_first_the_final_and_the_mean_loss():

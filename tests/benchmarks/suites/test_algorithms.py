@@ -34,7 +34,8 @@ def test_who_is_named_is_there_and_stages_make_a_whole():
 
 
 def test_questions_explore_in_the_second_stage_and_decide_in_the_last():
-    for case in cases("default"):
-        if case.stages:
-            configs = [tasks.registry.to_json(make().config) for _, make in case.stages]
-            assert [config["exploration"] for config in configs] == [0, 3, 0, -0.3]
+    staged = [case for case in cases("default") if case.stages]
+    assert [case.name for case in staged] == ["questions", "questions-3"]
+    for case in staged:
+        configs = [tasks.registry.to_json(make().config) for _, make in case.stages]
+        assert [config["exploration"] for config in configs] == [0, 3, 0, -0.3]
