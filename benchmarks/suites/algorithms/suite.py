@@ -57,7 +57,7 @@ def cases(size: str) -> list[Case]:
         ),
         Case(
             "repeat-copy",
-            functools.partial(tasks.repeat_copy, max_length=6, num_slots=32),
+            functools.partial(tasks.repeat_copy, max_length=6),
             (steps,),
             summary="1 to 6 symbols, copied 1 to 3 times.",
             only=(RMSPROP.name,),
