@@ -1,5 +1,6 @@
 """Loss curves: a solver's on the problems of a comparison, and what a cell keeps of them."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,18 +49,18 @@ def staged_curves(
 
     The tasks draw the same problems. A loss is that of its stage's task; the metrics are those of `task`.
     """
-    ends = np.round(np.cumsum([share for share, _ in stages]) * num_steps).astype(int).tolist()
+    ends = np.round(np.cumsum([0.0, *(share for share, _ in stages)]) * num_steps).astype(int).tolist()
+    spans = list(itertools.pairwise(ends))
     trained = [make() for _, make in stages]
 
     def one_problem(draw, data, own):
         problem, params, key = draw
-        state, losses = training.InnerState(params, tx.init(params), jnp.zeros([], jnp.int32)), []
-        part = jnp.zeros(0)
-        for stage, arrays, begin, end in zip(trained, own, [0, *ends], ends, strict=False):
-            state, part = training.unroll(tx, stage, key, problem, arrays, state, end - begin)
-            losses.append(part[:-1])
-        losses.append(part[-1:])
-        return jnp.concatenate(losses), task.metrics(state.params, problem, data) if task.metrics else {}
+        state, parts = training.InnerState(params, tx.init(params), jnp.zeros([], jnp.int32)), []
+        for stage, arrays, (begin, end) in zip(trained, own, spans, strict=True):
+            state, losses = training.unroll(tx, stage, key, problem, arrays, state, end - begin)
+            parts.append(losses)
+        curve = jnp.concatenate([*(losses[:-1] for losses in parts), parts[-1][-1:]])
+        return curve, task.metrics(state.params, problem, data) if task.metrics else {}
 
     run = jax.jit(
         lambda draws, data, own: jax.lax.map(

@@ -1,9 +1,17 @@
 """What the suite of speed makes of the trainer's loop, by hand."""
 
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.harness.results import Cell
 from benchmarks.harness.suite import Key, Request
+from benchmarks.suites.speed import rules
 from benchmarks.suites.speed.meta_training import LOOP, loop_costs
 from benchmarks.suites.speed.pipeline import PIPELINE
 from benchmarks.suites.speed.suite import SUITE
@@ -33,3 +41,24 @@ def test_report_has_the_pipeline_beside_the_step():
     assert row["workers_1"] == 500
     assert row["ratio"] == pytest.approx(10)
     assert {"workers_0", "workers_1", "taken"} <= section.columns.keys()
+
+
+def test_compilation_is_timed_without_the_cache(tmp_path: Path):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    kept = {name: jax.config.values[name] for name in names}
+    try:
+        for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        tx, params = optax.adam(1e-3), {"w": jnp.ones(5)}
+        state = tx.init(params)
+        written = set(tmp_path.iterdir())
+        assert written  # it is in use
+        assert rules._compile_seconds(tx, params) > 0
+        assert set(tmp_path.iterdir()) == written
+        jax.jit(functools.partial(rules._step, tx))(params, state, params)
+        assert set(tmp_path.iterdir()) > written  # it is in use again
+    finally:
+        for name, value in kept.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
